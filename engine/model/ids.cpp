@@ -1,0 +1,25 @@
+#include "engine/model/ids.h"
+
+#include "engine/base/digest.h"
+
+namespace fb {
+
+std::string alert_id(std::string_view rule_id, std::string_view group_key, const SourcePosition& p) {
+  return hex(sha256_parts({"fb-alert-1", rule_id, group_key, p.cluster, p.topic, std::to_string(p.epoch),
+                           std::to_string(p.partition), std::to_string(p.offset)}));
+}
+
+std::string action_id(Verb verb, std::string_view endpoint_id, std::string_view cause) {
+  return hex(sha256_parts({"fb-act-1", to_string(verb), endpoint_id, cause}));
+}
+
+std::string new_uuid() {
+  std::string bytes = random_bytes(16);
+  bytes[6] = static_cast<char>((bytes[6] & 0x0F) | 0x40);
+  bytes[8] = static_cast<char>((bytes[8] & 0x3F) | 0x80);
+  std::string text = hex(bytes);
+  for (size_t at : {8u, 13u, 18u, 23u}) text.insert(at, "-");
+  return text;
+}
+
+}  // namespace fb

@@ -1,0 +1,149 @@
+// Plain data that every layer shares. No behaviour, no library types: JSON stands in strings.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/model/names.h"
+
+namespace fb {
+
+// Where a record came from; the seed of every id.
+struct SourcePosition {
+  std::string cluster;  // Kafka's cluster id; "file" for files and standard input
+  std::string topic;    // "" for files
+  int32_t epoch = 0;    // raised by the operator when a topic is made anew
+  int32_t partition = 0;
+  int64_t offset = 0;  // files: the index over all inputs, blank lines not counted
+
+  bool operator==(const SourcePosition&) const = default;
+};
+
+struct ResponseAction {
+  Verb verb = Verb::isolate;
+  std::string comment;
+};
+
+// A rule's own `response:` block: a ceiling under the service's settings.
+struct ResponseCeiling {
+  Mode mode = Mode::enforce;
+  std::optional<int64_t> lease_ms;
+};
+
+// What of a rule goes into its alerts and into the guard. Immutable once loaded; shared by pointer.
+struct RuleMeta {
+  std::string rule_id;  // as written; the rule's identity
+  std::string name;
+  std::string description;
+  std::string type;      // "query", ...
+  std::string language;  // "kuery", ...
+  Severity severity = Severity::low;
+  int risk_score = 0;
+  bool enabled = true;
+  std::vector<std::string> tags;
+  std::string parameters;  // the rule as one JSON object, Elastic's names; for kibana.alert.rule.parameters
+  std::string hash;        // hex SHA-256 of the canonical rule
+  std::string file;        // where it was loaded from
+  uint32_t line = 0;
+  std::string timestamp_override;  // "" = none
+  std::vector<ResponseAction> actions;
+  ResponseCeiling response;
+};
+using RuleMetaPtr = std::shared_ptr<const RuleMeta>;
+
+// Who an event speaks of, as the event has it. Empty = absent. `ambiguous`: an identity field has two different values.
+struct Target {
+  std::string agent_id;
+  std::string host_id;
+  std::string host_name;
+  bool ambiguous = false;
+};
+
+struct Alert {
+  std::string alert_id;
+  RuleMetaPtr rule;
+  SourcePosition position;
+  int64_t event_index = -1;    // the record's index in its batch, or in all inputs of a replay
+  int64_t event_time_ms = 0;   // @timestamp, else the broker's time, else 0
+  int64_t read_time_ms = 0;    // wall clock when Firebreak first read the record
+  int64_t broker_time_ms = 0;  // 0 when unknown; trusted for freshness only when `broker_time_is_append`
+  bool broker_time_is_append = false;
+  int64_t lag_ms = 0;  // the consumer's lag when it read the record, as time
+  Target target;
+  std::string group_key = "[]";  // canonical JSON
+  std::string doc;               // the alert document, Kibana's shape
+  std::string source;            // the event's exact bytes
+};
+
+// An action that a rule or a person wants. It becomes an intent only when the guard lets it.
+struct PlannedAction {
+  std::string action_id;
+  Verb verb = Verb::isolate;
+  Target target;
+  std::string endpoint_id;  // resolved through the directory; "" when unknown or ambiguous
+  std::string target_note;  // why endpoint_id is empty: "unknown", "ambiguous: ..."
+  std::string comment;
+  std::string cause;  // alert id, the client's idempotency key, or parent action + ":expiry"
+  std::string alert_id;       // "" for a person's
+  RuleMetaPtr rule;           // null for a person's
+  std::string request_id;     // one UUID over the actions of one request; an automated action's own id
+  std::string requested_by;   // "rule:<rule_id>" or "user:<name>"
+  std::optional<int64_t> lease_ms;
+  Mode ceiling = Mode::enforce;  // the rule's
+  int64_t event_age_base_ms = 0;  // the time that freshness is judged from; see decisions 13
+  bool manual = false;
+  bool override_protected = false;
+};
+
+// A person's request as the API takes it.
+struct ActionRequest {
+  Verb verb = Verb::isolate;
+  std::vector<std::string> endpoint_ids;
+  std::string comment;
+  std::string requested_by;
+  std::string idempotency_key;  // "" = none
+  std::vector<std::string> alert_ids;
+  bool override_protected = false;
+};
+
+struct Endpoint {
+  std::string endpoint_id;  // agent.id
+  std::string host_id;
+  std::string hostname;
+  std::string os;  // linux | windows | macos
+  std::vector<std::string> ips;
+  std::vector<std::string> tags;
+  std::string agent_version;
+  AgentStatus status = AgentStatus::offline;
+  Isolation desired = Isolation::released;
+  Isolation observed = Isolation::unknown;
+  bool simulated = false;  // the agent's isolation backend is the simulated one
+  int64_t generation = 0;
+  int64_t lease_until_ms = 0;  // 0 = none
+  int64_t last_seen_ms = 0;
+  bool is_protected = false;
+};
+
+// A record that could not be processed.
+struct DeadLetter {
+  SourcePosition position;
+  std::string reason;  // kebab-case code, e.g. "not-an-object"
+  std::string detail;  // one line, with the byte offset
+  std::string raw;     // the first limits.dead_letter_raw_bytes bytes
+  int64_t at_ms = 0;
+};
+
+// How far one partition was taken by a batch: records in [from, next) are handled.
+struct OffsetAdvance {
+  std::string cluster;
+  std::string topic;
+  int32_t epoch = 0;
+  int32_t partition = 0;
+  int64_t from = 0;
+  int64_t next = 0;
+};
+
+}  // namespace fb

@@ -1,0 +1,109 @@
+// Plain request and response types, and the two ends: HttpServer (TLS or plain, TCP or unix socket; the only unit that
+// sees Boost.Beast) and HttpClient (libcurl). Front limits per server, all named.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/result.h"
+
+namespace fb::net {
+
+struct Request {
+  std::string method;   // upper case
+  std::string target;   // as sent
+  std::string path;     // decoded, without the query
+  std::map<std::string, std::string> query;  // decoded; the last of repeated names
+  std::map<std::string, std::string> headers;  // names in lower case
+  std::string body;
+  std::string peer;         // address of the other side; "unix" for a unix socket
+  bool tls = false;
+};
+
+struct Response {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::map<std::string, std::string> headers;
+  std::string body;
+};
+
+// Answers once, from any thread, now or later (long poll). Dropping it unanswered answers 500. The connection may be gone by
+// then: answering is always safe.
+class Responder {
+ public:
+  virtual ~Responder() = default;
+  virtual void answer(Response response) = 0;
+  // True once the client is gone (a long poll may be forgotten).
+  virtual bool gone() const = 0;
+};
+using Handler = std::function<void(Request, std::shared_ptr<Responder>)>;
+
+struct ServerLimits {
+  uint32_t max_header_bytes = 16u << 10;       // http.limits.max_header_bytes
+  uint32_t max_headers = 100;                  // http.limits.max_headers
+  size_t max_body_bytes = 1u << 20;            // http.limits.max_body_bytes
+  int header_deadline_ms = 10'000;             // http.limits.header_deadline: whole header, from the first byte on
+  int body_deadline_ms = 30'000;               // http.limits.body_deadline
+  int idle_deadline_ms = 60'000;               // http.limits.idle_deadline: between requests
+  int write_deadline_ms = 30'000;              // http.limits.write_deadline
+  uint32_t max_connections = 4096;             // http.limits.max_connections
+  uint32_t max_connections_per_address = 512;  // http.limits.max_connections_per_address
+};
+
+struct ServerOptions {
+  std::string listen;       // "127.0.0.1:8770", "0.0.0.0:8771", "[::1]:0"; "" = none
+  std::string unix_socket;  // path, mode 0600; "" = none
+  std::string certificate_file;  // PEM; with private_key_file: TLS 1.2 or later on the TCP side
+  std::string private_key_file;
+  ServerLimits limits;
+  int threads = 1;
+};
+
+class HttpServer {
+ public:
+  virtual ~HttpServer() = default;
+  virtual uint16_t port() const = 0;  // the TCP port it got
+  // Stops accepting, lets running answers finish for up to drain_ms, closes. Idempotent.
+  virtual void stop(int drain_ms) = 0;
+  // Runs a task on a server thread after delay_ms (for long-poll deadlines).
+  virtual void after(int delay_ms, std::function<void()> task) = 0;
+};
+Result<std::unique_ptr<HttpServer>> start_http_server(const ServerOptions& options, Handler handler);
+
+struct ClientOptions {
+  std::string unix_socket;  // connect here instead of the URL's host
+  std::string ca_file;      // PEM; "" = the system's
+  std::string pinned_fingerprint;  // hex SHA-256 of the server certificate's CA (enrolment); "" = none
+  int connect_timeout_ms = 10'000;
+  int total_timeout_ms = 30'000;
+  size_t max_reply_bytes = 64u << 20;
+};
+struct ClientReply {
+  int status = 0;
+  std::map<std::string, std::string> headers;
+  std::string body;
+};
+// One keep-alive connection; one thread at a time.
+class HttpClient {
+ public:
+  explicit HttpClient(ClientOptions options);
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+  Result<ClientReply> request(const std::string& method, const std::string& url,
+                              const std::map<std::string, std::string>& headers, const std::string& body);
+  // From another thread: makes the running request end soon with ErrorCode::unavailable.
+  void cancel();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fb::net

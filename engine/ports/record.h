@@ -1,0 +1,84 @@
+// What is kept, and how it is asked for: the one authority on disk. `keep` and every other write goes through one writer
+// thread with group commit; reads are made on read-only connections and see the last commit.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/model/model.h"
+#include "engine/ports/action_plugin.h"
+
+namespace fb {
+
+// The facts a guard may ask for, inside the transaction that would record the intent: counters can't race.
+class Ledger {
+ public:
+  virtual ~Ledger() = default;
+  struct EndpointFacts {
+    bool known = false;
+    bool is_protected = false;  // by tag or by the config's list
+    AgentStatus status = AgentStatus::offline;
+    Isolation desired = Isolation::released;
+    Isolation observed = Isolation::unknown;
+    std::string open_isolate;       // action id of a non-terminal isolate, "" if none
+    std::string standing_isolate;   // action id of the isolate that holds the endpoint isolated, "" if none
+    int64_t released_at_ms = 0;     // last release (by a person, lease or break-glass); 0 = never
+    std::string released_rule;      // the rule whose isolation that release ended, "" = a person's
+    int64_t generation = 0;
+  };
+  virtual Result<EndpointFacts> endpoint(const std::string& endpoint_id) = 0;
+  virtual Result<int64_t> enrolled() = 0;                                                      // endpoints known
+  virtual Result<int64_t> rule_intents_since(const std::string& rule_id, int64_t since_ms) = 0;  // distinct endpoints
+  virtual Result<int64_t> auto_intents_since(int64_t since_ms) = 0;                              // distinct endpoints
+  virtual Result<int64_t> standing_auto_isolations() = 0;                                        // endpoints
+  virtual Result<bool> rule_tripped(const std::string& rule_id) = 0;   // the rule's budget tripped and was not reset
+  virtual Result<bool> fleet_tripped() = 0;
+  virtual Status trip_rule(const std::string& rule_id, const std::string& why) = 0;
+  virtual Status trip_fleet(const std::string& why) = 0;
+};
+
+// A guard's answer about one planned action; always becomes a row.
+struct Judgement {
+  Verdict verdict = Verdict::blocked;
+  Guard guard = Guard::none;  // who decided; none when all passed
+  std::string detail;         // one line for a person
+  std::string joined_action;  // verdict joined: the open action it joins
+};
+
+class Judge {
+ public:
+  virtual ~Judge() = default;
+  virtual Result<Judgement> judge(const PlannedAction& action, Ledger& ledger, int64_t now_ms) = 0;
+};
+
+// Everything that one batch leaves behind, kept in one transaction.
+struct BatchOutcome {
+  std::vector<Alert> alerts;
+  std::vector<PlannedAction> planned;  // in the order of the alerts
+  std::vector<DeadLetter> dead_letters;
+  std::vector<OffsetAdvance> advances;
+  std::string rule_set_hash;
+  bool act = true;  // false: replay-like; planned actions are not judged nor kept
+};
+
+struct KeptBatch {
+  uint32_t new_alerts = 0;
+  uint32_t known_alerts = 0;  // ids that were there already: nothing changed for them
+  uint32_t intents = 0;       // actions that may now be dispatched
+};
+
+class Record {
+ public:
+  virtual ~Record() = default;
+  // One transaction; returns after it is durable. no_space and busy may be retried with the same outcome; corrupt and io
+  // mean the process must end and start again from the disk.
+  virtual Result<KeptBatch> keep(const BatchOutcome& outcome) = 0;
+  virtual Result<std::optional<int64_t>> next_offset(const std::string& cluster, const std::string& topic, int32_t epoch,
+                                                     int32_t partition) = 0;
+};
+
+}  // namespace fb
