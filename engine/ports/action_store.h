@@ -1,0 +1,98 @@
+// The actions' side of the record: what the dispatcher, the agent gateway and the API write and ask. Every call that
+// changes something is one durable transaction with its audit rows, made by the record's writer thread; thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/model/model.h"
+
+namespace fb {
+
+// An action that is not over (is_open) and may have to be sent, from its committed row.
+struct OpenAction {
+  std::string action_id;
+  Verb verb = Verb::isolate;
+  std::string endpoint_id;
+  int64_t generation = 0;
+  std::string comment;
+  std::string rule_id;
+  int64_t lease_ms = 0;
+  int64_t created_at_ms = 0;
+  int64_t expires_at_ms = 0;
+  int64_t next_try_ms = 0;  // not before
+  int attempts = 0;
+  ActionState state = ActionState::requested;
+  std::string boot_id;  // the service run that last sent it
+};
+
+// One step of an action's life (model/action_life.h says which are legal).
+struct ActionMove {
+  std::string action_id;
+  std::vector<ActionState> from;  // the move is made only from one of these
+  ActionState to = ActionState::failed;
+  std::string detail;             // for the audit row and the person who looks
+  std::string actor = "dispatcher";
+  std::string boot_id;            // set when sending
+  int64_t next_try_ms = 0;
+  bool count_attempt = false;
+  std::optional<Isolation> observed;  // read back with this step: the endpoint's row changes in the same transaction
+};
+
+// What an agent says of itself on enrolment and with every heartbeat.
+struct EndpointReport {
+  std::string endpoint_id;
+  std::string host_id;
+  std::string hostname;
+  std::string os;
+  std::vector<std::string> ips;
+  std::string agent_version;
+  bool simulated = false;
+  Isolation observed = Isolation::unknown;
+  int64_t generation = 0;  // the last it applied
+  int64_t at_ms = 0;
+};
+
+class ActionStore {
+ public:
+  virtual ~ActionStore() = default;
+
+  // States requested, queued, dispatched, unknown, accepted; oldest first.
+  virtual Result<std::vector<OpenAction>> open_actions() = 0;
+  virtual Result<bool> move(const ActionMove& move) = 0;  // false: it was in none of `from`; nothing changed
+
+  // A person's request: planned, judged and kept in one transaction. One row an endpoint.
+  struct Submitted {
+    std::string action_id;
+    std::string request_id;
+    std::string endpoint_id;
+    ActionState state = ActionState::requested;
+    std::string guard;   // who decided, "" when all passed
+    std::string detail;
+  };
+  virtual Result<std::vector<Submitted>> submit(const ActionRequest& request) = 0;
+  // awaiting_approval -> requested (the hard guards are judged again) or denied.
+  virtual Result<ActionState> decide(const std::string& action_id, bool approve, const std::string& who,
+                                     const std::string& comment) = 0;
+
+  // Enrolment: keeps the endpoint and the hash of its credential. already_exists when another agent has this host.
+  virtual Status enroll(const EndpointReport& agent, const std::string& credential_sha256) = 0;
+  // One-time enrolment tokens, kept hashed.
+  virtual Status add_token(const std::string& token_sha256, int64_t expires_at_ms) = 0;
+  virtual Result<bool> use_token(const std::string& token_sha256, int64_t now_ms) = 0;
+  // "" when the credential is unknown or revoked.
+  virtual Result<std::string> endpoint_of_credential(const std::string& credential_sha256) = 0;
+
+  // Heartbeat. Changes rows only when something but the time changed, or a minute has passed.
+  virtual Status seen(const EndpointReport& report) = 0;
+  virtual Status set_status(const std::string& endpoint_id, AgentStatus status, const std::string& why) = 0;
+  virtual Result<std::vector<Endpoint>> endpoints() = 0;
+
+  virtual Result<bool> kill_switch() = 0;
+  virtual Status set_kill_switch(bool on, const std::string& who, const std::string& why) = 0;
+};
+
+}  // namespace fb
