@@ -96,6 +96,7 @@ struct PlannedAction {
   int64_t event_age_base_ms = 0;  // the time that freshness is judged from; see decisions 13
   bool manual = false;
   bool override_protected = false;
+  bool approved = false;  // a second person agreed to it: only the hard guards are judged again
 };
 
 // A person's request as the API takes it.

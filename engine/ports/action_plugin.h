@@ -18,7 +18,9 @@ struct Command {
   std::string action_id;
   Verb verb = Verb::isolate;
   std::string endpoint_id;
-  int64_t generation = 0;  // orders the commands of one endpoint; an agent refuses an older one
+  // Orders the commands of one endpoint; an agent refuses an older one. One with the generation and the verb that it applied
+  // last is carried out again if the endpoint is no longer in that state, and answered with what was read back.
+  int64_t generation = 0;
   std::string comment;
   int64_t lease_ms = 0;  // 0 = until released
   int64_t expires_at_ms = 0;

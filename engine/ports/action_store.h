@@ -27,6 +27,8 @@ struct OpenAction {
   int attempts = 0;
   ActionState state = ActionState::requested;
   std::string boot_id;  // the service run that last sent it
+  bool override_protected = false;  // a person asked for it and a second one agreed: `protected` does not hold it back
+  int64_t event_base_ms = 0;        // the planned action's event_age_base_ms; 0 for a person's
 };
 
 // One step of an action's life (model/action_life.h says which are legal).

@@ -25,6 +25,9 @@ class Ledger {
     Isolation desired = Isolation::released;
     Isolation observed = Isolation::unknown;
     std::string open_isolate;       // action id of a non-terminal isolate, "" if none
+    // True when open_isolate only waits for a person; then another alert may still isolate. An isolate that is on its way
+    // goes before a waiting one.
+    bool open_isolate_awaits_approval = false;
     std::string standing_isolate;   // action id of the isolate that holds the endpoint isolated, "" if none
     int64_t released_at_ms = 0;     // last release (by a person, lease or break-glass); 0 = never
     std::string released_rule;      // the rule whose isolation that release ended, "" = a person's
