@@ -145,6 +145,7 @@ struct OffsetAdvance {
   int32_t partition = 0;
   int64_t from = 0;
   int64_t next = 0;
+  bool gap = false;  // records between the stored offset and `from` are known to be gone and were reported
 };
 
 }  // namespace fb
