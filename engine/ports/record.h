@@ -24,8 +24,7 @@ class Ledger {
     AgentStatus status = AgentStatus::offline;
     Isolation desired = Isolation::released;
     Isolation observed = Isolation::unknown;
-    std::string open_isolate;       // action id of a non-terminal isolate, "" if none; one being carried out comes first
-    ActionState open_isolate_state = ActionState::requested;  // its state; awaiting_approval holds nobody isolated
+    std::string open_isolate;       // action id of a non-terminal isolate, "" if none
     // True when open_isolate only waits for a person; then another alert may still isolate. An isolate that is on its way
     // goes before a waiting one.
     bool open_isolate_awaits_approval = false;
