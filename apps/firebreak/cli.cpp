@@ -1,0 +1,237 @@
+// The command line of `firebreak`: names, options, help. It parses and calls; what a command does stands in its own file.
+// The only unit that sees CLI11.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <functional>
+
+#include "apps/firebreak/options.h"
+#include "apps/firebreak/terminal.h"
+#include "apps/firebreak/version.h"
+
+namespace fb::cli {
+namespace {
+
+const std::map<std::string, Format> kFormats = {{"text", Format::text}, {"json", Format::json}};
+
+void add_format(CLI::App& command, Format& format) {
+  command.add_option("--format", format, "text (default) or json, one object a line")
+      ->transform(CLI::CheckedTransformer(kFormats).description("text|json"));
+}
+
+void add_connect(CLI::App& command, ConnectOptions& connect) {
+  command.add_option("-c,--config", connect.config, "the service's config file; its data_dir holds the socket");
+  command.add_option("--socket", connect.socket, "the service's socket (default: firebreak.sock in the data_dir)");
+  command.add_option("--url", connect.url, "the service's URL, when it is not on this machine");
+  command.add_option("--api-key", connect.api_key, "API key for --url (or FIREBREAK_API_KEY)")->envname("FIREBREAK_API_KEY");
+  command.add_option("--ca-file", connect.ca_file, "CA certificate of the service");
+}
+
+struct Commands {
+  QueryOptions query;
+  ReplayOptions replay;
+  RulesOptions rules;
+  ServiceOptions service;
+  DemoOptions demo;
+  ListOptions list;
+  ActOptions act;
+  AuditOptions audit;
+  TokenOptions token;
+  std::string config;
+  std::string action_id;
+};
+
+void example(CLI::App& command, const std::string& text) { command.footer("Example:\n  " + text); }
+
+using Chosen = std::function<int()>;
+
+void add_query(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& q = *app.add_subcommand("query", "Which events does a query match: grep for events");
+  q.add_option("--language", c.query.language, "kuery (default), lucene or eql");
+  q.add_option("--query", c.query.query, "the query");
+  q.add_option("--query-file", c.query.query_file, "NDJSON, one {\"id\",\"query\"} a line");
+  q.add_option("--fields", c.query.fields, "ecs (default), none, or a YAML file of renamings (event field: ECS field)");
+  add_format(q, c.query.format);
+  q.add_option("EVENTS", c.query.events, "NDJSON files (.gz, .zst too); - is standard input")->required();
+  example(q, "firebreak query --query 'process.name: (cmd.exe or powershell.exe)' events.ndjson.gz");
+  q.callback([&] { chosen = [&] { return run_query(c.query); }; });
+}
+
+void add_replay(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& r = *app.add_subcommand("replay", "Backtest: what would these rules have done; never acts");
+  r.add_option("--rules", c.replay.rules, "rule files or folders")->required();
+  r.add_option("--fields", c.replay.fields, "ecs (default), none, or a YAML file of renamings");
+  add_format(r, c.replay.format);
+  r.add_option("--stats", c.replay.stats_file, "write counts and times to this file as JSON");
+  r.add_option("--endpoints", c.replay.endpoints_file, "NDJSON of the known endpoints (endpoint_id, host_id, hostname, protected)");
+  r.add_option("--exceptions", c.replay.exceptions, "NDJSON of exception lists and items, as Kibana exports it");
+  r.add_flag("--no-index", c.replay.no_index, "judge every rule on every event by the slow interpreter");
+  r.add_flag("--allow-broken", c.replay.allow_broken, "name broken rules and leave them out");
+  r.add_option("--threads", c.replay.threads, "how many threads match (default 1)")->check(CLI::Range(1, 256));
+  r.add_option("EVENTS", c.replay.events, "NDJSON files (.gz, .zst too); - is standard input")->required();
+  example(r, "firebreak replay --rules rules/ samples/*.ndjson");
+  r.callback([&] { chosen = [&] { return run_replay(c.replay); }; });
+}
+
+void add_rules(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& rules = *app.add_subcommand("rules", "Work with rule files");
+  rules.require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, const std::string& shown, int (*run)(const RulesOptions&)) {
+    auto& s = *rules.add_subcommand(name, what);
+    s.add_option("PATH", c.rules.paths, "rule files or folders")->required();
+    s.add_option("--exceptions", c.rules.exceptions, "NDJSON of exception lists and items");
+    add_format(s, c.rules.format);
+    example(s, shown);
+    s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.rules); }; });
+    return &s;
+  };
+  add("check", "Load and type-check rule files of every kind it reads", "firebreak rules check rules/", run_rules_check);
+  add("list", "What is in these rule files", "firebreak rules list rules/", run_rules_list);
+  auto* test = add("test", "Run the tests written inside rule files", "firebreak rules test rules/ --junit report.xml",
+                   run_rules_test);
+  test->add_option("--junit", c.rules.junit_file, "write the results as JUnit XML");
+}
+
+void add_service(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& run = *app.add_subcommand("run", "The service: evaluate, record, respond");
+  run.add_option("-c,--config", c.service.config, "config file")->required();
+  run.add_flag("--allow-broken", c.service.allow_broken, "start without the rules that are broken");
+  run.add_flag("--from-record", c.service.from_record, "the record was restored: rewind Kafka to its offsets");
+  example(run, "firebreak run -c /etc/firebreak/firebreak.yml");
+  run.callback([&] { chosen = [&] { return run_service(c.service); }; });
+
+  auto& setup = *app.add_subcommand("setup", "First start: data directory, certificates, keys");
+  setup.add_option("-c,--config", c.config, "config file")->required();
+  example(setup, "firebreak setup -c /etc/firebreak/firebreak.yml");
+  setup.callback([&] { chosen = [&] { return run_setup(c.config); }; });
+
+  auto& demo = *app.add_subcommand("demo", "The main job on recorded attacks, with nothing to install");
+  demo.add_flag("--keep", c.demo.keep, "leave it running with its API until Ctrl-C");
+  demo.add_option("--samples", c.demo.samples, "folder of sample events");
+  demo.add_option("--rules", c.demo.rules, "folder of rules");
+  example(demo, "firebreak demo");
+  demo.callback([&] { chosen = [&] { return run_demo(c.demo); }; });
+
+  auto& config = *app.add_subcommand("config", "Check a config file, or print the schema of one");
+  config.require_subcommand(1);
+  auto& check = *config.add_subcommand("check", "Name what is wrong with a config file");
+  check.add_option("FILE", c.config, "config file")->required();
+  example(check, "firebreak config check /etc/firebreak/firebreak.yml");
+  check.callback([&] { chosen = [&] { return run_config_check(c.config); }; });
+  auto& schema = *config.add_subcommand("schema", "Print the JSON schema of the config file");
+  example(schema, "firebreak config schema > firebreak.schema.json");
+  schema.callback([&] { chosen = [] { return run_config_schema(); }; });
+}
+
+void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
+  const auto add = [&](const std::string& name, const char* what, const std::string& shown) {
+    auto& s = *app.add_subcommand(name, what);
+    add_connect(s, c.list.connect);
+    add_format(s, c.list.format);
+    s.add_option("--limit", c.list.limit, "at most this many, newest first (default 50)")->check(CLI::Range(1, 100000));
+    example(s, shown);
+    s.callback([&c, &chosen, &app, name] {
+      if (app.get_subcommand(name)->get_subcommands().empty()) chosen = [&c, name] { return run_list(name, c.list); };
+    });
+    return &s;
+  };
+  auto* alerts = add("alerts", "What was detected", "firebreak alerts --since 1d --host WORKSTATION5");
+  alerts->add_option("--host", c.list.host, "agent id, host id or host name");
+  alerts->add_option("--rule", c.list.rule, "rule id");
+  alerts->add_option("--since", c.list.since, "a duration such as 30m or 1d, or an ISO time");
+  auto* actions = add("actions", "What was done, or would have been, and why", "firebreak actions --host web-1 --command isolate --since 1d");
+  actions->add_option("--host", c.list.host, "agent id, host id or host name");
+  actions->add_option("--command", c.list.command, "isolate or release");
+  actions->add_option("--status", c.list.status, "a state such as verified, blocked or awaiting_approval");
+  actions->add_option("--since", c.list.since, "a duration such as 30m or 1d, or an ISO time");
+  for (const bool approve : {true, false}) {
+    auto& s = *actions->add_subcommand(approve ? "approve" : "deny", approve ? "Let a waiting action go ahead" : "Refuse a waiting action");
+    add_connect(s, c.act.connect);
+    s.add_option("ID", c.action_id, "action id (a prefix that is unique)")->required();
+    s.add_option("--comment", c.act.comment, "why");
+    example(s, std::string("firebreak actions ") + (approve ? "approve" : "deny") + " 3f2a --comment 'checked with the owner'");
+    s.callback([&c, &chosen, approve] { chosen = [&c, approve] { return run_decide(approve, c.action_id, c.act); }; });
+  }
+  add("endpoints", "The known endpoints and whether they are isolated", "firebreak endpoints");
+  add("deadletters", "Records that could not be processed, with their reason", "firebreak deadletters --format json");
+}
+
+void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
+  for (const std::string verb : {"isolate", "release"}) {
+    auto& s = *app.add_subcommand(verb, verb == "isolate" ? "Cut a host off the network" : "Give a host its network back");
+    add_connect(s, c.act.connect);
+    add_format(s, c.act.format);
+    s.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
+    s.add_option("--comment", c.act.comment, "why; kept with the action");
+    s.add_option("--wait", c.act.wait_s, "seconds to wait for the outcome (default 10, 0 = don't)")->check(CLI::Range(0, 3600));
+    if (verb == "isolate") s.add_flag("--override", c.act.override_protected, "ask for a protected endpoint; a second person must approve");
+    example(s, "firebreak " + verb + " WORKSTATION5 --comment 'incident 42'");
+    s.callback([&c, &chosen, verb] { chosen = [&c, verb] { return run_act(verb, c.act); }; });
+  }
+
+  auto& stop = *app.add_subcommand("kill-switch", "Stop all new isolations at once, or allow them again");
+  stop.require_subcommand(1);
+  for (const bool on : {true, false}) {
+    auto& s = *stop.add_subcommand(on ? "on" : "off", on ? "No new isolation until it is off" : "Isolations may go out again");
+    add_connect(s, c.act.connect);
+    s.add_option("--comment", c.act.comment, "why")->required();
+    example(s, std::string("firebreak kill-switch ") + (on ? "on" : "off") + " --comment 'rule 7f0c misfires'");
+    s.callback([&c, &chosen, on] { chosen = [&c, on] { return run_kill_switch(on, c.act); }; });
+  }
+
+  auto& agents = *app.add_subcommand("agents", "Enrol agents");
+  agents.require_subcommand(1);
+  auto& token = *agents.add_subcommand("token", "A one-time enrolment token, printed once");
+  add_connect(token, c.token.connect);
+  token.add_option("--ttl", c.token.ttl, "how long it is good for (default 1h)");
+  example(token, "firebreak agents token --ttl 1h > token");
+  token.callback([&] { chosen = [&] { return run_token(c.token); }; });
+
+  auto& audit = *app.add_subcommand("audit", "The chain of everything that was decided and done");
+  audit.require_subcommand(1);
+  auto& verify = *audit.add_subcommand("verify", "Check every link; names the first bad one");
+  add_connect(verify, c.audit.connect);
+  verify.add_option("--db", c.audit.db, "the database itself (opened read-only), when the service is not running");
+  add_format(verify, c.audit.format);
+  example(verify, "firebreak audit verify --db /var/lib/firebreak/firebreak.db");
+  verify.callback([&] { chosen = [&] { return run_audit_verify(c.audit); }; });
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Firebreak: detection rules over event streams that isolate hosts by themselves"};
+  app.set_version_flag("--version", std::string("firebreak ") + kVersion);
+  app.require_subcommand(1);
+  app.fallthrough(false);
+  example(app, "firebreak demo");
+  Commands commands;
+  Chosen chosen;
+  add_service(app, commands, chosen);
+  add_query(app, commands, chosen);
+  add_replay(app, commands, chosen);
+  add_rules(app, commands, chosen);
+  add_lists(app, commands, chosen);
+  add_operate(app, commands, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::CallForAllHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::CallForVersion& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    return complain(std::string(e.what()) + " (--help shows the options)", kCantRun);
+  }
+  return chosen();
+}
+
+}  // namespace
+}  // namespace fb::cli
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return fb::cli::run(argc, argv);
+  } catch (const std::exception& e) {
+    return fb::cli::complain(std::string("internal error: ") + e.what(), 70);
+  }
+}

@@ -1,0 +1,117 @@
+// What the command line says, as plain data: cli.cpp fills it, the commands read it. One struct a command.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace fb::cli {
+
+// Exit codes, the same for every command.
+constexpr int kDone = 0;
+constexpr int kFound = 1;      // a check found a problem
+constexpr int kCantRun = 2;    // usage, missing file, broken rule set
+
+enum class Format : uint8_t { text, json };
+
+struct QueryOptions {
+  std::string language = "kuery";
+  std::optional<std::string> query;
+  std::string query_file;
+  std::string fields = "ecs";
+  Format format = Format::text;
+  std::vector<std::string> events;
+};
+
+struct ReplayOptions {
+  std::vector<std::string> rules;
+  std::string fields = "ecs";
+  Format format = Format::text;
+  std::string stats_file;
+  std::string endpoints_file;
+  std::vector<std::string> exceptions;
+  bool no_index = false;
+  bool allow_broken = false;
+  int threads = 1;
+  std::vector<std::string> events;
+};
+
+struct RulesOptions {
+  std::vector<std::string> paths;
+  std::vector<std::string> exceptions;
+  Format format = Format::text;
+  std::string junit_file;
+};
+
+struct ServiceOptions {
+  std::string config;
+  bool allow_broken = false;
+  bool from_record = false;
+};
+
+struct DemoOptions {
+  bool keep = false;
+  std::string samples;  // folder; "" = the one that was installed or built with
+  std::string rules;
+};
+
+// How operating commands reach the service.
+struct ConnectOptions {
+  std::string config;    // its data_dir tells the socket
+  std::string socket;
+  std::string url;
+  std::string api_key;
+  std::string ca_file;
+};
+
+struct ListOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  int limit = 50;
+  std::string host;
+  std::string rule;
+  std::string since;
+  std::string status;
+  std::string command;
+};
+
+struct ActOptions {
+  ConnectOptions connect;
+  std::string host;
+  std::string comment;
+  bool override_protected = false;
+  int wait_s = 10;
+  Format format = Format::text;
+};
+
+struct AuditOptions {
+  ConnectOptions connect;
+  std::string db;
+  Format format = Format::text;
+};
+
+struct TokenOptions {
+  ConnectOptions connect;
+  std::string ttl = "1h";
+};
+
+// A `firebreak` command: returns the exit code; prints errors itself.
+int run_query(const QueryOptions& options);
+int run_replay(const ReplayOptions& options);
+int run_rules_check(const RulesOptions& options);
+int run_rules_list(const RulesOptions& options);
+int run_rules_test(const RulesOptions& options);
+int run_service(const ServiceOptions& options);
+int run_setup(const std::string& config);
+int run_demo(const DemoOptions& options);
+int run_list(const std::string& what, const ListOptions& options);  // alerts, actions, endpoints, deadletters
+int run_act(const std::string& verb, const ActOptions& options);    // isolate, release
+int run_decide(bool approve, const std::string& action_id, const ActOptions& options);
+int run_kill_switch(bool on, const ActOptions& options);
+int run_token(const TokenOptions& options);
+int run_audit_verify(const AuditOptions& options);
+int run_config_check(const std::string& config);
+int run_config_schema();
+
+}  // namespace fb::cli

@@ -1,0 +1,192 @@
+#include "engine/pipeline/alert_document.h"
+
+#include <nlohmann/json.hpp>
+
+#include "engine/base/clock.h"
+#include "engine/base/text.h"
+#include "engine/event/json_tree.h"
+
+namespace fb {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json to_json(const JsonNode& node);
+
+// A repeated key holds more values of one field: they become one array.
+void add_member(Json& object, const std::string& key, const JsonNode& value) {
+  Json v = to_json(value);
+  const auto known = object.find(key);
+  if (known == object.end()) {
+    object[key] = std::move(v);
+  } else if (known->is_object() && v.is_object()) {
+    for (auto& [k, inner] : v.items()) (*known)[k] = inner;
+  } else {
+    if (!known->is_array()) *known = Json::array({*known});
+    if (v.is_array()) {
+      for (Json& element : v) known->push_back(std::move(element));
+    } else {
+      known->push_back(std::move(v));
+    }
+  }
+}
+
+Json to_json(const JsonNode& node) {
+  switch (node.kind) {
+    case JsonNode::Kind::null:
+      return nullptr;
+    case JsonNode::Kind::boolean:
+      return node.truth;
+    case JsonNode::Kind::number:
+      if (node.number.kind == Number::Kind::signed_integer) return node.number.i;
+      if (node.number.kind == Number::Kind::unsigned_integer) return node.number.u;
+      // Infinity is a number too large for a double; its text is the truth then.
+      if (node.number.d - node.number.d != 0) return node.text;
+      return node.number.d;
+    case JsonNode::Kind::string:
+      return node.text;
+    case JsonNode::Kind::array: {
+      Json out = Json::array();
+      for (const JsonNode& item : node.items) out.push_back(to_json(item));
+      return out;
+    }
+    case JsonNode::Kind::object: {
+      Json out = Json::object();
+      for (const auto& [key, value] : node.members) add_member(out, key, value);
+      return out;
+    }
+  }
+  return nullptr;
+}
+
+bool is_kibana_key(const std::string& key) { return key == "kibana" || key.starts_with("kibana."); }
+
+// The first text at a path, in the dotted or the nested spelling; "" when absent.
+std::string text_at(const Json& doc, const std::string& path) {
+  const auto as_text = [](const Json& v) -> std::string {
+    if (v.is_string()) return v.get<std::string>();
+    if (v.is_number()) return v.dump();
+    if (v.is_array() && !v.empty() && v[0].is_string()) return v[0].get<std::string>();
+    return {};
+  };
+  if (!doc.is_object()) return {};
+  if (const auto it = doc.find(path); it != doc.end()) return as_text(*it);
+  for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', dot + 1)) {
+    const auto it = doc.find(path.substr(0, dot));
+    if (it == doc.end()) continue;
+    if (std::string found = text_at(*it, path.substr(dot + 1)); !found.empty()) return found;
+  }
+  return {};
+}
+
+void copy_original_event(const Json& source, Json& out) {
+  for (const auto& [key, value] : source.items()) {
+    if (key == "event" && value.is_object()) {
+      for (const auto& [inner, v] : value.items()) out["kibana.alert.original_event." + inner] = v;
+    } else if (key.starts_with("event.")) {
+      out["kibana.alert.original_" + key] = value;
+    }
+  }
+}
+
+Json source_fields(const Alert& alert) {
+  const auto tree = parse_json_tree(alert.source);
+  if (!tree || tree->kind != JsonNode::Kind::object) return Json::object();
+  return to_json(*tree);
+}
+
+std::string reason_of(const Json& source, const Alert& alert) {
+  std::string reason = text_at(source, "event.category");
+  reason = reason.empty() ? "event" : reason + " event";
+  const auto add = [&](const char* words, const char* path) {
+    const std::string value = text_at(source, path);
+    if (!value.empty()) reason += std::string(words) + value;
+  };
+  add(" with process ", "process.name");
+  add(", parent process ", "process.parent.name");
+  add(", file ", "file.path");
+  add(", destination ", "destination.ip");
+  add(", by ", "user.name");
+  add(" on ", "host.name");
+  reason += " created " + std::string(to_string(alert.rule->severity)) + " alert " + alert.rule->name + ".";
+  return reason;
+}
+
+}  // namespace
+
+std::string alert_reason(const Alert& alert) { return reason_of(source_fields(alert), alert); }
+
+std::string alert_document(const Alert& alert, const std::string& rule_set_hash) {
+  const Json source = source_fields(alert);
+  const RuleMeta& rule = *alert.rule;
+  const std::string at = iso8601(alert.read_time_ms);
+
+  Json doc = Json::object();
+  for (const auto& [key, value] : source.items()) {
+    if (!is_kibana_key(key)) doc[key] = value;  // a source can't speak for the alert
+  }
+  doc["@timestamp"] = at;
+  copy_original_event(source, doc);
+  doc.erase("event.kind");
+  if (doc.contains("event") && doc["event"].is_object()) {
+    doc["event"]["kind"] = "signal";
+  } else {
+    doc["event.kind"] = "signal";
+  }
+
+  const SourcePosition& p = alert.position;
+  const std::string source_id = p.topic + ":" + std::to_string(p.partition) + ":" + std::to_string(p.offset);
+  doc["kibana.space_ids"] = Json::array({"default"});
+  doc["kibana.alert.uuid"] = alert.alert_id;
+  doc["kibana.alert.start"] = at;
+  doc["kibana.alert.last_detected"] = at;
+  doc["kibana.alert.intended_timestamp"] = at;
+  doc["kibana.alert.original_time"] = iso8601(alert.event_time_ms);
+  doc["kibana.alert.ancestors"] =
+      Json::array({Json{{"id", source_id}, {"type", "event"}, {"index", p.topic.empty() ? p.cluster : p.topic}, {"depth", 0}}});
+  doc["kibana.alert.depth"] = 1;
+  doc["kibana.alert.status"] = "active";
+  doc["kibana.alert.workflow_status"] = "open";
+  doc["kibana.alert.workflow_tags"] = Json::array();
+  doc["kibana.alert.workflow_assignee_ids"] = Json::array();
+  doc["kibana.alert.reason"] = reason_of(source, alert);
+  doc["kibana.alert.severity"] = to_string(rule.severity);
+  doc["kibana.alert.risk_score"] = rule.risk_score;
+
+  const Json parameters = Json::parse(rule.parameters, nullptr, false);
+  doc["kibana.alert.rule.category"] = "Custom Query Rule";
+  doc["kibana.alert.rule.producer"] = "siem";
+  doc["kibana.alert.rule.consumer"] = "siem";
+  doc["kibana.alert.rule.rule_type_id"] = "siem.queryRule";
+  doc["kibana.alert.rule.execution.type"] = "scheduled";
+  doc["kibana.alert.rule.uuid"] = rule.rule_id;
+  doc["kibana.alert.rule.rule_id"] = rule.rule_id;
+  doc["kibana.alert.rule.name"] = rule.name;
+  doc["kibana.alert.rule.description"] = rule.description;
+  doc["kibana.alert.rule.type"] = rule.type;
+  doc["kibana.alert.rule.enabled"] = rule.enabled;
+  doc["kibana.alert.rule.severity"] = to_string(rule.severity);
+  doc["kibana.alert.rule.risk_score"] = rule.risk_score;
+  doc["kibana.alert.rule.tags"] = rule.tags;
+  if (parameters.is_object()) {
+    for (const char* key :
+         {"threat", "references", "false_positives", "author", "license", "note", "exceptions_list", "from", "to",
+          "interval", "max_signals", "version", "index", "building_block_type", "timestamp_override",
+          "rule_name_override", "severity_mapping", "risk_score_mapping", "alert_suppression"}) {
+      const auto it = parameters.find(key);
+      if (it == parameters.end()) continue;
+      doc[std::string("kibana.alert.rule.") + (std::string_view(key) == "index" ? "indices" : key)] = *it;
+    }
+    if (const auto it = parameters.find("building_block_type"); it != parameters.end()) {
+      doc["kibana.alert.building_block_type"] = *it;
+    }
+    doc["kibana.alert.rule.parameters"] = parameters;
+  }
+  doc["firebreak.rule.hash"] = rule.hash;
+  doc["firebreak.rule_set"] = rule_set_hash;
+  doc["firebreak.source"] = Json{{"cluster", p.cluster}, {"topic", p.topic}, {"epoch", p.epoch},
+                                 {"partition", p.partition}, {"offset", p.offset}};
+  return doc.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace fb

@@ -1,0 +1,58 @@
+# Shared by the scripts: where things are, and how they speak. Sourced, not run.
+set -euo pipefail
+fb_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+fb_started=$SECONDS
+
+# One line that says what happens now, with the seconds since the start.
+say() { printf '[%4ds] %s\n' "$((SECONDS - fb_started))" "$*"; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 2; }
+
+fb_release() {
+  local name
+  name=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
+  case "$name" in
+    bookworm | trixie) echo "$name" ;;
+    *) die "this is not Debian 12 (bookworm) or 13 (trixie); install what scripts/packages/ lists and run cmake --preset dev" ;;
+  esac
+}
+
+# install_packages SET...: what of these sets is missing. Needs root or sudo only when something is.
+install_packages() {
+  local release wanted missing=() run=()
+  release=$(fb_release)
+  for set in "$@"; do
+    wanted+=" $(grep -v '^#' "$fb_root/scripts/packages/$set.$release" | tr '\n' ' ')"
+  done
+  for package in $wanted; do
+    dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
+  done
+  [ "${#missing[@]}" -eq 0 ] && return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "these packages are missing and this is neither root nor is there sudo: ${missing[*]}"
+    run=(sudo)
+  fi
+  say "installing ${#missing[@]} distribution packages: ${missing[*]}"
+  local log; log=$(mktemp)
+  "${run[@]}" apt-get update -qq >"$log" 2>&1 || { cat "$log" >&2; die "apt-get update failed"; }
+  # A long download shows one dot a second.
+  "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >"$log" 2>&1 &
+  local pid=$!
+  while kill -0 "$pid" 2>/dev/null; do printf '.'; sleep 1; done
+  printf '\n'
+  wait "$pid" || { tail -n 20 "$log" >&2; die "apt-get install failed"; }
+  rm -f "$log"
+}
+
+# configure PRESET, build PRESET TARGET...
+configure() {
+  local log; log=$(mktemp)
+  say "configuring build/$1"
+  (cd "$fb_root" && cmake --preset "$1" ${FB_CMAKE_ARGS:-}) >"$log" 2>&1 || { cat "$log" >&2; die "the configuration failed"; }
+  rm -f "$log"
+}
+build() {
+  local preset=$1; shift
+  say "building ${*:-everything} in build/$preset (two cores: a few minutes the first time)"
+  export CCACHE_BASEDIR="$fb_root" CCACHE_NOHASHDIR=1 NINJA_STATUS='[%f/%t %es] '
+  ninja -C "$fb_root/build/$preset" --quiet "$@" >/dev/null 2>&1 || ninja -C "$fb_root/build/$preset" "$@"
+}
