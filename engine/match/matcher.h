@@ -1,7 +1,7 @@
-// Events -> hits, the hot path. Finds for each value of a present field the predicates it makes true (one hash lookup for
-// all exact values, one automaton pass for all patterns), looks only at rules whose rarest needed predicate came true, and
-// runs their programs over shared predicate results. Allocates nothing once warm, throws nothing, logs nothing.
-// One matcher (and one decoder) a thread; the rule set is shared.
+// Events -> hits, the hot path. Finds for each value of a present field the predicates it makes true (one hash lookup
+// for all exact values, one automaton pass for all patterns), looks only at rules whose rarest needed predicate came
+// true, and runs their programs over shared predicate results. Allocates nothing once warm, throws nothing, logs
+// nothing. One matcher (and one decoder) a thread; the rule set is shared.
 #pragma once
 
 #include <cstdint>

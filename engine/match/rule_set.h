@@ -15,7 +15,9 @@
 namespace fb {
 
 enum class RuleIx : uint32_t {};
-constexpr uint32_t index(RuleIx r) { return static_cast<uint32_t>(r); }
+constexpr uint32_t index(RuleIx r) {
+  return static_cast<uint32_t>(r);
+}
 
 // One rule ready to be compiled: its metadata and its whole condition (query and not any exception).
 struct RuleInput {

@@ -1,0 +1,140 @@
+#include "engine/match/glob_matcher.h"
+
+#include <string.h>  // memmem
+
+#include <algorithm>
+
+namespace fb::match {
+
+namespace {
+
+constexpr size_t kNowhere = std::string_view::npos;
+
+bool continues(char c) {
+  return (static_cast<uint8_t>(c) & 0xC0) == 0x80;
+}
+
+size_t count_code_points(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); }));
+}
+
+// The start of the code point after the one at `at`.
+size_t step(std::string_view text, size_t at) {
+  ++at;
+  while (at < text.size() && continues(text[at])) ++at;
+  return at;
+}
+
+size_t find(std::string_view hay, size_t from, std::string_view needle) {
+  if (needle.empty()) return from;
+  if (hay.size() < from + needle.size()) return kNowhere;
+  const void* found = memmem(hay.data() + from, hay.size() - from, needle.data(), needle.size());
+  return found == nullptr ? kNowhere : static_cast<size_t>(static_cast<const char*>(found) - hay.data());
+}
+
+// The end of the segment when it stands at `at`, else kNowhere.
+size_t end_at(const GlobMatcher::Segment& segment, std::string_view value, size_t at) {
+  for (const auto& part : segment.parts) {
+    if (part.any_one) {
+      if (at >= value.size()) return kNowhere;
+      at = step(value, at);
+    } else {
+      if (value.substr(at, part.text.size()) != part.text) return kNowhere;
+      at += part.text.size();
+    }
+  }
+  return at;
+}
+
+// The end of the leftmost place of the segment in value[from, ...).
+size_t end_of_first(const GlobMatcher::Segment& segment, std::string_view value, size_t from) {
+  if (segment.literal) {
+    const size_t at = find(value, from, segment.text);
+    return at == kNowhere ? kNowhere : at + segment.text.size();
+  }
+  for (size_t at = from; at <= value.size(); at = step(value, at)) {
+    const size_t end = end_at(segment, value, at);
+    if (end != kNowhere) return end;
+    if (at == value.size()) break;
+  }
+  return kNowhere;
+}
+
+}  // namespace
+
+GlobMatcher::GlobMatcher(const ir::Glob& glob) {
+  Segment segment;
+  const auto close = [&] {
+    if (segment.parts.empty()) return;
+    for (const auto& part : segment.parts) {
+      if (part.any_one) {
+        segment.literal = false;
+        ++segment.code_points;
+        ++least_bytes_;
+      } else {
+        segment.text += part.text;
+        segment.code_points += count_code_points(part.text);
+        least_bytes_ += part.text.size();
+      }
+    }
+    if (!segment.literal) segment.text.clear();
+    segments_.push_back(std::move(segment));
+    segment = Segment{};
+  };
+  for (size_t i = 0; i < glob.size(); ++i) {
+    switch (glob[i].kind) {
+      case ir::GlobPart::Kind::any_run:
+        close();
+        has_run_ = true;
+        if (i == 0) open_start_ = true;
+        if (i + 1 == glob.size()) open_end_ = true;
+        break;
+      case ir::GlobPart::Kind::any_one:
+        segment.parts.push_back({true, {}});
+        break;
+      case ir::GlobPart::Kind::literal:
+        segment.parts.push_back({false, glob[i].text});
+        break;
+    }
+  }
+  close();
+}
+
+bool GlobMatcher::matches(std::string_view value) const {
+  if (value.size() < least_bytes_) return false;
+  if (segments_.empty()) return has_run_ || value.empty();
+  size_t first = 0;
+  size_t last = segments_.size();
+  size_t at = 0;
+  if (!has_run_) return end_at(segments_[0], value, 0) == value.size();
+  if (!open_start_) {
+    at = end_at(segments_[0], value, 0);
+    if (at == kNowhere) return false;
+    ++first;
+  }
+  if (!open_end_ && first < last) {
+    const Segment& tail = segments_[last - 1];
+    size_t begin = value.size();
+    if (tail.literal) {
+      if (!value.ends_with(tail.text)) return false;
+      begin -= tail.text.size();
+    } else {
+      for (size_t n = 0; n < tail.code_points; ++n) {
+        if (begin == 0) return false;
+        --begin;
+        while (begin > 0 && continues(value[begin])) --begin;
+      }
+      if (end_at(tail, value, begin) != value.size()) return false;
+    }
+    if (begin < at) return false;
+    value = value.substr(0, begin);
+    --last;
+  }
+  for (; first < last; ++first) {
+    at = end_of_first(segments_[first], value, at);
+    if (at == kNowhere) return false;
+  }
+  return true;
+}
+
+}  // namespace fb::match

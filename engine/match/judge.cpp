@@ -1,0 +1,364 @@
+#include "engine/match/judge.h"
+
+#include <algorithm>
+
+namespace fb::match {
+
+namespace {
+
+bool is_bound(ir::Op op) {
+  return op == ir::Op::less || op == ir::Op::less_equal || op == ir::Op::greater || op == ir::Op::greater_equal;
+}
+
+// Does a value that compares to the literal as `order` (negative: below it) lie within the bound?
+bool within(ir::Op op, int order) {
+  switch (op) {
+    case ir::Op::less:
+      return order < 0;
+    case ir::Op::less_equal:
+      return order <= 0;
+    case ir::Op::greater:
+      return order > 0;
+    case ir::Op::greater_equal:
+      return order >= 0;
+    default:
+      return false;
+  }
+}
+
+std::string folded(std::string_view text) {
+  std::string out;
+  ir::fold_case(text, out);
+  return out;
+}
+
+ir::Glob folded(const ir::Glob& glob) {
+  ir::Glob out = glob;
+  for (auto& part : out) {
+    if (part.kind == ir::GlobPart::Kind::literal) part.text = folded(part.text);
+  }
+  return out;
+}
+
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+// A pattern on an analysed text is one clause a blank-separated part.
+std::vector<ir::Glob> clauses(const ir::Glob& glob) {
+  std::vector<ir::Glob> out(1);
+  for (const auto& part : glob) {
+    if (part.kind != ir::GlobPart::Kind::literal) {
+      out.back().push_back(part);
+      continue;
+    }
+    std::string run;
+    const auto close = [&] {
+      if (!run.empty()) out.back().push_back({ir::GlobPart::Kind::literal, std::move(run)});
+      run.clear();
+    };
+    for (const char c : part.text) {
+      if (is_blank(c)) {
+        close();
+        if (!out.back().empty()) out.emplace_back();
+      } else {
+        run += c;
+      }
+    }
+    close();
+  }
+  if (out.back().empty()) out.pop_back();
+  return out;
+}
+
+}  // namespace
+
+void Judge::add(const ir::Test& test) {
+  switch (type_) {
+    case FieldType::text:
+      add_text_test(test);
+      break;
+    case FieldType::keyword:
+      add_bytes_test(test);
+      break;
+    case FieldType::dynamic:
+      add_bytes_test(test);
+      add_number_test(test);
+      add_truth_test(test);
+      break;
+    case FieldType::integer:
+    case FieldType::real:
+      add_number_test(test);
+      break;
+    case FieldType::boolean:
+      add_truth_test(test);
+      break;
+    case FieldType::ip:
+      add_address_test(test);
+      break;
+    case FieldType::date:
+      add_date_test(test);
+      break;
+    case FieldType::object:
+      break;
+  }
+}
+
+void Judge::add_bytes_test(const ir::Test& test) {
+  if (test.op == ir::Op::glob) {
+    globs_.emplace_back(fold_ ? folded(test.glob) : test.glob);
+  } else if (is_bound(test.op)) {
+    text_bounds_.push_back({test.op, fold_ ? folded(test.literal) : test.literal});
+  } else {
+    exact_.add(fold_ ? folded(test.literal) : test.literal);
+  }
+}
+
+void Judge::add_number_test(const ir::Test& test) {
+  if (test.op == ir::Op::glob) return;
+  const auto number = parse_number_text(test.literal);
+  if (!number) return;
+  if (is_bound(test.op)) {
+    number_bounds_.push_back({test.op, *number});
+  } else {
+    numbers_.push_back(*number);
+  }
+}
+
+void Judge::add_truth_test(const ir::Test& test) {
+  if (test.op != ir::Op::equal && test.op != ir::Op::phrase) return;
+  if (test.literal == "true") on_true_ = true;
+  if (test.literal == "false") on_false_ = true;
+}
+
+void Judge::add_address_test(const ir::Test& test) {
+  if (test.op == ir::Op::glob) return;
+  const auto range = ir::parse_address_range(test.literal);
+  if (!range) return;
+  if (is_bound(test.op)) {
+    address_bounds_.push_back({test.op, *range});
+  } else {
+    addresses_.push_back(*range);
+  }
+}
+
+void Judge::add_date_test(const ir::Test& test) {
+  if (test.op == ir::Op::glob) return;
+  auto date = ir::parse_date_literal(test.literal);
+  if (!date) return;
+  DateTest out{test.op, std::move(*date), {}};
+  if (!out.literal.relative) out.fixed = out.literal.resolve(0);
+  dates_.push_back(std::move(out));
+}
+
+void Judge::add_text_test(const ir::Test& test) {
+  if (test.op == ir::Op::equal) {
+    for (auto& word : ir::words(test.literal)) words_.add(std::move(word));
+  } else if (test.op == ir::Op::phrase) {
+    auto words = ir::words(test.literal);
+    if (words.size() == 1) {
+      words_.add(std::move(words[0]));
+    } else if (!words.empty()) {
+      phrases_.push_back(std::move(words));
+    }
+  } else if (test.op == ir::Op::glob) {
+    for (const auto& clause : clauses(test.glob)) {
+      if (clause.size() == 1 && clause[0].kind == ir::GlobPart::Kind::literal) {
+        for (auto& word : ir::words(clause[0].text)) words_.add(std::move(word));
+      } else {
+        word_globs_.emplace_back(folded(clause));
+      }
+    }
+  }
+}
+
+void Judge::freeze() {
+  exact_.freeze();
+  words_.freeze();
+  std::sort(numbers_.begin(), numbers_.end(), [](const Number& a, const Number& b) { return compare(a, b) < 0; });
+}
+
+bool Judge::never() const {
+  return exact_.empty() && globs_.empty() && text_bounds_.empty() && numbers_.empty() && number_bounds_.empty() &&
+         addresses_.empty() && address_bounds_.empty() && dates_.empty() && words_.empty() && phrases_.empty() &&
+         word_globs_.empty() && !on_true_ && !on_false_;
+}
+
+bool Judge::has_unindexed() const {
+  return !text_bounds_.empty() || !number_bounds_.empty() || !address_bounds_.empty() || !dates_.empty() ||
+         !word_globs_.empty();
+}
+
+uint32_t Judge::cost() const {
+  uint32_t cost = 3;
+  if (fold_) cost += 20;
+  if (!exact_.empty()) cost += exact_.strings().size() > 4 ? 8 : 2;
+  for (const auto& glob : globs_) cost += glob.open_start() && !glob.open_end() && glob.segments().size() < 2 ? 4 : 25;
+  cost += static_cast<uint32_t>(text_bounds_.size() + numbers_.size() + number_bounds_.size()) * 3;
+  if (!addresses_.empty() || !address_bounds_.empty()) cost += 60;
+  cost += static_cast<uint32_t>(dates_.size()) * 60;
+  if (!words_.empty() || !phrases_.empty() || !word_globs_.empty()) cost += 500;
+  return cost;
+}
+
+size_t Judge::bytes() const {
+  size_t out = sizeof(Judge);
+  for (const StringSet* set : {&exact_, &words_}) {
+    for (const auto& s : set->strings()) out += sizeof(s) + s.capacity() + 2 * sizeof(uint32_t);
+  }
+  for (const auto& phrase : phrases_) out += phrase.size() * sizeof(std::string) * 2;
+  for (const auto& glob : globs_) out += sizeof(glob) + glob.segments().size() * 2 * sizeof(GlobMatcher::Segment);
+  out += word_globs_.size() * 2 * sizeof(GlobMatcher) + numbers_.size() * sizeof(Number);
+  out += addresses_.size() * sizeof(ir::AddressRange) + dates_.size() * sizeof(DateTest);
+  return out;
+}
+
+bool Judge::holds(const Value& value, int64_t now_ms, JudgeScratch& scratch) const {
+  switch (type_) {
+    case FieldType::keyword:
+      return holds_bytes(value.text, scratch);
+    case FieldType::dynamic:
+      switch (value.kind) {
+        case Value::Kind::string:
+          return holds_bytes(value.text, scratch);
+        case Value::Kind::number:
+          return holds_number(value.number);
+        case Value::Kind::boolean:
+          return value.truth ? on_true_ : on_false_;
+      }
+      return false;
+    case FieldType::text:
+      return holds_text(value.text, scratch);
+    case FieldType::integer:
+    case FieldType::real:
+      if (value.kind == Value::Kind::number) return holds_number(value.number);
+      if (value.kind == Value::Kind::string) {
+        const auto number = parse_number_text(value.text);
+        return number && holds_number(*number);
+      }
+      return false;
+    case FieldType::boolean:
+      if (value.kind == Value::Kind::boolean) return value.truth ? on_true_ : on_false_;
+      if (value.kind == Value::Kind::string) {
+        return (on_true_ && value.text == "true") || (on_false_ && value.text == "false");
+      }
+      return false;
+    case FieldType::ip:
+      return value.kind == Value::Kind::string && holds_address(value.text);
+    case FieldType::date:
+      return holds_date(value, now_ms);
+    case FieldType::object:
+      return false;
+  }
+  return false;
+}
+
+bool Judge::holds_bytes(std::string_view text, JudgeScratch& scratch) const {
+  if (fold_) {
+    ir::fold_case(text, scratch.folded);
+    text = scratch.folded;
+  }
+  if (exact_.contains(text)) return true;
+  for (const auto& glob : globs_) {
+    if (glob.matches(text)) return true;
+  }
+  for (const auto& bound : text_bounds_) {
+    if (within(bound.op, text.compare(bound.literal))) return true;
+  }
+  return false;
+}
+
+bool Judge::holds_number(const Number& number) const {
+  if (!numbers_.empty()) {
+    const auto at = std::lower_bound(numbers_.begin(), numbers_.end(), number,
+                                     [](const Number& a, const Number& b) { return compare(a, b) < 0; });
+    if (at != numbers_.end() && compare(*at, number) == 0) return true;
+  }
+  for (const auto& bound : number_bounds_) {
+    if (within(bound.op, compare(number, bound.literal))) return true;
+  }
+  return false;
+}
+
+bool Judge::holds_address(std::string_view text) const {
+  if (addresses_.empty() && address_bounds_.empty()) return false;
+  const auto address = ir::parse_address(text);
+  if (!address) return false;
+  for (const auto& range : addresses_) {
+    if (range.contains(*address)) return true;
+  }
+  for (const auto& bound : address_bounds_) {
+    const auto& range = bound.literal;
+    switch (bound.op) {
+      case ir::Op::less:
+        if (*address < range.low) return true;
+        break;
+      case ir::Op::less_equal:
+        if (*address <= range.high) return true;
+        break;
+      case ir::Op::greater:
+        if (*address > range.high) return true;
+        break;
+      default:
+        if (*address >= range.low) return true;
+        break;
+    }
+  }
+  return false;
+}
+
+bool Judge::holds_date(const Value& value, int64_t now_ms) const {
+  if (dates_.empty() || value.kind == Value::Kind::boolean) return false;
+  const auto time = ir::parse_date_value(value.text);
+  if (!time) return false;
+  for (const auto& date : dates_) {
+    const auto bounds = date.literal.relative ? date.literal.resolve(now_ms) : date.fixed;
+    bool held = false;
+    switch (date.op) {
+      case ir::Op::less:
+        held = *time < bounds.first_ms;
+        break;
+      case ir::Op::less_equal:
+        held = *time <= bounds.last_ms;
+        break;
+      case ir::Op::greater:
+        held = *time > bounds.last_ms;
+        break;
+      case ir::Op::greater_equal:
+        held = *time >= bounds.first_ms;
+        break;
+      default:
+        held = bounds.first_ms <= *time && *time <= bounds.last_ms;
+        break;
+    }
+    if (held) return true;
+  }
+  return false;
+}
+
+bool Judge::holds_text(std::string_view text, JudgeScratch& scratch) const {
+  size_t at = 0;
+  size_t begin = 0;
+  size_t end = 0;
+  while (ir::next_word(text, &at, &begin, &end)) {
+    ir::fold_case(text.substr(begin, end - begin), scratch.word);
+    if (words_.contains(scratch.word)) return true;
+    for (const auto& glob : word_globs_) {
+      if (glob.matches(scratch.word)) return true;
+    }
+    for (const auto& phrase : phrases_) {
+      if (phrase[0] != scratch.word) continue;
+      size_t next = at;
+      size_t n = 1;
+      while (n < phrase.size() && ir::next_word(text, &next, &begin, &end)) {
+        ir::fold_case(text.substr(begin, end - begin), scratch.folded);
+        if (scratch.folded != phrase[n]) break;
+        ++n;
+      }
+      if (n == phrase.size()) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace fb::match
