@@ -1,1 +1,28 @@
-# Install rules and the .deb; filled by packaging/.
+# What is installed where, and the Debian package (cpack -G DEB).
+include(GNUInstallDirs)
+install(TARGETS firebreak firebreak-agent RUNTIME DESTINATION bin)
+install(DIRECTORY rules/ DESTINATION share/firebreak/rules FILES_MATCHING PATTERN "*.yml")
+install(DIRECTORY samples/ DESTINATION share/firebreak/samples)
+install(FILES config/firebreak.schema.json DESTINATION share/firebreak)
+install(FILES README.md CHANGELOG.md LICENSE DESTINATION share/doc/firebreak)
+install(DIRECTORY docs/ DESTINATION share/doc/firebreak)
+install(FILES config/firebreak.example.yml DESTINATION /etc/firebreak RENAME firebreak.yml)
+install(FILES config/firebreak-agent.example.yml DESTINATION /etc/firebreak RENAME firebreak-agent.yml)
+install(FILES packaging/systemd/firebreak.service packaging/systemd/firebreak-agent.service
+        DESTINATION /usr/lib/systemd/system)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME firebreak)
+set(CPACK_PACKAGE_VENDOR "The Firebreak developers")
+set(CPACK_PACKAGE_CONTACT "The Firebreak developers <security@firebreak.invalid>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Detection rules over event streams that isolate hosts by themselves")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_SET_DESTDIR ON)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION admin)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "passwd, ca-certificates")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
+    "${CMAKE_SOURCE_DIR}/packaging/deb/postinst;${CMAKE_SOURCE_DIR}/packaging/deb/prerm;${CMAKE_SOURCE_DIR}/packaging/deb/postrm;${CMAKE_SOURCE_DIR}/packaging/deb/conffiles")
+include(CPack)

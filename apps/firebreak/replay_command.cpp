@@ -1,6 +1,7 @@
 // firebreak replay: what these rules would have alerted on, and which hosts would have been isolated. Never acts.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -35,12 +36,15 @@ class FileDirectory final : public EndpointDirectory {
                     path + ":" + std::to_string(number));
       }
       const std::string id = json["endpoint_id"];
+      Endpoint endpoint;
+      endpoint.endpoint_id = id;
+      endpoint.is_protected = json.value("protected", false);
+      directory->endpoints_.push_back(std::move(endpoint));
       directory->by_agent_[id] = id;
       if (json.contains("host_id") && json["host_id"].is_string()) {
         auto [slot, fresh] = directory->by_host_.try_emplace(json["host_id"].get<std::string>(), id);
         if (!fresh) slot->second.clear();  // two agents claim one host: neither is meant for certain
       }
-      if (json.value("protected", false)) directory->protected_.insert(id);
     }
     return directory;
   }
@@ -59,13 +63,12 @@ class FileDirectory final : public EndpointDirectory {
     if (has_host) return {host->second, ""};
     return {"", "unknown: no endpoint has this agent.id or host.id"};
   }
-  size_t size() const { return by_agent_.size(); }
-  const std::set<std::string>& protected_ids() const { return protected_; }
+  const std::vector<Endpoint>& endpoints() const { return endpoints_; }
 
  private:
   std::map<std::string, std::string> by_agent_;
   std::map<std::string, std::string> by_host_;
-  std::set<std::string> protected_;
+  std::vector<Endpoint> endpoints_;
 };
 
 struct Totals {
@@ -167,10 +170,7 @@ int run_replay(const ReplayOptions& options) {
     if (!read) return complain(read.error(), kCantRun);
     listed = std::move(*read);
   }
-  const OpenDirectory open;
-  const EndpointDirectory& directory = listed ? static_cast<const EndpointDirectory&>(*listed) : open;
-  ReplayJudge judge(directory, listed ? static_cast<int64_t>(listed->size()) : 0,
-                    listed ? listed->protected_ids() : std::set<std::string>{});
+  const auto judge = listed ? std::make_unique<ReplayJudge>(*listed, listed->endpoints()) : std::make_unique<ReplayJudge>();
 
   auto next = open_events(options.events);
   if (!next) return complain(next.error(), kCantRun);
@@ -185,7 +185,7 @@ int run_replay(const ReplayOptions& options) {
     std::sort(in_rule_order.begin(), in_rule_order.end(),
               [](const Alert* a, const Alert* b) { return a->rule->rule_id < b->rule->rule_id; });
     for (const Alert* alert : in_rule_order) {
-      const std::vector<ReplayAction> actions = judge.judge(*alert);
+      const std::vector<ReplayAction> actions = judge->judge(*alert);
       ++totals.alerts;
       for (const ReplayAction& a : actions) {
         if (a.verdict == Verdict::would_act) {

@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,10 +68,13 @@ struct ReplayAction {
   std::string detail;
 };
 
-// Plans and judges alerts in event order, on event time, with budgets from empty (decisions 11).
+// Plans and judges alerts in event order, on event time, with budgets from empty.
 class ReplayJudge {
  public:
-  explicit ReplayJudge(const EndpointDirectory& directory, int64_t enrolled = 0);
+  // Every target with an agent.id or a host.id is known and unprotected.
+  ReplayJudge();
+  // The known endpoints; the directory resolves among them. It must outlive the judge.
+  ReplayJudge(const EndpointDirectory& directory, const std::vector<Endpoint>& endpoints);
   ~ReplayJudge();
   ReplayJudge(const ReplayJudge&) = delete;
   ReplayJudge& operator=(const ReplayJudge&) = delete;
