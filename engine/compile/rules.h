@@ -1,6 +1,6 @@
-// Rule files -> rules ready to run. Reads Firebreak YAML, Elastic rule TOML, NDJSON exports and (so far only to name them)
-// Sigma YAML, told apart by content. Every problem is a Diagnostic with file, line and column; nothing is skipped silently.
-// Pure but for reading files; thread-safe. Cost: milliseconds a hundred rules.
+// Rule files -> rules ready to run. Reads Firebreak YAML, Elastic rule TOML, NDJSON exports and (so far only to name
+// them) Sigma YAML, told apart by content. Every problem is a Diagnostic with file, line and column; nothing is skipped
+// silently. Pure but for reading files; thread-safe. Cost: milliseconds a hundred rules.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,13 @@ struct Diagnostic {
   Level level = Level::error;
   std::string code;  // kebab-case; docs/diagnostics.md lists them all
   std::string file;
-  uint32_t line = 1;    // 1-based, code points
+  uint32_t line = 1;  // 1-based, code points
   uint32_t column = 1;
   std::string message;
   std::string help;
-  std::string excerpt;  // the line of the file, for the caret picture; may be empty
-  uint32_t width = 1;   // how many columns the caret line covers
+  std::string excerpt;          // the line of the file, for the caret picture; may be empty
+  uint32_t width = 1;           // how many columns the caret line covers
+  uint32_t excerpt_column = 1;  // where the caret stands in `excerpt`, which of a long line is only a piece
 };
 
 // The compiler-style picture, several lines, ends with a newline.
@@ -38,6 +39,7 @@ struct RuleTest {
   std::vector<std::string> events;  // JSON texts
   int alerts = 0;
   std::vector<std::string> isolate;  // agent.id, host.id or host.name of the hosts that must be isolated
+  bool checks_isolate = false;       // the test has an `isolate` list; without one any isolation is right
   uint32_t line = 0;
 };
 
