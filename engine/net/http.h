@@ -16,13 +16,13 @@
 namespace fb::net {
 
 struct Request {
-  std::string method;   // upper case
-  std::string target;   // as sent
-  std::string path;     // decoded, without the query
-  std::map<std::string, std::string> query;  // decoded; the last of repeated names
+  std::string method;                          // upper case
+  std::string target;                          // as sent
+  std::string path;                            // decoded, without the query
+  std::map<std::string, std::string> query;    // decoded; the last of repeated names
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
-  std::string peer;         // address of the other side; "unix" for a unix socket
+  std::string peer;  // address of the other side; "unix" for a unix socket
   bool tls = false;
 };
 
@@ -33,8 +33,8 @@ struct Response {
   std::string body;
 };
 
-// Answers once, from any thread, now or later (long poll). Dropping it unanswered answers 500. The connection may be gone by
-// then: answering is always safe.
+// Answers once, from any thread, now or later (long poll). Dropping it unanswered answers 500. The connection may be
+// gone by then: answering is always safe.
 class Responder {
  public:
   virtual ~Responder() = default;
@@ -56,9 +56,19 @@ struct ServerLimits {
   uint32_t max_connections_per_address = 512;  // http.limits.max_connections_per_address
 };
 
+// What a server did so far.
+struct ServerStats {
+  uint64_t accepted = 0;
+  uint64_t refused = 0;  // over max_connections or max_connections_per_address: closed at once
+  uint64_t accept_errors = 0;
+  uint64_t timed_out = 0;     // a deadline closed the connection (idle ones are not counted)
+  uint64_t bad_requests = 0;  // answered 4xx or 5xx by the server itself
+  uint32_t connections = 0;   // open now
+};
+
 struct ServerOptions {
-  std::string listen;       // "127.0.0.1:8770", "0.0.0.0:8771", "[::1]:0"; "" = none
-  std::string unix_socket;  // path, mode 0600; "" = none
+  std::string listen;            // "127.0.0.1:8770", "0.0.0.0:8771", "[::1]:0"; "" = none
+  std::string unix_socket;       // path, mode 0600; "" = none
   std::string certificate_file;  // PEM; with private_key_file: TLS 1.2 or later on the TCP side
   std::string private_key_file;
   ServerLimits limits;
@@ -72,14 +82,19 @@ class HttpServer {
   // Stops accepting, lets running answers finish for up to drain_ms, closes. Idempotent.
   virtual void stop(int drain_ms) = 0;
   // Runs a task on a server thread after delay_ms (for long-poll deadlines).
+  // A task that is not due by then is dropped by stop().
   virtual void after(int delay_ms, std::function<void()> task) = 0;
+  virtual ServerStats stats() const = 0;
 };
+// The handler runs on a server thread: it must not block for long (one thread serves many connections), and it may
+// answer before it returns. What it throws is answered 500. Destroying the server stops it without a drain; never
+// destroy or stop it from its own handler.
 Result<std::unique_ptr<HttpServer>> start_http_server(const ServerOptions& options, Handler handler);
 
 struct ClientOptions {
-  std::string unix_socket;  // connect here instead of the URL's host
-  std::string ca_file;      // PEM; "" = the system's
-  std::string pinned_fingerprint;  // hex SHA-256 of the server certificate's CA (enrolment); "" = none
+  std::string unix_socket;         // connect here instead of the URL's host
+  std::string ca_file;             // PEM; "" = the system's
+  std::string pinned_fingerprint;  // hex SHA-256 of the server certificate or of its CA (enrolment); "" = none
   int connect_timeout_ms = 10'000;
   int total_timeout_ms = 30'000;
   size_t max_reply_bytes = 64u << 20;
@@ -89,7 +104,7 @@ struct ClientReply {
   std::map<std::string, std::string> headers;
   std::string body;
 };
-// One keep-alive connection; one thread at a time.
+// One keep-alive connection; one thread at a time. Follows no redirects and heeds no proxy of the environment.
 class HttpClient {
  public:
   explicit HttpClient(ClientOptions options);
@@ -98,7 +113,7 @@ class HttpClient {
   HttpClient& operator=(const HttpClient&) = delete;
   Result<ClientReply> request(const std::string& method, const std::string& url,
                               const std::map<std::string, std::string>& headers, const std::string& body);
-  // From another thread: makes the running request end soon with ErrorCode::unavailable.
+  // From another thread: makes the running request end soon with ErrorCode::unavailable, and every later one at once.
   void cancel();
 
  private:

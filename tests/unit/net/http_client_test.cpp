@@ -1,0 +1,219 @@
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "engine/net/http.h"
+#include "engine/net/tls_files.h"
+#include "tests/unit/net/net_support.h"
+
+namespace fb::net {
+namespace {
+
+using test::eventually;
+using test::now_ms;
+using test::TemporaryFolder;
+
+void echo(Request r, const std::shared_ptr<Responder>& out) {
+  Response a;
+  a.headers["X-Tls"] = r.tls ? "yes" : "no";
+  if (r.path == "/redirect") {
+    a.status = 302;
+    a.headers["Location"] = "/elsewhere";
+  }
+  a.body = r.method + " " + r.path + " " + r.body;
+  if (r.path == "/large") a.body.assign(100'000, 'x');
+  if (r.path == "/never") {
+    static_cast<void>(out);
+    std::thread([out] {
+      for (int i = 0; i < 1000 && !out->gone(); ++i) usleep(10'000);
+      out->answer(Response{});
+    }).detach();
+    return;
+  }
+  out->answer(std::move(a));
+}
+
+struct Tls {
+  TemporaryFolder dir;
+  std::unique_ptr<HttpServer> server;
+  std::string url;
+
+  explicit Tls(const std::vector<std::string>& names = {"127.0.0.1", "localhost"}) {
+    EXPECT_TRUE(create_ca(dir / "ca.pem", dir / "ca.key", "Test CA"));
+    EXPECT_TRUE(create_server_certificate(dir / "ca.pem", dir / "ca.key", dir / "s.pem", dir / "s.key", names));
+    ServerOptions options;
+    options.listen = "127.0.0.1:0";
+    options.certificate_file = dir / "s.pem";
+    options.private_key_file = dir / "s.key";
+    auto started = start_http_server(options, echo);
+    EXPECT_TRUE(started) << started.error().describe();
+    server = std::move(*started);
+    url = "https://127.0.0.1:" + std::to_string(server->port());
+  }
+};
+
+TEST(HttpClient, SpeaksTlsWithTheGivenCaAndKeepsItsConnection) {
+  const Tls tls;
+  ClientOptions options;
+  options.ca_file = tls.dir / "ca.pem";
+  HttpClient client(options);
+  for (int i = 0; i < 3; ++i) {
+    const auto reply = client.request("POST", tls.url + "/a?b=c", {{"X-A", "1"}}, "body");
+    ASSERT_TRUE(reply) << reply.error().describe();
+    EXPECT_EQ(reply->status, 200);
+    EXPECT_EQ(reply->body, "POST /a body");
+    EXPECT_EQ(reply->headers.at("x-tls"), "yes");
+  }
+  EXPECT_EQ(tls.server->stats().accepted, 1u);
+}
+
+TEST(HttpClient, RefusesACertificateOfAnotherCaOrForAnotherName) {
+  const Tls tls;
+  const TemporaryFolder other;
+  ASSERT_TRUE(create_ca(other / "ca.pem", other / "ca.key", "Other CA"));
+  ClientOptions options;
+  options.ca_file = other / "ca.pem";
+  const auto foreign = HttpClient(options).request("GET", tls.url, {}, "");
+  ASSERT_FALSE(foreign);
+  EXPECT_EQ(foreign.error().code, ErrorCode::refused);
+  EXPECT_EQ(foreign.error().retry, Retry::no);
+
+  const Tls misnamed({"fire.example"});
+  options.ca_file = misnamed.dir / "ca.pem";
+  const auto name = HttpClient(options).request("GET", misnamed.url, {}, "");
+  ASSERT_FALSE(name);
+  EXPECT_EQ(name.error().code, ErrorCode::refused);
+  const auto system_roots = HttpClient(ClientOptions{}).request("GET", tls.url, {}, "");
+  EXPECT_FALSE(system_roots);
+}
+
+TEST(HttpClient, PinsTheFingerprintOfTheCaOrOfTheCertificate) {
+  const Tls tls;
+  for (const char* file : {"ca.pem", "s.pem"}) {
+    ClientOptions options;
+    options.pinned_fingerprint = *certificate_fingerprint(tls.dir / file);
+    const auto reply = HttpClient(options).request("GET", tls.url, {}, "");
+    EXPECT_TRUE(reply) << file << ": " << reply.error().describe();
+  }
+  ClientOptions wrong;
+  wrong.pinned_fingerprint = std::string(64, 'a');
+  const auto refused = HttpClient(wrong).request("GET", tls.url, {}, "");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::refused);
+
+  const Tls misnamed({"fire.example"});  // a pinned CA does not excuse a wrong name
+  ClientOptions pinned;
+  pinned.pinned_fingerprint = *certificate_fingerprint(misnamed.dir / "ca.pem");
+  EXPECT_FALSE(HttpClient(pinned).request("GET", misnamed.url, {}, ""));
+}
+
+TEST(HttpClient, APinIsNoProofForAChainThatTheCaDidNotSign) {
+  // The server shows a stranger's certificate followed by the right CA's.
+  const Tls real;
+  const TemporaryFolder evil;
+  ASSERT_TRUE(create_ca(evil / "ca.pem", evil / "ca.key", "Test CA"));
+  ASSERT_TRUE(
+      create_server_certificate(evil / "ca.pem", evil / "ca.key", evil / "s.pem", evil / "s.key", {"127.0.0.1"}));
+  std::string leaf, ca;
+  {
+    const auto slurp = [](const std::string& file) {
+      std::string text;
+      FILE* f = std::fopen(file.c_str(), "r");
+      char buffer[4096];
+      for (size_t n; (n = std::fread(buffer, 1, sizeof buffer, f)) > 0;) text.append(buffer, n);
+      std::fclose(f);
+      return text;
+    };
+    leaf = slurp(evil / "s.pem");
+    leaf.resize(leaf.find("-----END CERTIFICATE-----") + 26);
+    ca = slurp(real.dir / "ca.pem");
+    FILE* f = std::fopen((evil / "mixed.pem").c_str(), "w");
+    std::fputs((leaf + ca).c_str(), f);
+    std::fclose(f);
+  }
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  options.certificate_file = evil / "mixed.pem";
+  options.private_key_file = evil / "s.key";
+  const auto server = start_http_server(options, echo);
+  ASSERT_TRUE(server) << server.error().describe();
+  ClientOptions pinned;
+  pinned.pinned_fingerprint = *certificate_fingerprint(real.dir / "ca.pem");
+  const auto reply =
+      HttpClient(pinned).request("GET", "https://127.0.0.1:" + std::to_string((*server)->port()), {}, "");
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, ErrorCode::refused);
+}
+
+TEST(HttpClient, FollowsNoRedirect) {
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  const auto server = start_http_server(options, echo);
+  ASSERT_TRUE(server);
+  const auto reply = HttpClient(ClientOptions{})
+                         .request("GET", "http://127.0.0.1:" + std::to_string((*server)->port()) + "/redirect", {}, "");
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->status, 302);
+  EXPECT_EQ(reply->headers.at("location"), "/elsewhere");
+}
+
+TEST(HttpClient, CapsTheReplyEndsInTimeAndReportsWhoIsNotThere) {
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  auto server = start_http_server(options, echo);
+  ASSERT_TRUE(server);
+  const std::string url = "http://127.0.0.1:" + std::to_string((*server)->port());
+  ClientOptions small;
+  small.max_reply_bytes = 50'000;
+  small.total_timeout_ms = 300;
+  HttpClient client(small);
+  const auto large = client.request("GET", url + "/large", {}, "");
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code, ErrorCode::limit);
+  const int64_t start = now_ms();
+  const auto slow = client.request("GET", url + "/never", {}, "");
+  ASSERT_FALSE(slow);
+  EXPECT_EQ(slow.error().code, ErrorCode::timeout);
+  EXPECT_LT(now_ms() - start, 2000);
+  EXPECT_TRUE(client.request("GET", url + "/fine", {}, ""));
+  (*server)->stop(0);
+  const auto gone = client.request("GET", url + "/fine", {}, "");
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(gone.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(gone.error().retry, Retry::yes);
+  EXPECT_EQ(client.request("GET", "ftp://127.0.0.1/", {}, "").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(client.request("GET", url, {{"A", "b\r\nC: d"}}, "").error().code, ErrorCode::invalid_argument);
+}
+
+TEST(HttpClient, IsCancelledFromAnotherThread) {
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  auto server = start_http_server(options, echo);
+  ASSERT_TRUE(server);
+  HttpClient client(ClientOptions{});
+  std::thread other([&] {
+    usleep(100'000);
+    client.cancel();
+  });
+  const int64_t start = now_ms();
+  const auto reply = client.request("GET", "http://127.0.0.1:" + std::to_string((*server)->port()) + "/never", {}, "");
+  other.join();
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, ErrorCode::unavailable);
+  EXPECT_LT(now_ms() - start, 2000);
+  EXPECT_FALSE(client.request("GET", "http://127.0.0.1:1/", {}, ""));
+}
+
+TEST(HttpClient, IsNotKilledByAServerThatWentAway) {
+  auto tls = std::make_unique<Tls>();
+  ClientOptions options;
+  options.ca_file = tls->dir / "ca.pem";
+  HttpClient client(options);
+  ASSERT_TRUE(client.request("GET", tls->url, {}, ""));
+  tls->server->stop(0);
+  // SIGPIPE would end this program.
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(client.request("POST", tls->url, {}, std::string(1u << 20, 'x')));
+}
+
+}  // namespace
+}  // namespace fb::net
