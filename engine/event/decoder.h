@@ -1,6 +1,6 @@
 // JSON bytes -> Event, strictly: the grammar of the whole line is checked whichever fields are wanted, so a line's fate
-// never depends on the rules that are loaded. One SIMD pass finds the structure, one walk over it checks every token and
-// keeps the wanted ones. Allocates nothing once its buffers have grown to the stream's largest event.
+// never depends on the rules that are loaded. One SIMD pass finds the structure, one walk over it checks every token
+// and keeps the wanted ones. Allocates nothing once its buffers have grown to the stream's largest event.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 namespace fb {
 
 // Why a record was refused. `reason` is a fixed kebab-case code ("not-json", "not-an-object", "too-deep", "too-long",
-// "too-many-keys", "array-too-long", "key-too-long", "invalid-utf8", "identity-conflict", "empty"); docs/dead-letters.md.
+// "too-many-keys", "array-too-long", "key-too-long", "invalid-utf8", "identity-conflict", "empty");
+// docs/dead-letters.md.
 struct Refusal {
   std::string_view reason;
   std::string detail;   // one line for a person
@@ -36,8 +37,8 @@ class Decoder {
   const Event* decode(std::string_view json);
   const Refusal& refusal() const;
 
-  // Decodes one nested object: its fields resolve as "<path>.<key>". Valid until the next call of decode or, for the same
-  // `depth` (0 = directly below an event), of decode_nested.
+  // Decodes one nested object: its fields resolve as "<path>.<key>". Valid until the next call of decode or, for the
+  // same `depth` (0 = directly below an event), of decode_nested.
   const Event* decode_nested(const NestedObject& object, uint32_t depth);
 
  private:

@@ -1,11 +1,13 @@
-// One event as the matcher sees it: the values of the fields that some rule reads, found in one pass over the JSON bytes.
-// An Event is a view owned by its Decoder; it is valid until the decoder's next call. One decoder a thread.
+// One event as the matcher sees it: the values of the fields that some rule reads, found in one pass over the JSON
+// bytes. An Event is a view owned by its Decoder; it is valid until the decoder's next call. One decoder a thread.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "engine/event/field_types.h"
@@ -15,7 +17,9 @@ namespace fb {
 
 // A dense index of a field that some rule reads; indexes arrays in the decoder and the matcher.
 enum class FieldIx : uint32_t {};
-constexpr uint32_t index(FieldIx f) { return static_cast<uint32_t>(f); }
+constexpr uint32_t index(FieldIx f) {
+  return static_cast<uint32_t>(f);
+}
 
 // The fields that a rule set reads. Built once while a rule set is compiled, then immutable and shared by threads.
 class FieldTable {
@@ -44,6 +48,7 @@ class FieldTable {
 
  private:
   std::vector<std::string> names_;
+  std::unordered_map<std::string, uint32_t> by_name_;
   std::vector<FieldType> types_;
   std::vector<std::string> nested_;
   std::vector<std::pair<std::string, std::string>> renames_;
@@ -94,7 +99,7 @@ class Event {
   const Value& value(uint32_t at) const { return values_[at]; }
   std::span<const NestedObject> nested() const { return nested_; }
   std::span<const Leaf> leaves() const { return leaves_; }
-  std::string_view json() const { return json_; }  // the bytes as they came
+  std::string_view json() const { return json_; }                // the bytes as they came
   bool identity_conflict() const { return identity_conflict_; }  // agent.id or host.id spelt two ways with two values
 
  private:

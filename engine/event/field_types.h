@@ -8,15 +8,15 @@
 namespace fb {
 
 enum class FieldType : uint8_t {
-  dynamic,   // not in ECS: each value counts by its JSON type
-  keyword,   // keyword, constant_keyword, wildcard, flattened: exact bytes
-  text,      // text, match_only_text: analysed words
-  integer,   // long, integer, short, byte, unsigned_long
-  real,      // float, double, half_float, scaled_float
+  dynamic,  // not in ECS: each value counts by its JSON type
+  keyword,  // keyword, constant_keyword, wildcard, flattened: exact bytes
+  text,     // text, match_only_text: analysed words
+  integer,  // long, integer, short, byte, unsigned_long
+  real,     // float, double, half_float, scaled_float
   boolean,
   ip,
   date,
-  object,    // object, nested, geo_point: has no leaf value of its own
+  object,  // object, nested, geo_point: has no leaf value of its own
 };
 
 // The type of a full field name such as "process.command_line".

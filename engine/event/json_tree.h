@@ -1,5 +1,5 @@
-// A plain tree of an event for the slow side: the oracle interpreter, alert documents, explain. It keeps repeated keys and
-// the order of keys, and is built by another parser (nlohmann) than the decoder, so that each checks the other.
+// A plain tree of an event for the slow side: the oracle interpreter, alert documents, explain. It keeps repeated keys
+// and the order of keys, and is built by another parser (nlohmann) than the decoder, so that each checks the other.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct JsonNode {
   Kind kind = Kind::null;
   bool truth = false;
   Number number;
-  std::string text;  // strings unescaped; numbers as written
+  std::string text;                                       // strings unescaped; numbers as written
   std::vector<JsonNode> items;                            // array
   std::vector<std::pair<std::string, JsonNode>> members;  // object, repeated keys kept
 };
