@@ -1,6 +1,6 @@
 // The one meaning of a rule's query: a tree of tests over fields that every language lowers to. A tree is plain data;
-// literals stay as written, since a field's type decides what they mean (typed.h), and for field wildcards that is known
-// only per event. Immutable after lowering; share freely.
+// literals stay as written, since a field's type decides what they mean (typed.h), and for field wildcards that is
+// known only per event. Immutable after lowering; share freely.
 #pragma once
 
 #include <cstdint>
@@ -33,10 +33,10 @@ struct FieldRef {
 };
 
 enum class Op : uint8_t {
-  exists,         // some leaf at the path or below it has a value
-  equal,          // the typed comparison: exact, number, address or CIDR, date with rounding, words of a text
-  phrase,         // quoted `equal`: on text the words in order; elsewhere the same as equal
-  glob,           // a pattern
+  exists,  // some leaf at the path or below it has a value
+  equal,   // the typed comparison: exact, number, address or CIDR, date with rounding, words of a text
+  phrase,  // quoted `equal`: on text the words in order; elsewhere the same as equal
+  glob,    // a pattern
   less,
   less_equal,
   greater,

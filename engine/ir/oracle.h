@@ -23,7 +23,7 @@ bool matches(const Node& query, const JsonNode& event, const OracleContext& cont
 // One line a test of the query: what it asked, what the event has, whether it held.
 struct Explanation {
   Span span;
-  std::string test;    // as print() gives it
+  std::string test;  // as print() gives it
   bool held = false;
   std::string values;  // the values it saw, printable, shortened
 };

@@ -1,6 +1,6 @@
-// What a literal means for a field's type, and how one value answers one test. The parsing of literals (numbers, addresses,
-// dates with date math, words) lives here once; the oracle and the compiled programs both use it, but judge values with
-// code of their own. Pure, thread-safe.
+// What a literal means for a field's type, and how one value answers one test. The parsing of literals (numbers,
+// addresses, dates with date math, words) lives here once; the oracle and the compiled programs both use it, but judge
+// values with code of their own. Pure, thread-safe.
 #pragma once
 
 #include <array>
@@ -31,11 +31,11 @@ std::optional<AddressRange> parse_address_range(std::string_view text);
 // A point of a date literal: absolute, or relative to `now`. resolve() gives the closed-open millisecond bounds of the
 // literal's own precision: [first, last].
 struct DateLiteral {
-  bool relative = false;      // begins with `now`
-  int64_t first_ms = 0;       // absolute: missing parts filled down
-  int64_t last_ms = 0;        // absolute: missing parts filled up (time 23:59:59.999, month and day still 01)
+  bool relative = false;  // begins with `now`
+  int64_t first_ms = 0;   // absolute: missing parts filled down
+  int64_t last_ms = 0;    // absolute: missing parts filled up (time 23:59:59.999, month and day still 01)
   struct Step {
-    char op = '+';    // '+', '-' or '/' (round)
+    char op = '+';  // '+', '-' or '/' (round)
     int64_t count = 1;
     char unit = 'd';  // y M w d h H m s
   };
@@ -59,13 +59,14 @@ template <class Take>
 void for_each_word(std::string_view text, std::string& buffer, Take&& take);
 // Finds the next word from *at on: its byte range, not yet lower-cased. False at the end.
 bool next_word(std::string_view text, size_t* at, size_t* begin, size_t* end);
-// Lower-cases as the analyser and `.caseless` do: simple Unicode case folding for Latin, Greek, Cyrillic; ASCII fast path.
+// Lower-cases as the analyser and `.caseless` do: every code point's simple lower case; ASCII fast path.
 void fold_case(std::string_view text, std::string& out);
 
 // Does the pattern match the whole value? Linear in the value times the pattern, no recursion.
 bool glob_match(const Glob& glob, std::string_view value);
 
-// Multi-field views of a path: how `X.text`, `X.caseless`, `X.keyword` are read when the literal field is absent and X is a leaf.
+// Multi-field views of a path: how `X.text`, `X.caseless`, `X.keyword` are read when the literal field is absent and X
+// is a leaf.
 enum class View : uint8_t { plain, text, caseless, keyword };
 struct PathView {
   std::string base;  // X
@@ -73,6 +74,21 @@ struct PathView {
 };
 // For "process.name.text" -> {"process.name", text}; plain when the last segment is none of the three words.
 PathView split_view(std::string_view path);
+
+// The type that a view gives to values of a field of type `base`: text is analysed; caseless is keyword over folded
+// text; keyword is the field itself, except that a text is then compared whole; plain changes nothing.
+FieldType viewed_type(View view, FieldType base);
+
+// A pattern with its literal runs folded, for caseless views and for words.
+Glob fold_glob(const Glob& glob);
+
+// What a pattern asks of an analysed text: it falls apart at blanks, and any one clause is enough. A clause with a
+// wildcard is a folded pattern over single words; one without is ordinary words, of which any one is enough.
+struct TextClause {
+  Glob glob;                       // empty: use `words`
+  std::vector<std::string> words;  // folded
+};
+std::vector<TextClause> text_clauses(const Glob& glob);
 
 template <class Take>
 void for_each_word(std::string_view text, std::string& buffer, Take&& take) {

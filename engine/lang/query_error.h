@@ -10,8 +10,8 @@ namespace fb::lang {
 struct QueryError {
   enum class Kind : uint8_t { parse, verification, unsupported };
   Kind kind = Kind::parse;
-  std::string code;     // kebab-case, listed in docs/diagnostics.md: "syntax", "query-too-long", "query-too-deep", ...
-  uint32_t begin = 0;   // byte range in the query
+  std::string code;    // kebab-case, listed in docs/diagnostics.md: "syntax", "query-too-long", "query-too-deep", ...
+  uint32_t begin = 0;  // byte range in the query
   uint32_t end = 0;
   std::string message;  // one line: what was found and what was expected
   std::string help;     // how to mend it, or ""

@@ -1,5 +1,5 @@
-// KQL ("kuery"): text -> ir. The grammar is in README.md beside this file. Pure, thread-safe; time and memory linear in the
-// query, bounded by RuleLimits (bytes, depth, nodes).
+// KQL ("kuery"): text -> ir. The grammar is in README.md beside this file. Pure, thread-safe; time and memory linear in
+// the query, bounded by RuleLimits (bytes, depth, nodes).
 #pragma once
 
 #include <string_view>
