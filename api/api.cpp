@@ -1,0 +1,50 @@
+#include "api/api.h"
+
+#include <memory>
+#include <utility>
+
+#include "api/router.h"
+#include "engine/base/log.h"
+
+namespace fb::api {
+namespace {
+
+struct Api {
+  explicit Api(Parts p) : parts(std::move(p)) {
+    for (const AddRoutes add : kRouteFiles) add(router);
+  }
+
+  net::Response handle(const net::Request& request) {
+    const Router::Match match = router.find(request.method, request.path);
+    std::string actor;
+    if (request.peer == "unix") {
+      actor = "user:local";
+    } else if (const auto it = request.headers.find("authorization"); it != request.headers.end()) {
+      if (const std::string id = parts.keys.check(it->second); !id.empty()) actor = "key:" + id;
+    }
+    const bool is_open = match.handle != nullptr && match.access == Access::open;
+    // Who may not come in does not learn which paths there are.
+    if (!is_open && actor.empty()) return problem(401, "an API key is needed: Authorization: ApiKey <key>");
+    if (match.handle == nullptr) {
+      return match.other_method ? problem(405, "this path does not take " + request.method)
+                                : problem(404, "there is no " + request.path);
+    }
+    return (*match.handle)(Call{request, match.params, std::move(actor), parts});
+  }
+
+  Parts parts;
+  Router router;
+};
+
+}  // namespace
+
+net::Handler make_api(Parts parts) {
+  auto api = std::make_shared<Api>(std::move(parts));
+  Counter& requests = api->parts.metrics.counter("firebreak_http_requests_total", "Requests to the API");
+  return [api, &requests](net::Request request, std::shared_ptr<net::Responder> responder) {
+    requests.add_one();
+    responder->answer(api->handle(request));
+  };
+}
+
+}  // namespace fb::api

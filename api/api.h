@@ -1,0 +1,39 @@
+// The HTTP API of the service: who may call, which route answers, errors in one shape. The handler runs on the server's
+// threads; everything in Parts outlives the server.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "api/api_keys.h"
+#include "engine/base/clock.h"
+#include "engine/base/metrics.h"
+#include "engine/net/http.h"
+#include "engine/record/store.h"
+
+namespace fb::api {
+
+// One line of /readyz: a part of the service and whether it does its work.
+struct PartHealth {
+  std::string name;  // kafka, record, rules, agents
+  bool ready = false;
+  std::string detail;
+};
+
+struct Parts {
+  Store& store;
+  const Clock& clock;
+  Metrics& metrics;
+  ApiKeys keys;
+  std::function<void()> wake_dispatcher;
+  std::function<std::vector<PartHealth>()> health;
+  std::function<void()> refresh_gauges;  // before /metrics answers
+  std::string service_version;
+  std::string agents_url_hint;           // where agents dial, for `agents token`
+  std::string ca_fingerprint;            // "" = none
+};
+
+net::Handler make_api(Parts parts);
+
+}  // namespace fb::api

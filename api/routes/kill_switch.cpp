@@ -1,0 +1,37 @@
+// The emergency stop: no new isolation while it is on. Releases and detection go on.
+#include <nlohmann/json.hpp>
+
+#include "api/api.h"
+#include "api/router.h"
+#include "api/routes/answers.h"
+
+namespace fb::api {
+namespace {
+
+net::Response get(const Call& call) {
+  const auto on = call.parts.store.kill_switch();
+  if (!on) return failed(on.error());
+  return json(200, nlohmann::json{{"on", *on}}.dump());
+}
+
+net::Response set(const Call& call) {
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  if (!body.is_object() || !body.contains("on") || !body["on"].is_boolean()) {
+    return problem(400, "the body is {\"on\": true|false, \"comment\": \"why\"}");
+  }
+  const std::string why = body.value("comment", "");
+  if (why.empty()) return problem(400, "say why in \"comment\"");
+  const bool on = body["on"];
+  if (const Status done = call.parts.store.set_kill_switch(on, call.actor, why); !done) return failed(done.error());
+  call.parts.wake_dispatcher();
+  return json(200, nlohmann::json{{"on", on}}.dump());
+}
+
+}  // namespace
+
+void add_kill_switch_routes(Router& router) {
+  router.add("GET", "/api/firebreak/kill_switch", Access::authorized, get);
+  router.add("POST", "/api/firebreak/kill_switch", Access::authorized, set);
+}
+
+}  // namespace fb::api

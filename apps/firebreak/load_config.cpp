@@ -1,0 +1,42 @@
+#include "apps/firebreak/load_config.h"
+
+#include <cstdio>
+
+#include "apps/firebreak/options.h"
+#include "apps/firebreak/terminal.h"
+
+namespace fb::cli {
+
+tl::expected<Config, int> load_config(const std::string& file) {
+  Config::Loaded loaded = Config::load(file);
+  for (const Diagnostic& d : loaded.problems) std::fputs(render(d).c_str(), stderr);
+  if (!loaded.ok()) {
+    return tl::unexpected<int>(complain("the config file has " + std::to_string(loaded.problems.size()) + " problem" +
+                                            (loaded.problems.size() == 1 ? "" : "s") + "; nothing was started",
+                                        kCantRun));
+  }
+  if (const auto settings = guard_settings(loaded.config); !settings) {
+    return tl::unexpected<int>(complain(file + ": " + settings.error().describe(), kCantRun));
+  }
+  return std::move(loaded.config);
+}
+
+Result<GuardSettings> guard_settings(const Config& config) {
+  GuardSettings settings;
+  settings.mode = *from_string<Mode>(config.text("response.mode"));
+  for (const std::string& entry : config.list("response.protected")) {
+    FB_TRY_VOID(settings.protected_list.add(entry));
+  }
+  for (const auto& [key, value] : config.map("response.guards")) {
+    // YAML reads on and off as booleans.
+    const std::string word = value == "true" ? "on" : value == "false" ? "off" : value;
+    if (Status set = set_guard_option(settings, key, word); !set) {
+      Error e = set.error();
+      e.context = "response.guards." + key;
+      return tl::unexpected<Error>(std::move(e));
+    }
+  }
+  return settings;
+}
+
+}  // namespace fb::cli

@@ -1,0 +1,76 @@
+// firebreak setup, config check, config schema.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "api/api_keys.h"
+#include "apps/firebreak/load_config.h"
+#include "apps/firebreak/options.h"
+#include "apps/firebreak/service_files.h"
+#include "apps/firebreak/terminal.h"
+#include "engine/net/tls_files.h"
+#include "engine/respond/guard_settings.h"
+
+namespace fb::cli {
+namespace {
+
+std::string own_hostname() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
+}
+
+}  // namespace
+
+Status set_up_data_dir(const std::string& data_dir, const std::vector<std::string>& names) {
+  std::error_code error;
+  std::filesystem::create_directories(data_dir, error);
+  if (error) return fail(ErrorCode::io, "can't make the data directory: " + error.message(), data_dir);
+  if (chmod(data_dir.c_str(), 0700) != 0) return fail(ErrorCode::io, "can't set the data directory to mode 0700", data_dir);
+  const ServiceFiles files(data_dir);
+  if (!std::filesystem::exists(files.ca_certificate, error)) {
+    FB_TRY_VOID(net::create_ca(files.ca_certificate, files.ca_key, "Firebreak CA"));
+  }
+  std::vector<std::string> all = {own_hostname(), "localhost", "127.0.0.1", "::1"};
+  all.insert(all.end(), names.begin(), names.end());
+  return net::create_server_certificate(files.ca_certificate, files.ca_key, files.certificate, files.key, all);
+}
+
+int run_setup(const std::string& config_file) {
+  auto config = load_config(config_file);
+  if (!config) return config.error();
+  const std::string& data_dir = config->text("data_dir");
+  const ServiceFiles files(data_dir);
+  std::error_code error;
+  const bool first = !std::filesystem::exists(files.ca_certificate, error);
+  if (const Status done = set_up_data_dir(data_dir, config->list("agents.names")); !done) return complain(done.error(), kCantRun);
+  std::printf("%s %s\n", first ? "made" : "kept", files.ca_certificate.c_str());
+  std::printf("made %s for the agent gateway\n", files.certificate.c_str());
+  const auto fingerprint = net::certificate_fingerprint(files.ca_certificate);
+  if (!fingerprint) return complain(fingerprint.error(), kCantRun);
+  std::printf("CA fingerprint (SHA-256): %s\n", fingerprint->c_str());
+  if (!std::filesystem::exists(files.api_keys, error)) {
+    const auto key = api::ApiKeys::create(files.api_keys, "admin");
+    if (!key) return complain(key.error(), kCantRun);
+    std::printf("API key of the administrator, shown this once:\n  %s\n", key->c_str());
+  } else {
+    std::printf("kept %s; no new API key was made\n", files.api_keys.c_str());
+  }
+  std::printf("next: firebreak run -c %s\n", config_file.c_str());
+  return kDone;
+}
+
+int run_config_check(const std::string& config_file) {
+  auto config = load_config(config_file);
+  if (!config) return config.error() == kCantRun ? kFound : config.error();
+  std::printf("%s is good\n", config_file.c_str());
+  return kDone;
+}
+
+int run_config_schema() {
+  std::fputs(config_schema().c_str(), stdout);
+  return kDone;
+}
+
+}  // namespace fb::cli
