@@ -1,13 +1,17 @@
 # What is installed where, and the Debian package (cpack -G DEB).
 include(GNUInstallDirs)
-install(TARGETS firebreak firebreak-agent RUNTIME DESTINATION bin)
+foreach(program firebreak firebreak-agent)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION bin)
+  endif()
+endforeach()
 install(DIRECTORY rules/ DESTINATION share/firebreak/rules FILES_MATCHING PATTERN "*.yml")
 install(DIRECTORY samples/ DESTINATION share/firebreak/samples)
 install(FILES config/firebreak.schema.json DESTINATION share/firebreak)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION share/doc/firebreak)
 install(DIRECTORY docs/ DESTINATION share/doc/firebreak)
 install(FILES config/firebreak.example.yml DESTINATION /etc/firebreak RENAME firebreak.yml)
-install(FILES config/firebreak-agent.example.yml DESTINATION /etc/firebreak RENAME firebreak-agent.yml)
+install(FILES config/firebreak-agent.example.yml DESTINATION /etc/firebreak RENAME firebreak-agent.yml OPTIONAL)
 install(FILES packaging/systemd/firebreak.service packaging/systemd/firebreak-agent.service
         DESTINATION /usr/lib/systemd/system)
 
