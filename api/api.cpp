@@ -1,10 +1,10 @@
 #include "api/api.h"
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "api/router.h"
-#include "engine/base/log.h"
 
 namespace fb::api {
 namespace {
@@ -29,7 +29,11 @@ struct Api {
       return match.other_method ? problem(405, "this path does not take " + request.method)
                                 : problem(404, "there is no " + request.path);
     }
-    return (*match.handle)(Call{request, match.params, std::move(actor), parts});
+    try {
+      return (*match.handle)(Call{request, match.params, std::move(actor), parts});
+    } catch (const nlohmann::json::exception&) {  // a body whose fields have other types than the route takes
+      return problem(400, "a field of the body has the wrong type");
+    }
   }
 
   Parts parts;

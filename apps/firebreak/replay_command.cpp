@@ -38,7 +38,8 @@ class FileDirectory final : public EndpointDirectory {
       const std::string id = json["endpoint_id"];
       Endpoint endpoint;
       endpoint.endpoint_id = id;
-      endpoint.is_protected = json.value("protected", false);
+      const auto is_protected = json.find("protected");
+      endpoint.is_protected = is_protected != json.end() && is_protected->is_boolean() && is_protected->get<bool>();
       directory->endpoints_.push_back(std::move(endpoint));
       directory->by_agent_[id] = id;
       if (json.contains("host_id") && json["host_id"].is_string()) {

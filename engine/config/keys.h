@@ -20,12 +20,12 @@ enum class KeyType : uint8_t {
 };
 
 struct Key {
-  std::string_view path;  // "kafka.start"
+  std::string_view path = "";  // "kafka.start"
   KeyType type = KeyType::text;
   bool required = false;
-  std::string_view fallback;  // as it would be written; "" = empty or none
-  std::string_view meaning;   // one sentence
-  std::string_view choices;   // choice: words separated by '|'
+  std::string_view fallback = "";  // as it would be written; "" = empty or none
+  std::string_view meaning = "";   // one sentence
+  std::string_view choices = "";   // choice: words separated by '|'
   int64_t least = 0;          // integer and duration (ms)
   int64_t most = INT64_MAX;
 };

@@ -143,7 +143,7 @@ Status scan_here(const RuleSetPtr& rules, const NextLine& next, const ScanOption
 class Crew {
  public:
   Crew(const RuleSetPtr& rules, const ScanOptions& options, bool make_alerts) {
-    for (int i = 0; i < options.threads; ++i) {
+    for (int n = 0; n < options.threads; ++n) {
       threads_.emplace_back([this, rules, options, make_alerts] {
         Worker worker(rules, options, make_alerts);
         while (Chunk* chunk = take()) {
