@@ -372,7 +372,8 @@ value:
       ++top;
       *top = spot;
       top->array = false;
-      open_nested(lane, *top, spot.place, text + *s);
+      top->nested_count = 0;  // the outermost object is not within itself
+      if (top != lane.frames.data() + 1) open_nested(lane, *top, spot.place, text + *s);
       ++s;
       if (text[*s] == '}') goto close;
       goto key;
