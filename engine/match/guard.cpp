@@ -86,6 +86,28 @@ double base_share(const Atom& atom, const FieldTable& fields) {
   return 1;
 }
 
+// Every atom of a pattern: its head, its tail and its parts, each of which must be in a value that fits.
+std::vector<Atom> atoms_of(const GlobMatcher& glob, bool fold, uint32_t field) {
+  std::vector<Atom> out;
+  const auto& segments = glob.segments();
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const bool head = i == 0 && !glob.open_start();
+    const bool tail = i + 1 == segments.size() && !glob.open_end();
+    for (size_t p = 0; p < segments[i].parts.size(); ++p) {
+      const auto& part = segments[i].parts[p];
+      if (part.any_one) continue;
+      const bool first = head && p == 0;
+      const bool last = tail && p + 1 == segments[i].parts.size();
+      if (first || last) {
+        out.push_back({first && last ? Kind::exact : first ? Kind::prefix : Kind::suffix, fold, field, part.text});
+      } else if (part.text.size() >= kLeastPart) {
+        out.push_back({Kind::part, fold, field, part.text});
+      }
+    }
+  }
+  return out;
+}
+
 class Chooser {
  public:
   Chooser(const PredicateTable& predicates, const FieldTable& fields) : predicates_(predicates), fields_(fields) {}
@@ -108,11 +130,11 @@ class Chooser {
 
  private:
   void count(const Form& form);
+  void count(const Judge& judge, uint32_t field);
   double share(const Atom& atom) const;
   std::optional<Choice> of_predicate(const Predicate& predicate, const std::unordered_set<uint64_t>* scans);
   bool add_judge(const Judge& judge, FieldIx field, const std::unordered_set<uint64_t>* scans, GuardSet& out) const;
-  bool add_glob(const GlobMatcher& glob, const Judge& judge, FieldIx field, const std::unordered_set<uint64_t>* scans,
-                GuardSet& out) const;
+  bool add_rarest(std::vector<Atom> atoms, const std::unordered_set<uint64_t>* scans, GuardSet& out) const;
 
   const PredicateTable& predicates_;
   const FieldTable& fields_;
@@ -124,14 +146,31 @@ class Chooser {
 void Chooser::count(const Form& form) {
   if (form.kind == Form::Kind::predicate) {
     const Predicate& predicate = predicates_.predicates()[form.id];
-    if (auto choice = of_predicate(predicate, nullptr)) {
-      for (const auto& atom : choice->atoms) {
-        const uint64_t hash = hash_atom(atom);
-        if (seen_.insert(hash).second) ++counts_[hash];
+    for (const auto& [judge, field] :
+         {std::pair{predicate.judge, predicate.field}, std::pair{predicate.view_judge, predicate.base}}) {
+      if (predicate.scope == ir::FieldRef::Scope::named && judge != Predicate::kNone) {
+        count(predicates_.judges()[judge], index(field));
       }
     }
   }
   for (const auto& child : form.children) count(child);
+}
+
+// Every atom that may be chosen, also those of which one would do.
+void Chooser::count(const Judge& judge, uint32_t field) {
+  const auto add = [&](const Atom& atom) {
+    const uint64_t hash = hash_atom(atom);
+    if (seen_.insert(hash).second) ++counts_[hash];
+  };
+  for (const auto& text : judge.exact().strings()) add({Kind::exact, judge.fold(), field, text});
+  for (const auto& glob : judge.globs()) {
+    for (const auto& atom : atoms_of(glob, judge.fold(), field)) add(atom);
+  }
+  for (const auto& number : judge.numbers()) add({Kind::number, false, field, number_key(number)});
+  for (const auto& word : judge.words().strings()) add({Kind::word, false, field, word});
+  for (const auto& phrase : judge.phrases()) {
+    for (const auto& word : phrase) add({Kind::word, false, field, word});
+  }
 }
 
 double Chooser::share(const Atom& atom) const {
@@ -140,41 +179,19 @@ double Chooser::share(const Atom& atom) const {
   return base_share(atom, fields_) + 0.5 * (uses - 1) / rules_;
 }
 
-// The atom of a pattern: its head, its tail or a part, whichever is rarest.
-bool Chooser::add_glob(const GlobMatcher& glob, const Judge& judge, FieldIx field,
-                       const std::unordered_set<uint64_t>* scans, GuardSet& out) const {
-  std::optional<Atom> best;
+// The rarest of several atoms any of which would do; nothing when none may be used.
+bool Chooser::add_rarest(std::vector<Atom> atoms, const std::unordered_set<uint64_t>* scans, GuardSet& out) const {
+  Atom* best = nullptr;
   double best_share = 2;
-  const auto offer = [&](Kind kind, const std::string& bytes) {
-    Atom atom{kind, judge.fold(), index(field), bytes};
-    if (scans != nullptr && is_scan(atom) && !scans->contains(scan_key(atom))) return;
+  for (Atom& atom : atoms) {
+    if (scans != nullptr && is_scan(atom) && !scans->contains(scan_key(atom))) continue;
     const double s = share(atom);
     if (s < best_share) {
       best_share = s;
-      best = std::move(atom);
-    }
-  };
-  const auto& segments = glob.segments();
-  for (size_t i = 0; i < segments.size(); ++i) {
-    const bool head = i == 0 && !glob.open_start();
-    const bool tail = i + 1 == segments.size() && !glob.open_end();
-    for (size_t p = 0; p < segments[i].parts.size(); ++p) {
-      const auto& part = segments[i].parts[p];
-      if (part.any_one) continue;
-      const bool first = head && p == 0;
-      const bool last = tail && p + 1 == segments[i].parts.size();
-      if (first && last) {
-        offer(Kind::exact, part.text);
-      } else if (first) {
-        offer(Kind::prefix, part.text);
-      } else if (last) {
-        offer(Kind::suffix, part.text);
-      } else if (part.text.size() >= kLeastPart) {
-        offer(Kind::part, part.text);
-      }
+      best = &atom;
     }
   }
-  if (!best) return false;
+  if (best == nullptr) return false;
   out.push_back(std::move(*best));
   return true;
 }
@@ -184,16 +201,11 @@ bool Chooser::add_judge(const Judge& judge, FieldIx field, const std::unordered_
                         GuardSet& out) const {
   if (judge.has_unindexed()) return false;
   const uint32_t f = index(field);
-  const auto allowed = [&](const Atom& atom) {
-    return scans == nullptr || !is_scan(atom) || scans->contains(scan_key(atom));
-  };
   for (const auto& text : judge.exact().strings()) {
-    Atom atom{Kind::exact, judge.fold(), f, text};
-    if (!allowed(atom)) return false;
-    out.push_back(std::move(atom));
+    if (!add_rarest({{Kind::exact, judge.fold(), f, text}}, scans, out)) return false;
   }
   for (const auto& glob : judge.globs()) {
-    if (!add_glob(glob, judge, field, scans, out)) return false;
+    if (!add_rarest(atoms_of(glob, judge.fold(), f), scans, out)) return false;
   }
   for (const auto& number : judge.numbers()) out.push_back({Kind::number, false, f, number_key(number)});
   for (const auto& range : judge.addresses()) {
@@ -203,19 +215,13 @@ bool Chooser::add_judge(const Judge& judge, FieldIx field, const std::unordered_
   }
   if (judge.on_true()) out.push_back({Kind::exact, false, f, "true"});
   if (judge.on_false()) out.push_back({Kind::exact, false, f, "false"});
-  const auto add_word = [&](const std::string& word) {
-    Atom atom{Kind::word, false, f, word};
-    if (!allowed(atom)) return false;
-    out.push_back(std::move(atom));
-    return true;
-  };
   for (const auto& word : judge.words().strings()) {
-    if (!add_word(word)) return false;
+    if (!add_rarest({{Kind::word, false, f, word}}, scans, out)) return false;
   }
   for (const auto& phrase : judge.phrases()) {
-    const auto longest = std::max_element(phrase.begin(), phrase.end(),
-                                          [](const auto& a, const auto& b) { return a.size() < b.size(); });
-    if (!add_word(*longest)) return false;
+    std::vector<Atom> words;
+    for (const auto& word : phrase) words.push_back({Kind::word, false, f, word});
+    if (!add_rarest(std::move(words), scans, out)) return false;
   }
   return true;
 }

@@ -32,45 +32,6 @@ std::string folded(std::string_view text) {
   return out;
 }
 
-ir::Glob folded(const ir::Glob& glob) {
-  ir::Glob out = glob;
-  for (auto& part : out) {
-    if (part.kind == ir::GlobPart::Kind::literal) part.text = folded(part.text);
-  }
-  return out;
-}
-
-bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-// A pattern on an analysed text is one clause a blank-separated part.
-std::vector<ir::Glob> clauses(const ir::Glob& glob) {
-  std::vector<ir::Glob> out(1);
-  for (const auto& part : glob) {
-    if (part.kind != ir::GlobPart::Kind::literal) {
-      out.back().push_back(part);
-      continue;
-    }
-    std::string run;
-    const auto close = [&] {
-      if (!run.empty()) out.back().push_back({ir::GlobPart::Kind::literal, std::move(run)});
-      run.clear();
-    };
-    for (const char c : part.text) {
-      if (is_blank(c)) {
-        close();
-        if (!out.back().empty()) out.emplace_back();
-      } else {
-        run += c;
-      }
-    }
-    close();
-  }
-  if (out.back().empty()) out.pop_back();
-  return out;
-}
-
 }  // namespace
 
 void Judge::add(const ir::Test& test) {
@@ -106,7 +67,7 @@ void Judge::add(const ir::Test& test) {
 
 void Judge::add_bytes_test(const ir::Test& test) {
   if (test.op == ir::Op::glob) {
-    globs_.emplace_back(fold_ ? folded(test.glob) : test.glob);
+    globs_.emplace_back(fold_ ? ir::fold_glob(test.glob) : test.glob);
   } else if (is_bound(test.op)) {
     text_bounds_.push_back({test.op, fold_ ? folded(test.literal) : test.literal});
   } else {
@@ -126,18 +87,18 @@ void Judge::add_number_test(const ir::Test& test) {
 }
 
 void Judge::add_truth_test(const ir::Test& test) {
-  if (test.op != ir::Op::equal && test.op != ir::Op::phrase) return;
-  if (test.literal == "true") on_true_ = true;
-  if (test.literal == "false") on_false_ = true;
+  if (test.op == ir::Op::glob || (test.literal != "true" && test.literal != "false")) return;
+  const int literal = test.literal == "true" ? 1 : 0;
+  const auto held = [&](int truth) { return is_bound(test.op) ? within(test.op, truth - literal) : truth == literal; };
+  on_true_ = on_true_ || held(1);
+  on_false_ = on_false_ || held(0);
 }
 
 void Judge::add_address_test(const ir::Test& test) {
   if (test.op == ir::Op::glob) return;
-  const auto range = ir::parse_address_range(test.literal);
-  if (!range) return;
   if (is_bound(test.op)) {
-    address_bounds_.push_back({test.op, *range});
-  } else {
+    if (const auto address = ir::parse_address(test.literal)) address_bounds_.push_back({test.op, *address});
+  } else if (const auto range = ir::parse_address_range(test.literal)) {
     addresses_.push_back(*range);
   }
 }
@@ -162,13 +123,15 @@ void Judge::add_text_test(const ir::Test& test) {
       phrases_.push_back(std::move(words));
     }
   } else if (test.op == ir::Op::glob) {
-    for (const auto& clause : clauses(test.glob)) {
-      if (clause.size() == 1 && clause[0].kind == ir::GlobPart::Kind::literal) {
-        for (auto& word : ir::words(clause[0].text)) words_.add(std::move(word));
+    for (auto& clause : ir::text_clauses(test.glob)) {
+      if (clause.glob.empty()) {
+        for (auto& word : clause.words) words_.add(std::move(word));
       } else {
-        word_globs_.emplace_back(folded(clause));
+        word_globs_.emplace_back(clause.glob);
       }
     }
+  } else if (is_bound(test.op)) {
+    text_bounds_.push_back({test.op, folded(test.literal)});  // compared with single words
   }
 }
 
@@ -288,21 +251,8 @@ bool Judge::holds_address(std::string_view text) const {
     if (range.contains(*address)) return true;
   }
   for (const auto& bound : address_bounds_) {
-    const auto& range = bound.literal;
-    switch (bound.op) {
-      case ir::Op::less:
-        if (*address < range.low) return true;
-        break;
-      case ir::Op::less_equal:
-        if (*address <= range.high) return true;
-        break;
-      case ir::Op::greater:
-        if (*address > range.high) return true;
-        break;
-      default:
-        if (*address >= range.low) return true;
-        break;
-    }
+    const int order = *address < bound.literal ? -1 : bound.literal < *address ? 1 : 0;
+    if (within(bound.op, order)) return true;
   }
   return false;
 }
@@ -345,6 +295,9 @@ bool Judge::holds_text(std::string_view text, JudgeScratch& scratch) const {
     if (words_.contains(scratch.word)) return true;
     for (const auto& glob : word_globs_) {
       if (glob.matches(scratch.word)) return true;
+    }
+    for (const auto& bound : text_bounds_) {
+      if (within(bound.op, scratch.word.compare(bound.literal))) return true;
     }
     for (const auto& phrase : phrases_) {
       if (phrase[0] != scratch.word) continue;

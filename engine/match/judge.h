@@ -61,7 +61,7 @@ class Judge {
   };
   struct AddressBound {
     ir::Op op;
-    ir::AddressRange literal;
+    ir::Address literal;
   };
   struct DateTest {
     ir::Op op;

@@ -84,10 +84,8 @@ bool holds(const Predicate& predicate, const Event& event, const Judging& judgin
   if (predicate.scope == Scope::named) {
     if (const FieldValues* values = event.find(predicate.field)) {
       if (predicate.exists) return true;
-      if (values->count > 0) {
-        return predicate.judge != Predicate::kNone &&
-               any_value_holds((*judging.judges)[predicate.judge], event, *values, judging);
-      }
+      return predicate.judge != Predicate::kNone &&
+             any_value_holds((*judging.judges)[predicate.judge], event, *values, judging);
     }
     if (predicate.view == ir::View::plain) return false;
     const FieldValues* values = event.find(predicate.base);
@@ -236,7 +234,7 @@ Predicate PredicateTable::make(const std::vector<const ir::Test*>& tests) {
     if (out.exists) return out;
     out.judge = make_judge(tests, field_type(field.name), false);
     if (view.view != ir::View::plain) {
-      const FieldType type = view.view == ir::View::text ? FieldType::text : field_type(view.base);
+      const FieldType type = ir::viewed_type(view.view, field_type(view.base));
       out.view_judge = make_judge(tests, type, view.view == ir::View::caseless);
     }
     for (const uint32_t judge : {out.judge, out.view_judge}) {

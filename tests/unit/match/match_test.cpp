@@ -1,0 +1,238 @@
+// What the matcher promises beside right answers: few rules looked at, hits in order, no allocation once warm, a stable
+// hash.
+#include <gtest/gtest.h>
+
+#include "agree.h"
+#include "allocations.h"
+#include "engine/lang/kuery/kuery.h"
+#include "engine/match/glob_matcher.h"
+#include "engine/match/guard.h"
+#include "engine/match/string_set.h"
+
+namespace fb::test {
+namespace {
+
+ir::Node kuery(const std::string& text) {
+  auto parsed = lang::parse_kuery(text);
+  EXPECT_TRUE(parsed) << text;
+  return parsed ? *parsed : ir::never();
+}
+
+RuleSetPtr rules_of(const std::vector<std::string>& queries) {
+  std::vector<ir::Node> conditions;
+  for (const auto& query : queries) conditions.push_back(kuery(query));
+  return rule_set_of(std::move(conditions));
+}
+
+using Hits = std::vector<uint32_t>;
+
+ir::Glob glob_of(const std::string& text) {
+  ir::Glob out;
+  for (const char c : text) {
+    if (c == '*') {
+      out.push_back({ir::GlobPart::Kind::any_run, {}});
+    } else if (c == '?') {
+      out.push_back({ir::GlobPart::Kind::any_one, {}});
+    } else if (!out.empty() && out.back().kind == ir::GlobPart::Kind::literal) {
+      out.back().text += c;
+    } else {
+      out.push_back({ir::GlobPart::Kind::literal, std::string(1, c)});
+    }
+  }
+  return out;
+}
+
+TEST(GlobMatcher, AgreesWithTheSlowOneOnEveryShortPatternAndValue) {
+  // Four letters of pattern over {a, b, *, ?} against every value of up to five of {a, b, e-acute}.
+  const std::vector<std::string> letters = {"a", "b", "\xC3\xA9"};
+  std::vector<std::string> values = {""};
+  for (size_t i = 0; values[i].size() < 5 && i < 200; ++i) {
+    for (const auto& letter : letters) values.push_back(values[i] + letter);
+  }
+  size_t held = 0;
+  for (int code = 0; code < 5 * 5 * 5 * 5 * 5; ++code) {
+    std::string pattern;
+    for (int n = 0, rest = code; n < 5; ++n, rest /= 5)
+      pattern += std::string("ab*?").substr(static_cast<size_t>(rest % 5), 1);
+    if (pattern.find("**") != std::string::npos) continue;
+    const ir::Glob glob = glob_of(pattern);
+    const match::GlobMatcher matcher(glob);
+    for (const auto& value : values) {
+      ASSERT_EQ(matcher.matches(value), ir::glob_match(glob, value)) << pattern << " on " << value;
+      held += matcher.matches(value) ? 1 : 0;
+    }
+  }
+  EXPECT_GT(held, 10'000u);
+}
+
+TEST(StringSet, FindsItsOwnAndNothingElseWhateverItsSize) {
+  for (const size_t size : {0u, 1u, 4u, 5u, 100u, 3000u}) {
+    match::StringSet set;
+    for (size_t i = 0; i < size; ++i) set.add("value " + std::to_string(i * 2));
+    set.freeze();
+    for (size_t i = 0; i < size * 2 + 2; ++i) {
+      EXPECT_EQ(set.contains("value " + std::to_string(i)), i % 2 == 0 && i / 2 < size);
+    }
+    EXPECT_FALSE(set.contains(""));
+  }
+}
+
+TEST(Guard, EqualNumbersHaveOneKeyAcrossKinds) {
+  EXPECT_EQ(match::number_key(Number::of(443)), match::number_key(Number::of_real(443.0)));
+  EXPECT_EQ(match::number_key(Number::of(0)), match::number_key(Number::of_real(-0.0)));
+  EXPECT_EQ(match::number_key(Number::of_unsigned(1ULL << 63)),
+            match::number_key(Number::of_real(9223372036854775808.0)));
+  EXPECT_NE(match::number_key(Number::of(9007199254740993)), match::number_key(Number::of(9007199254740992)));
+  EXPECT_NE(match::number_key(Number::of_real(443.5)), match::number_key(Number::of(443)));
+}
+
+TEST(Matcher, HitsAreAscendingAndAppended) {
+  const auto rules = rules_of({"x:b", "x:*", "not y:*", "x:a or x:b", "y:c", "*"});
+  Engines engines(rules);
+  EXPECT_EQ(engines.match("{\"x\":[\"b\",\"a\"]}"), (Hits{0, 1, 2, 3, 5}));
+  EXPECT_EQ(engines.match("{\"y\":\"c\"}"), (Hits{4, 5}));
+  EXPECT_EQ(engines.match_without_index("{\"x\":[\"b\",\"a\"]}"), (Hits{0, 1, 2, 3, 5}));
+}
+
+TEST(Matcher, ARuleSetOfNoRulesMatchesNothing) {
+  Engines engines(rules_of({}));
+  EXPECT_EQ(engines.match("{\"x\":1}"), Hits{});
+  EXPECT_EQ(engines.match_without_index("{}"), Hits{});
+}
+
+TEST(Matcher, LooksOnlyAtTheRulesWhoseRareLiteralIsThere) {
+  std::vector<std::string> queries;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string n = std::to_string(i);
+    queries.push_back("event.category:process and host.os.type:windows and process.name:tool" + n +
+                      ".exe and not user.id:S-1");
+  }
+  const auto rules = rules_of(queries);
+  EXPECT_EQ(rules->stats().rules, 2000u);
+  EXPECT_EQ(rules->stats().always_checked, 0u);
+  // The two constants and the exclusion are shared: 2,000 names and three more.
+  EXPECT_EQ(rules->stats().predicates, 2003u);
+  Engines engines(rules);
+  EXPECT_EQ(engines.match("{\"event\":{\"category\":\"process\"},\"host\":{\"os\":{\"type\":\"windows\"}},"
+                          "\"process\":{\"name\":\"tool7.exe\"}}"),
+            Hits{7});
+  EXPECT_EQ(engines.match("{\"event\":{\"category\":\"process\"},\"host\":{\"os\":{\"type\":\"windows\"}},"
+                          "\"process\":{\"name\":\"other.exe\"}}"),
+            Hits{});
+  EXPECT_EQ(engines.counters().rules_looked_at, 1u);
+}
+
+TEST(Matcher, FindsHeadsTailsAndPartsWithoutLookingAtOtherRules) {
+  std::vector<std::string> queries;
+  for (int i = 0; i < 300; ++i) {
+    const std::string n = std::to_string(1000 + i);
+    queries.push_back("event.category:process and process.command_line:*needle" + n + "*");
+    queries.push_back("event.category:process and process.command_line:head" + n + "*");
+    queries.push_back("event.category:process and process.command_line:*tail" + n);
+  }
+  Engines engines(rules_of(queries));
+  EXPECT_EQ(engines.match("{\"event.category\":\"process\",\"process.command_line\":\"head1001 needle1002 tail1003\"}"),
+            (Hits{4, 6, 11}));
+  EXPECT_EQ(engines.match("{\"event.category\":\"process\",\"process.command_line\":\"needle1002\"}"), Hits{6});
+  EXPECT_EQ(engines.match("{\"event.category\":\"process\",\"process.command_line\":\"xhead1001 tail1003x needle\"}"),
+            Hits{});
+  EXPECT_LT(engines.counters().rules_looked_at, 10u);
+}
+
+TEST(Matcher, ATermOfATextFindsItsRuleByTheWord) {
+  std::vector<std::string> queries;
+  for (int i = 0; i < 400; ++i) queries.push_back("message:\"login of user" + std::to_string(i) + " failed\"");
+  Engines engines(rules_of(queries));
+  EXPECT_EQ(engines.match("{\"message\":\"Login of USER17 failed.\"}"), Hits{17});
+  EXPECT_EQ(engines.match("{\"message\":\"user17 failed at login of user\"}"), Hits{});
+  EXPECT_LE(engines.counters().rules_looked_at, 2u);
+}
+
+TEST(Matcher, CountsPureNegationsAsAlwaysChecked) {
+  const auto rules = rules_of({"not x:a", "x:a", "not x:a and y:b", "\"anything\"", "not (not x:c)"});
+  EXPECT_EQ(rules->stats().always_checked, 2u);  // the first and the value-only one
+  Engines engines(rules);
+  EXPECT_EQ(engines.match("{\"x\":\"c\",\"y\":\"b\"}"), (Hits{0, 2, 4}));
+  EXPECT_EQ(engines.match("{}"), (Hits{0}));
+}
+
+TEST(Matcher, NestedIsJudgedOneObjectAtATime) {
+  Engines engines(rules_of({"list:{ k:a and v:1 }", "list.k:a and list.v:1", "list:{ not k:a }", "not list:{ k:a }",
+                            "list:{ in:{ k:x and v:y } }"}));
+  EXPECT_EQ(engines.match("{\"list\":[{\"k\":\"a\",\"v\":\"2\"},{\"k\":\"b\",\"v\":\"1\"}]}"), (Hits{1, 2}));
+  EXPECT_EQ(engines.match("{\"list\":{\"k\":\"a\",\"v\":\"1\"}}"), (Hits{0, 1}));
+  EXPECT_EQ(engines.match("{}"), (Hits{3}));
+  EXPECT_EQ(engines.match("{\"list\":[{\"in\":[{\"k\":\"x\",\"v\":\"z\"},{\"k\":\"x\",\"v\":\"y\"}]}]}"),
+            (Hits{2, 3, 4}));
+  EXPECT_EQ(engines.match("{\"list\":[{\"in\":[{\"k\":\"x\",\"v\":\"z\"}]},{\"in\":{\"k\":\"w\",\"v\":\"y\"}}]}"),
+            (Hits{2, 3}));
+}
+
+TEST(Matcher, RenamedFieldsAreAnotherSpelling) {
+  RuleSetOptions options;
+  options.renames = {{"Image", "process.executable"}};
+  std::vector<ir::Node> conditions;
+  conditions.push_back(kuery("process.executable:a"));
+  Engines engines(rule_set_of(std::move(conditions), options));
+  EXPECT_EQ(engines.match("{\"Image\":\"a\"}"), Hits{0});
+  EXPECT_EQ(engines.match("{\"process\":{\"executable\":\"a\"}}"), Hits{0});
+  EXPECT_EQ(engines.difference("{\"Image\":\"a\"}"), "");
+  EXPECT_EQ(engines.difference("{\"Image\":\"b\",\"process.executable\":\"c\"}"), "");
+}
+
+TEST(Matcher, AllocatesNothingOnceWarm) {
+  const auto rules = rules_of(
+      {"process.name:cmd.exe and process.args:(*foo* or *bar*x or baz*)", "message:\"quick brown\"",
+       "source.ip:10.0.0.0/8 or source.port:443", "@timestamp >= now-1d", "\"anything\"", "process.name.caseless:CMD*",
+       "list:{ k:a and v >= 1 }", "proc*:zzz", "not user.name:root and process.pid > 5", "message:qui*"});
+  auto decoder = std::make_unique<Decoder>(rules->fields(), EventLimits{});
+  Matcher matcher(rules, *decoder);
+  const std::vector<std::string> events = {
+      "{\"process\":{\"name\":\"CMD.EXE\",\"args\":[\"a\",\"xfoox\"],\"pid\":7},\"message\":\"The QUICK brown fox "
+      "jumps over it\"}",
+      "{\"source\":{\"ip\":\"10.1.2.3\",\"port\":\"0443\"},\"@timestamp\":\"2024-01-01T12:00:00Z\"}",
+      "{\"list\":[{\"k\":\"a\",\"v\":0},{\"k\":\"a\",\"v\":2}],\"process.name\":\"cmd.exe\",\"process.args\":"
+      "\"bazaar\"}"};
+  std::vector<std::string> padded;
+  for (const auto& event : events) padded.push_back(event + std::string(Decoder::kPadding, ' '));
+  std::vector<RuleIx> hits;
+  hits.reserve(100);
+  size_t matched = 0;
+  EXPECT_GT(allocations(), 0u);
+  const auto once = [&] {
+    for (size_t i = 0; i < events.size(); ++i) {
+      const Event* event = decoder->decode(std::string_view(padded[i]).substr(0, events[i].size()));
+      ASSERT_NE(event, nullptr);
+      hits.clear();
+      matcher.match(*event, kNowMs, hits);
+      matched += hits.size();
+      hits.clear();
+      matcher.match_without_index(*event, kNowMs, hits);
+    }
+  };
+  once();
+  EXPECT_GE(matched, 6u);
+  const size_t before = allocations();
+  for (int i = 0; i < 50; ++i) once();
+  EXPECT_EQ(allocations(), before);
+}
+
+TEST(RuleSet, HashDoesNotDependOnTheOrderAndDoesOnTheRules) {
+  const auto make = [](std::vector<std::pair<std::string, std::string>> list) {
+    std::vector<RuleInput> rules;
+    for (const auto& [id, query] : list) {
+      auto meta = std::make_shared<RuleMeta>();
+      meta->rule_id = id;
+      meta->hash = "h" + id;
+      rules.push_back({std::move(meta), kuery(query)});
+    }
+    return RuleSet::build(std::move(rules))->hash();
+  };
+  EXPECT_EQ(make({{"a", "x:1"}, {"b", "x:2"}}), make({{"b", "x:2"}, {"a", "x:1"}}));
+  EXPECT_NE(make({{"a", "x:1"}, {"b", "x:2"}}), make({{"a", "x:1"}, {"b", "x:3"}}));
+  EXPECT_NE(make({{"a", "x:1"}, {"b", "x:2"}}), make({{"a", "x:1"}}));
+  EXPECT_EQ(make({}).size(), 64u);
+}
+
+}  // namespace
+}  // namespace fb::test
