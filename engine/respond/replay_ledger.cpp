@@ -16,7 +16,7 @@ void remember_latest(std::unordered_map<std::string, int64_t>& last, const std::
 
 }  // namespace
 
-ReplayLedger::ReplayLedger(const std::vector<Endpoint>& directory) {
+ReplayLedger::ReplayLedger(const std::vector<Endpoint>& directory) : enrolled_(static_cast<int64_t>(directory.size())) {
   directory_.emplace();
   for (const Endpoint& e : directory) (*directory_)[e.endpoint_id] = e.is_protected;
 }
@@ -92,7 +92,7 @@ Result<Ledger::EndpointFacts> ReplayLedger::endpoint(const std::string& endpoint
 }
 
 Result<int64_t> ReplayLedger::enrolled() {
-  return directory_ ? static_cast<int64_t>(directory_->size()) : 0;
+  return enrolled_;
 }
 
 Result<int64_t> ReplayLedger::rule_intents_since(const std::string& rule_id, int64_t since_ms) {

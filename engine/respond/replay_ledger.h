@@ -16,9 +16,9 @@ namespace fb {
 
 class ReplayLedger final : public Ledger {
  public:
-  // Every endpoint is known, released and unprotected. How many are enrolled is not known, so percentages have no base
-  // and the fixed numbers of the budgets hold.
-  ReplayLedger() = default;
+  // Every endpoint is known, released and unprotected. Without a number of enrolled endpoints the percentages have no
+  // base, and the fixed numbers of the budgets hold.
+  explicit ReplayLedger(int64_t enrolled = 0) : enrolled_(enrolled) {}
   // The directory says who is known, how many they are and who is protected (Endpoint::is_protected). Isolations that
   // stand in it are not carried over: a replay starts from nothing.
   explicit ReplayLedger(const std::vector<Endpoint>& directory);
@@ -54,6 +54,7 @@ class ReplayLedger final : public Ledger {
 
   void end(Host& host, int64_t at_ms);
 
+  int64_t enrolled_ = 0;
   std::optional<std::unordered_map<std::string, bool>> directory_;  // endpoint id -> protected
   std::unordered_map<std::string, Host> hosts_;
   std::multimap<int64_t, std::string> leases_;  // end -> endpoint id

@@ -1,0 +1,528 @@
+#include "engine/respond/dispatch.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "engine/base/failpoint.h"
+#include "engine/base/log.h"
+#include "engine/model/action_life.h"
+#include "engine/model/ids.h"
+
+namespace fb {
+namespace {
+
+using State = ActionState;
+
+const std::vector<double> kSeconds{0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600};
+
+Isolation wanted(Verb verb) {
+  return verb == Verb::isolate ? Isolation::isolated : Isolation::released;
+}
+
+// Before the first byte left: the row may still be stopped.
+bool unsent(State s) {
+  return s == State::requested || s == State::queued;
+}
+
+double seconds(int64_t ms) {
+  return static_cast<double>(std::max<int64_t>(ms, 0)) / 1000.0;
+}
+
+}  // namespace
+
+DispatchCore::DispatchCore(ActionStore& store, ActionPlugin& plugin, KillSwitch& kill_switch, const Clock& clock,
+                           Metrics& metrics, DispatchSettings settings, std::string boot_id)
+    : store_(store),
+      plugin_(plugin),
+      kill_switch_(kill_switch),
+      clock_(clock),
+      metrics_(metrics),
+      settings_(settings),
+      boot_id_(std::move(boot_id)),
+      random_(settings.seed),
+      to_dispatch_(metrics.histogram("firebreak_action_dispatch_seconds", "From an action's row to its first sending.",
+                                     kSeconds)),
+      event_to_dispatch_(metrics.histogram("firebreak_event_to_dispatch_seconds",
+                                           "From the event's broker time (else its read time) to the first sending.",
+                                           kSeconds)),
+      to_verified_(metrics.histogram("firebreak_action_verified_seconds",
+                                     "From an action's row to its effect read back.", kSeconds)),
+      repairs_(metrics.counter("firebreak_drift_repairs_total",
+                               "Commands sent again because an endpoint left the state it had reached.")),
+      stray_reports_(metrics.counter("firebreak_stray_reports_total", "Reports from endpoints that are not enrolled.")),
+      troubles_(metrics.counter("firebreak_dispatch_troubles_total",
+                                "Reports, actions or endpoints that the record refused a change for.")),
+      offline_(metrics.gauge("firebreak_endpoints_offline", "Enrolled endpoints that do not answer.")),
+      stopped_(metrics.gauge("firebreak_kill_switch", "1 while no isolation may start.")) {}
+
+Status DispatchCore::step(std::vector<Report> reports) {
+  for (Report& r : reports) waiting_.push_back(std::move(r));
+  now_ms_ = clock_.wall_ms();
+  mono_ms_ = clock_.mono_ms();
+  // A switch that can't be read is on; releases and reports go their way all the same.
+  if (Status s = kill_switch_.refresh(store_); !s) {
+    log(LogLevel::error, "kill_switch_unreadable", s.error().describe());
+  }
+  stopped_.set(kill_switch_.on() ? 1 : 0);
+  FB_TRY_VOID(load());
+  FB_TRY_VOID(take_reports());
+  FB_TRY_VOID(mark_silent());
+  FB_TRY_VOID(end_leases());
+  FB_TRY_VOID(advance());
+  return repair();
+}
+
+Status DispatchCore::load() {
+  // Actions first: an endpoint's generation may then only be newer than the actions we look at, never older.
+  FB_TRY(actions_, store_.open_actions());
+  FB_TRY(std::vector<Endpoint> all, store_.endpoints());
+  action_at_.clear();
+  for (size_t i = 0; i < actions_.size(); ++i) action_at_.emplace(actions_[i].action_id, i);
+  endpoints_.clear();
+  for (Endpoint& e : all) {
+    heard_of(e.endpoint_id);
+    std::string id = e.endpoint_id;
+    endpoints_.emplace(std::move(id), std::move(e));
+  }
+  return {};
+}
+
+DispatchCore::Heard& DispatchCore::heard_of(const std::string& endpoint_id) {
+  const auto [it, inserted] = heard_.try_emplace(endpoint_id);
+  if (inserted) it->second.mono_ms = mono_ms_;  // silence counts from when we began to listen
+  return it->second;
+}
+
+Endpoint* DispatchCore::endpoint(const std::string& endpoint_id) {
+  const auto it = endpoints_.find(endpoint_id);
+  return it == endpoints_.end() ? nullptr : &it->second;
+}
+
+OpenAction* DispatchCore::open_action(const std::string& action_id) {
+  const auto it = action_at_.find(action_id);
+  if (it == action_at_.end() || !is_open(actions_[it->second].state)) return nullptr;
+  return &actions_[it->second];
+}
+
+bool DispatchCore::has_open_action(const std::string& endpoint_id) const {
+  return std::any_of(actions_.begin(), actions_.end(),
+                     [&endpoint_id](const OpenAction& a) { return a.endpoint_id == endpoint_id && is_open(a.state); });
+}
+
+Result<bool> DispatchCore::move(OpenAction& action, Change change) {
+  ActionMove m;
+  m.action_id = action.action_id;
+  m.from = {action.state};
+  m.to = change.to;
+  m.detail = change.detail;
+  m.next_try_ms = change.next_try_ms;
+  m.observed = change.observed;
+  m.count_attempt = change.sending;
+  if (change.sending) m.boot_id = boot_id_;
+  FB_TRY(const bool moved, store_.move(m));
+  if (!moved) {
+    action_at_.erase(action.action_id);
+    action.state = State::superseded;  // for this pass only: hands off
+    return false;
+  }
+  log(LogLevel::info, "action_moved", change.detail,
+      {{"action_id", action.action_id},
+       {"endpoint_id", action.endpoint_id},
+       {"command", std::string(to_string(action.verb))},
+       {"from", std::string(to_string(action.state))},
+       {"to", std::string(to_string(change.to))}});
+  metrics_
+      .counter("firebreak_action_moves_total", "Steps in the life of actions.",
+               {{"command", std::string(to_string(action.verb))}, {"state", std::string(to_string(change.to))}})
+      .add_one();
+  action.state = change.to;
+  action.next_try_ms = change.next_try_ms;
+  if (change.sending) {
+    action.boot_id = boot_id_;
+    ++action.attempts;
+  }
+  if (change.observed) {
+    if (Endpoint* e = endpoint(action.endpoint_id)) e->observed = *change.observed;
+  }
+  if (change.to == State::verified) to_verified_.observe(seconds(now_ms_ - action.created_at_ms));
+  return true;
+}
+
+// --- what endpoints say
+// ---------------------------------------------------------------------------------------------------
+
+Status DispatchCore::take_reports() {
+  while (!waiting_.empty()) {
+    FB_TRY_VOID(tolerate(take(waiting_.front()), "report_not_taken", waiting_.front().endpoint_id));
+    waiting_.pop_front();
+  }
+  return {};
+}
+
+Status DispatchCore::take(const Report& report) {
+  Endpoint* const e = endpoint(report.endpoint_id);
+  if (e == nullptr) {
+    stray_reports_.add_one();
+    return {};
+  }
+  Heard& heard = heard_of(report.endpoint_id);
+  heard.mono_ms = mono_ms_;
+  // A report of an older generation than the endpoint told of just before was overtaken on its way. After a while it is
+  // believed: the agent may have been set up anew.
+  const bool late =
+      report.generation < heard.generation && mono_ms_ - heard.generation_mono_ms < settings_.late_report_ms;
+  if (!late) {
+    heard.generation = report.generation;
+    heard.generation_mono_ms = mono_ms_;
+    if (report.generation > e->generation) {
+      heard.foreign_generation = report.generation;
+      FB_TRY_VOID(see(report, *e));  // the record learns the generation before anything is decided
+    }
+  }
+  if (e->status == AgentStatus::offline) {
+    FB_TRY_VOID(store_.set_status(e->endpoint_id, AgentStatus::online, "it speaks again"));
+    e->status = AgentStatus::online;
+  }
+  if (report.kind != Report::Kind::state) {
+    if (OpenAction* const action = open_action(report.action_id);
+        action != nullptr && action->endpoint_id == report.endpoint_id) {
+      FB_TRY_VOID(take_answer(report, *action, late));
+    }
+  }
+  return note_state(report, *e, heard, late);
+}
+
+Status DispatchCore::see(const Report& report, const Endpoint& e) {
+  EndpointReport seen;
+  seen.endpoint_id = e.endpoint_id;
+  seen.host_id = e.host_id;
+  seen.hostname = e.hostname;
+  seen.os = e.os;
+  seen.ips = e.ips;
+  seen.agent_version = e.agent_version;
+  seen.simulated = e.simulated;
+  seen.observed = report.observed == Isolation::unknown ? e.observed : report.observed;
+  seen.generation = report.generation;
+  seen.at_ms = now_ms_;
+  return store_.seen(seen);
+}
+
+Status DispatchCore::note_state(const Report& report, Endpoint& e, Heard& heard, bool late) {
+  if (late || report.observed == Isolation::unknown) return {};
+  if (report.kind == Report::Kind::state || report.observed != e.observed) {
+    FB_TRY_VOID(see(report, e));
+  }
+  e.observed = report.observed;
+  if (e.observed == e.desired) heard.repairs = 0;
+  // The answer may have been lost on the way: a heartbeat that shows the action's generation applied and its state
+  // reached is a read-back too.
+  for (OpenAction& a : actions_) {
+    if (a.endpoint_id != e.endpoint_id || a.generation != report.generation || !is_open(a.state)) continue;
+    if (report.observed != wanted(a.verb) || !is_legal_move(a.state, State::verified)) continue;
+    FB_TRY_VOID(move(a, {State::verified, "read back from the endpoint's heartbeat", 0, report.observed}));
+  }
+  return {};
+}
+
+Status DispatchCore::take_answer(const Report& r, OpenAction& a, bool late) {
+  const auto told = [&r](const char* otherwise) { return r.message.empty() ? std::string(otherwise) : r.message; };
+  std::optional<Change> change;
+  switch (r.kind) {
+    case Report::Kind::state:
+      return {};
+    case Report::Kind::accepted:
+      change = Change{State::accepted, told("the endpoint has the command"), now_ms_ + settings_.result_timeout_ms};
+      break;
+    case Report::Kind::done:
+      // What a late answer read back was true once; the endpoint has gone on since.
+      if (late) return {};
+      if (r.observed == wanted(a.verb)) {
+        change = Change{State::verified, told("done and read back"), 0, r.observed};
+      } else if (r.observed == Isolation::unknown) {
+        change =
+            Change{State::unknown, told("done, but its state could not be read"), now_ms_ + backoff_ms(a.attempts)};
+      } else {
+        change = Change{State::failed,
+                        told("the command ran") + ": the endpoint reads " + std::string(to_string(r.observed)), 0,
+                        r.observed};
+      }
+      break;
+    case Report::Kind::failed:
+      change = Change{State::failed, told("the endpoint could not do it")};
+      break;
+    case Report::Kind::refused:
+      if (r.generation > a.generation) {
+        change = Change{State::superseded, told("refused") + ": the endpoint has applied generation " +
+                                               std::to_string(r.generation) + " already"};
+      } else if (a.expires_at_ms > 0 && now_ms_ >= a.expires_at_ms) {
+        change = Change{State::expired, told("refused: the action is over its time")};
+      } else {
+        change = Change{State::failed, told("the endpoint refused it")};
+      }
+      break;
+  }
+  if (!is_legal_move(a.state, change->to)) return {};  // said twice
+  const bool stale = change->to == State::superseded;
+  FB_TRY(const bool moved, move(a, std::move(*change)));
+  if (!moved || !stale || a.verb != Verb::release) return {};
+  // The record is behind its endpoint (it was restored from a copy). What the endpoint told has raised the generation
+  // by now; a release is given again with a newer one, since none is ever lost.
+  const Endpoint* const e = endpoint(a.endpoint_id);
+  if (e == nullptr || e->generation > a.generation) return {};
+  return submit_release(*e, a.comment, "repair", a.action_id + ":again");
+}
+
+// --- silence
+// --------------------------------------------------------------------------------------------------------------
+
+Status DispatchCore::mark_silent() {
+  const int64_t limit = settings_.heartbeat_ms * settings_.missed_heartbeats;
+  int64_t offline = 0;
+  for (auto& [id, e] : endpoints_) {
+    const int64_t silent = mono_ms_ - heard_of(id).mono_ms;
+    if (e.status != AgentStatus::offline && silent > limit) {
+      FB_TRY_VOID(
+          store_.set_status(id, AgentStatus::offline, "nothing heard for " + std::to_string(silent / 1000) + " s"));
+      e.status = AgentStatus::offline;
+    }
+    if (e.status == AgentStatus::offline) ++offline;
+  }
+  offline_.set(static_cast<double>(offline));
+  return {};
+}
+
+// The agent ends its lease by itself; this makes it an action of its own, with a row and a newer generation, so that an
+// endpoint which slept through it is released too.
+Status DispatchCore::end_leases() {
+  bool any = false;
+  for (const auto& [id, e] : endpoints_) {
+    if (e.desired != Isolation::isolated || e.lease_until_ms == 0 || e.lease_until_ms > now_ms_) continue;
+    const bool on_its_way = std::any_of(actions_.begin(), actions_.end(), [&e](const OpenAction& a) {
+      return a.endpoint_id == e.endpoint_id && a.verb == Verb::release && is_open(a.state);
+    });
+    if (on_its_way) continue;
+    FB_TRY_VOID(submit_release(e, "the lease ended", "lease", id + ":" + std::to_string(e.generation) + ":expiry"));
+    any = true;
+  }
+  return any ? load() : Status{};
+}
+
+Status DispatchCore::submit_release(const Endpoint& e, std::string comment, std::string requested_by, std::string key) {
+  ActionRequest request;
+  request.verb = Verb::release;
+  request.endpoint_ids = {e.endpoint_id};
+  request.comment = std::move(comment);
+  request.requested_by = std::move(requested_by);
+  request.idempotency_key = std::move(key);
+  const auto submitted = store_.submit(request);
+  return tolerate(submitted ? Status{} : Status(tl::unexpected<Error>(submitted.error())), "release_not_submitted",
+                  e.endpoint_id);
+}
+
+Status DispatchCore::tolerate(Status done, const char* event, const std::string& about) {
+  if (done) return done;
+  const Error& error = done.error();
+  const bool of_the_record = error.retry == Retry::yes || error.code == ErrorCode::busy ||
+                             error.code == ErrorCode::no_space || error.code == ErrorCode::io ||
+                             error.code == ErrorCode::corrupt || error.code == ErrorCode::unavailable;
+  if (of_the_record) return done;
+  troubles_.add_one();
+  log(LogLevel::error, event, error.describe(), {{"about", about}});
+  return {};
+}
+
+// --- sending
+// --------------------------------------------------------------------------------------------------------------
+
+Status DispatchCore::advance() {
+  std::vector<size_t> order(actions_.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_partition(order.begin(), order.end(), [this](size_t i) { return actions_[i].verb == Verb::release; });
+  for (const size_t i : order) {
+    OpenAction& a = actions_[i];
+    if (!is_open(a.state) || a.state == State::awaiting_approval) continue;
+    Endpoint* const e = endpoint(a.endpoint_id);
+    if (e == nullptr) {
+      const auto moved = move(a, {State::failed, "the endpoint is not enrolled"});
+      FB_TRY_VOID(tolerate(moved ? Status{} : Status(tl::unexpected<Error>(moved.error())), "action_not_advanced",
+                           a.action_id));
+      continue;
+    }
+    FB_TRY_VOID(tolerate(advance_one(a, *e), "action_not_advanced", a.action_id));
+  }
+  return {};
+}
+
+Status DispatchCore::advance_one(OpenAction& a, Endpoint& e) {
+  if (a.generation < e.generation) {
+    FB_TRY_VOID(move(a, {State::superseded, "a later action has generation " + std::to_string(e.generation)}));
+    return {};
+  }
+  if (a.expires_at_ms > 0 && now_ms_ >= a.expires_at_ms) {
+    FB_TRY_VOID(move(a, {State::expired, "not done in its time"}));
+    return {};
+  }
+  if (a.state == State::dispatched && a.boot_id != boot_id_) {
+    FB_TRY(const bool moved, move(a, {State::unknown, "sent by an earlier run of the service"}));
+    if (!moved) return {};
+  } else if ((a.state == State::dispatched || a.state == State::accepted) && is_due(a)) {
+    const char* why = a.state == State::accepted ? "accepted, and no result came" : "no answer came";
+    FB_TRY_VOID(move(a, {State::unknown, why, now_ms_ + backoff_ms(a.attempts)}));
+    return {};
+  }
+  if (unsent(a.state) || a.state == State::unknown) return send_if_due(a, e);
+  return {};
+}
+
+// Waits are kept as wall time, since they outlive the process. One that is further away than any wait can be was set
+// before somebody moved the clock back.
+bool DispatchCore::is_due(const OpenAction& a) const {
+  const int64_t longest = std::max({settings_.retry_max_ms, settings_.result_timeout_ms, settings_.answer_timeout_ms});
+  return a.next_try_ms <= now_ms_ || a.next_try_ms > now_ms_ + longest;
+}
+
+bool DispatchCore::may_isolate(const Endpoint& e, bool override_protected, std::string& why) const {
+  if (kill_switch_.on()) {
+    why = "the kill switch is on";
+    return false;
+  }
+  if (e.is_protected && !override_protected) {
+    why = "the endpoint is protected";
+    return false;
+  }
+  return true;
+}
+
+Status DispatchCore::send_if_due(OpenAction& a, const Endpoint& e) {
+  if (a.verb == Verb::isolate) {
+    std::string why;
+    if (!may_isolate(e, a.override_protected, why)) {
+      // What may have arrived is not called blocked; it is not sent again either, and waits for its answer.
+      if (unsent(a.state)) FB_TRY_VOID(move(a, {State::blocked, why}));
+      return {};
+    }
+  }
+  if (e.status == AgentStatus::offline) {
+    if (a.state == State::requested) FB_TRY_VOID(move(a, {State::queued, "the endpoint is offline"}));
+    return {};
+  }
+  return is_due(a) ? send(a, e) : Status{};
+}
+
+Status DispatchCore::send(OpenAction& a, const Endpoint& e) {
+  if (a.verb == Verb::isolate) {
+    // The pass may have taken a while; the stop holds from the moment it is pulled.
+    if (Status s = kill_switch_.refresh(store_); !s || kill_switch_.on()) return {};
+  }
+  const bool first = a.attempts == 0;
+  FB_TRY(const bool mine, move(a, {State::dispatched, "attempt " + std::to_string(a.attempts + 1),
+                                   now_ms_ + settings_.answer_timeout_ms, std::nullopt, true}));
+  if (!mine) return {};
+  FB_TRY_VOID(failpoint("dispatch.before_send"));
+
+  Command c;
+  c.action_id = a.action_id;
+  c.verb = a.verb;
+  c.endpoint_id = e.endpoint_id;
+  c.generation = a.generation;
+  c.comment = a.comment;
+  c.lease_ms = a.lease_ms;
+  c.expires_at_ms = a.verb == Verb::isolate ? a.expires_at_ms : 0;  // a release is never refused for time
+  const Result<SendOutcome> outcome = plugin_.send(c);
+  FB_TRY_VOID(failpoint("dispatch.after_send"));
+  if (first) {
+    to_dispatch_.observe(seconds(now_ms_ - a.created_at_ms));
+    if (a.event_base_ms > 0) event_to_dispatch_.observe(seconds(now_ms_ - a.event_base_ms));
+  }
+
+  std::optional<Change> change;
+  if (!outcome) {
+    const Error& error = outcome.error();
+    const int64_t again = now_ms_ + backoff_ms(a.attempts);
+    if (error.retry == Retry::no) {
+      change = Change{State::failed, error.describe()};
+    } else if (error.code == ErrorCode::unavailable) {
+      change = Change{State::queued, error.describe(), again};
+    } else {
+      change = Change{State::unknown, error.describe(), again};
+    }
+  } else if (*outcome == SendOutcome::offline) {
+    change = Change{State::queued, "the endpoint is offline", now_ms_ + backoff_ms(a.attempts)};
+  } else if (*outcome == SendOutcome::accepted) {
+    change = Change{State::accepted, "the endpoint has the command", now_ms_ + settings_.result_timeout_ms};
+  }
+  if (change) FB_TRY_VOID(move(a, std::move(*change)));
+  return {};
+}
+
+int64_t DispatchCore::backoff_ms(int attempts) {
+  int64_t bound = settings_.retry_first_ms;
+  for (int i = 1; i < attempts && bound < settings_.retry_max_ms; ++i) bound *= 2;
+  bound = std::min(bound, settings_.retry_max_ms);
+  return std::uniform_int_distribution<int64_t>(0, bound)(random_);
+}
+
+// --- repair
+// ---------------------------------------------------------------------------------------------------------------
+
+Status DispatchCore::repair() {
+  for (auto& [id, e] : endpoints_) {
+    FB_TRY_VOID(tolerate(repair_one(e, heard_of(id)), "endpoint_not_repaired", id));
+  }
+  return {};
+}
+
+Status DispatchCore::repair_one(Endpoint& e, Heard& heard) {
+  const bool differs = e.observed != Isolation::unknown && e.observed != e.desired && heard.generation >= 0 &&
+                       e.status != AgentStatus::offline && !has_open_action(e.endpoint_id);
+  if (!differs) {
+    heard.differs_since_ms = -1;
+    return {};
+  }
+  if (heard.differs_since_ms < 0) heard.differs_since_ms = mono_ms_;
+  if (mono_ms_ - heard.differs_since_ms < settings_.drift_grace_ms || mono_ms_ < heard.next_repair_ms) return {};
+  // The endpoint obeyed a later command than this record ever gave (it was restored from a copy): a person decides.
+  if (heard.foreign_generation >= e.generation) return {};
+
+  if (e.desired == Isolation::isolated) {
+    // Only a command that the endpoint once took is given again: one that never got there has its own end. Nor is one
+    // whose lease is about to end.
+    if (heard.generation != e.generation ||
+        (e.lease_until_ms > 0 && now_ms_ + settings_.late_report_ms >= e.lease_until_ms)) {
+      return {};
+    }
+    std::string why;
+    if (!may_isolate(e, false, why)) return {};
+  }
+  heard.next_repair_ms =
+      mono_ms_ + std::min(settings_.retry_max_ms, settings_.drift_grace_ms << std::min(heard.repairs, 10));
+  ++heard.repairs;
+  repairs_.add_one();
+  log(LogLevel::warn, "endpoint_drifted", "the endpoint is not in the state it should be in; told again",
+      {{"endpoint_id", e.endpoint_id},
+       {"desired", std::string(to_string(e.desired))},
+       {"observed", std::string(to_string(e.observed))},
+       {"generation", std::to_string(e.generation)}});
+
+  if (e.desired == Isolation::released) {
+    // A release may always be given anew, with a generation that no endpoint can call stale.
+    return submit_release(e, "the endpoint reads isolated and should be released", "repair",
+                          e.endpoint_id + ":" + std::to_string(e.generation) + ":repair");
+  }
+  Command c;
+  c.action_id =
+      action_id(Verb::isolate, e.endpoint_id,
+                "repair:" + boot_id_ + ":" + std::to_string(e.generation) + ":" + std::to_string(heard.repairs));
+  c.verb = Verb::isolate;
+  c.endpoint_id = e.endpoint_id;
+  c.generation = e.generation;
+  c.comment = "the endpoint reads released and should be isolated";
+  c.lease_ms = e.lease_until_ms > 0 ? e.lease_until_ms - now_ms_ : 0;
+  if (const Result<SendOutcome> sent = plugin_.send(c); !sent) {
+    log(LogLevel::warn, "repair_not_sent", sent.error().describe(), {{"endpoint_id", e.endpoint_id}});
+  }
+  return {};
+}
+
+}  // namespace fb
