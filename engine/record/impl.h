@@ -1,0 +1,96 @@
+// What the parts of the store share; only its own sources see this file.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/record/directory.h"
+#include "engine/record/ledger.h"
+#include "engine/record/sqlite.h"
+#include "engine/record/store.h"
+#include "engine/record/writer.h"
+
+namespace fb {
+
+namespace record {
+
+// Read-only connections, lent to one thread at a time.
+class ReadPool {
+ public:
+  ReadPool(std::string db_path, int busy_timeout_ms, int64_t limit_ms)
+      : path_(std::move(db_path)), busy_timeout_ms_(busy_timeout_ms), limit_ms_(limit_ms) {}
+  template <class T>
+  Result<T> with(const std::function<Result<T>(Sqlite&)>& read) {
+    FB_TRY(std::unique_ptr<Sqlite> db, take());
+    Result<T> answer = read(*db);
+    give(std::move(db));
+    return answer;
+  }
+
+ private:
+  Result<std::unique_ptr<Sqlite>> take();
+  void give(std::unique_ptr<Sqlite> db);
+  const std::string path_;
+  const int busy_timeout_ms_;
+  const int64_t limit_ms_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Sqlite>> free_;
+};
+
+// What became of one planned action.
+struct KeptAction {
+  std::string action_id;  // the open action when it joined that
+  ActionState state = ActionState::requested;
+  std::string guard;
+  std::string detail;
+  bool intent = false;
+};
+
+}  // namespace record
+
+struct Store::Impl {
+  StoreOptions options;
+  const Clock* clock = nullptr;
+  int lock_fd = -1;
+  std::string db_path;
+  record::Protection protection;
+  record::LiveDirectory directory;
+  std::atomic<bool> kill_switch{false};
+  std::unique_ptr<record::ReadPool> readers;
+
+  // What each endpoint said last, so that a heartbeat that says the same costs no transaction.
+  struct LastSeen {
+    EndpointReport report;
+    int64_t written_ms = 0;
+  };
+  std::mutex seen_mutex;
+  std::unordered_map<std::string, LastSeen> last_seen;
+  void forget_seen(const std::string& endpoint_id);
+
+  std::unique_ptr<record::Writer> writer;
+
+  ~Impl();
+
+  // keep.cpp: judges a planned action, writes its verdict, its row and, when nothing stands against it, its intent.
+  // An action id that is known already changes nothing.
+  Result<record::KeptAction> keep_planned(record::Txn& txn, const PlannedAction& planned,
+                                          const std::vector<std::string>& alert_ids);
+  Result<Judgement> judge(record::Txn& txn, const PlannedAction& planned);
+  Status make_intent(record::Txn& txn, const std::string& action_id, Verb verb, const std::string& endpoint_id,
+                     const std::string& requested_by);
+  // actions.cpp
+  Status end_action(record::Txn& txn, const std::string& action_id, ActionState to, const std::string& actor,
+                    const std::string& detail);
+  Status housekeeping(record::Txn& txn);
+  // endpoints.cpp
+  Status observe(record::Txn& txn, const std::string& endpoint_id, Isolation observed, int64_t generation,
+                 const std::string& actor);
+  Status load_directory(record::Sqlite& db);
+};
+
+}  // namespace fb

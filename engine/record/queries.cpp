@@ -1,0 +1,382 @@
+#include "engine/record/queries.h"
+
+#include <sys/stat.h>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/base/clock.h"
+#include "engine/base/digest.h"
+#include "engine/base/text.h"
+#include "engine/record/audit.h"
+#include "engine/record/ledger.h"
+#include "engine/record/schema.h"
+
+namespace fb::record {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string line(const Json& object) {
+  return object.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json or_null(const std::optional<std::string>& text) {
+  return text ? Json(*text) : Json(nullptr);
+}
+
+std::optional<std::string> optional_text(const Rows& rows, int column) {
+  if (rows.is_null(column)) return std::nullopt;
+  return rows.string(column);
+}
+
+// A list as a JSON text for json_each; "" where nothing is asked for.
+std::string asked(const std::vector<std::string>& list) {
+  return list.empty() ? std::string() : string_list_json(list);
+}
+
+// %1 = SELECT list and %2 = tail are pasted by the compiler: statements must be literals.
+#define FB_ACTION_WHERE                                                                                  \
+  " WHERE (?1 = '' OR v.action_id IN (SELECT value FROM json_each(?1)))"                                 \
+  " AND (?2 = '' OR v.request_id IN (SELECT value FROM json_each(?2)) OR v.action_id IN"                 \
+  " (SELECT joined_action FROM verdicts WHERE joined_action <> '' AND request_id IN (SELECT value FROM " \
+  "json_each(?2))))"                                                                                     \
+  " AND (?3 = '' OR v.endpoint_id IN (SELECT value FROM json_each(?3)))"                                 \
+  " AND (?4 = '' OR v.command IN (SELECT value FROM json_each(?4)))"                                     \
+  " AND (?5 = '' OR v.status IN (SELECT value FROM json_each(?5)))"                                      \
+  " AND (?6 = '' OR v.requested_by IN (SELECT value FROM json_each(?6)))"                                \
+  " AND (?7 = '' OR v.rule_id = ?7)"                                                                     \
+  " AND (?8 = '' OR v.action_id IN (SELECT action_id FROM action_alerts WHERE alert_id = ?8))"           \
+  " AND (?9 = 0 OR a.created_at >= ?9) AND (?10 = 0 OR a.created_at < ?10)"
+
+#define FB_ACTION_COLUMNS                                                                                    \
+  "SELECT v.action_id, v.request_id, v.alert_id, v.rule_id, v.command, v.endpoint_id, v.comment, v.status, " \
+  "v.verdict, v.guard, v.requested_by, v.created_at, v.dispatched_at, v.finished_at, a.seq, a.detail, "      \
+  "a.generation, a.attempts, a.created_at, a.finished_at, a.expires_at, a.lease_ms, a.decided_by, "          \
+  "(SELECT json_group_array(alert_id) FROM action_alerts l WHERE l.action_id = a.action_id) "                \
+  "FROM v_actions v JOIN actions a USING(action_id)" FB_ACTION_WHERE
+
+constexpr const char* kEndpointsAll =
+    "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen "
+    "FROM v_endpoints ORDER BY endpoint_id";
+constexpr const char* kEndpointsByHost =
+    "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen "
+    "FROM v_endpoints WHERE endpoint_id = ?1 OR (?1 <> '' AND (host_id = ?1 OR lower(hostname) = lower(?1))) "
+    "ORDER BY endpoint_id";
+
+Result<std::vector<EndpointRow>> read_endpoints(Rows rows) {
+  std::vector<EndpointRow> list;
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return list;
+    EndpointRow r;
+    r.endpoint_id = rows.string(0);
+    r.host_id = rows.string(1);
+    r.hostname = rows.string(2);
+    r.os = rows.string(3);
+    r.agent_status = rows.string(4);
+    r.desired = rows.string(5);
+    r.observed = rows.string(6);
+    r.generation = rows.integer(7);
+    r.lease_until = optional_text(rows, 8);
+    r.last_seen = optional_text(rows, 9);
+    list.push_back(std::move(r));
+  }
+}
+
+}  // namespace
+
+std::string json_line(const AlertRow& r) {
+  Json object{{"alert_id", r.alert_id},
+              {"rule_id", r.rule_id},
+              {"rule_name", r.rule_name},
+              {"severity", r.severity},
+              {"risk_score", r.risk_score},
+              {"endpoint_id", r.endpoint_id},
+              {"timestamp", or_null(r.timestamp)},
+              {"topic", r.topic},
+              {"partition", r.partition},
+              {"offset", r.offset}};
+  std::string text = line(object);
+  // The document goes in as it was kept: another round through a parser would change its numbers.
+  std::string doc = to_utf8(r.doc.empty() ? "null" : r.doc);
+  for (char& c : doc) {
+    if (c == '\n' || c == '\r') c = ' ';  // only between tokens: a JSON string has neither
+  }
+  text.pop_back();
+  text += ",\"doc\":" + doc + "}";
+  return text;
+}
+
+std::string json_line(const ActionRow& r) {
+  return line(Json{{"action_id", r.action_id},
+                   {"request_id", r.request_id},
+                   {"alert_id", or_null(r.alert_id)},
+                   {"rule_id", or_null(r.rule_id)},
+                   {"command", r.command},
+                   {"endpoint_id", r.endpoint_id},
+                   {"comment", r.comment},
+                   {"status", r.status},
+                   {"verdict", r.verdict},
+                   {"guard", r.guard},
+                   {"requested_by", r.requested_by},
+                   {"created_at", r.created_at},
+                   {"dispatched_at", or_null(r.dispatched_at)},
+                   {"finished_at", or_null(r.finished_at)}});
+}
+
+std::string json_line(const EndpointRow& r) {
+  return line(Json{{"endpoint_id", r.endpoint_id},
+                   {"host_id", r.host_id},
+                   {"hostname", r.hostname},
+                   {"os", r.os},
+                   {"agent_status", r.agent_status},
+                   {"desired", r.desired},
+                   {"observed", r.observed},
+                   {"generation", r.generation},
+                   {"lease_until", or_null(r.lease_until)},
+                   {"last_seen", or_null(r.last_seen)}});
+}
+
+std::string json_line(const DeadLetterRow& r) {
+  return line(Json{{"reason", r.reason},
+                   {"topic", r.topic},
+                   {"partition", r.partition},
+                   {"offset", r.offset},
+                   {"raw_base64", r.raw_base64},
+                   {"detail", r.detail}});
+}
+
+std::string json_line(const AuditRow& r) {
+  return line(Json{{"seq", r.seq},
+                   {"at", r.at},
+                   {"actor", r.actor},
+                   {"what", r.what},
+                   {"ref", r.ref},
+                   {"detail", r.detail},
+                   {"hash", r.hash}});
+}
+
+struct Reader::Impl {
+  std::unique_ptr<Sqlite> db;
+  int64_t limit_ms = 0;
+  Sqlite& now() {
+    db->limit_from_now(limit_ms);
+    return *db;
+  }
+};
+
+Reader::Reader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Reader::~Reader() = default;
+
+Result<std::unique_ptr<Reader>> Reader::open(const std::string& db_path, int64_t limit_ms) {
+  constexpr int kBusyMs = 5000;
+  struct stat info {};
+  if (::stat(db_path.c_str(), &info) != 0) return fail(ErrorCode::not_found, "there is no record", db_path);
+  if (info.st_size == 0) return fail(ErrorCode::corrupt, "the record is empty (0 bytes)", db_path);
+  auto impl = std::make_unique<Impl>();
+  impl->limit_ms = limit_ms;
+  FB_TRY(impl->db, Sqlite::open(db_path, Sqlite::Open::read_only, kBusyMs));
+  Status checked = check_schema(*impl->db);
+  if (!checked && checked.error().code == ErrorCode::io && ::stat((db_path + "-wal").c_str(), &info) != 0) {
+    // A directory that can't be written to: nobody writes here, so the file alone is the record.
+    FB_TRY(impl->db, Sqlite::open_immutable(db_path));
+    checked = check_schema(*impl->db);
+  }
+  FB_TRY_VOID(std::move(checked));
+  return std::unique_ptr<Reader>(new Reader(std::move(impl)));
+}
+
+Result<std::vector<AlertRow>> Reader::alerts(const AlertFilter& f) {
+  std::vector<AlertRow> list;
+  const std::string ids = asked(f.alert_ids);
+  constexpr const char* kNewest =
+      "SELECT v.alert_id, v.rule_id, v.rule_name, v.severity, v.risk_score, v.endpoint_id, v.timestamp, v.topic, "
+      "v.partition, v.\"offset\", v.doc, a.seq FROM v_alerts v JOIN alerts a USING(alert_id) WHERE a.seq > ?1 AND (?2 "
+      "= '' OR "
+      "a.alert_id IN (SELECT value FROM json_each(?2))) AND (?3 = '' OR a.rule_id = ?3) AND (?4 = '' OR a.endpoint_id "
+      "= ?4) AND (?7 = 0 OR a.created_at >= ?7) "
+      "ORDER BY a.seq DESC LIMIT ?5 OFFSET ?6";
+  constexpr const char* kOldest =
+      "SELECT v.alert_id, v.rule_id, v.rule_name, v.severity, v.risk_score, v.endpoint_id, v.timestamp, v.topic, "
+      "v.partition, v.\"offset\", v.doc, a.seq FROM v_alerts v JOIN alerts a USING(alert_id) WHERE a.seq > ?1 AND (?2 "
+      "= '' OR "
+      "a.alert_id IN (SELECT value FROM json_each(?2))) AND (?3 = '' OR a.rule_id = ?3) AND (?4 = '' OR a.endpoint_id "
+      "= ?4) AND (?7 = 0 OR a.created_at >= ?7) "
+      "ORDER BY a.seq LIMIT ?5 OFFSET ?6";
+  FB_TRY(Rows rows, impl_->now().query(f.newest_first ? kNewest : kOldest, f.after_seq, ids, f.rule_id, f.endpoint_id,
+                                       f.limit, f.skip, f.from_ms));
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return list;
+    AlertRow r;
+    r.alert_id = rows.string(0);
+    r.rule_id = rows.string(1);
+    r.rule_name = rows.string(2);
+    r.severity = rows.string(3);
+    r.risk_score = rows.integer(4);
+    r.endpoint_id = rows.string(5);
+    r.timestamp = optional_text(rows, 6);
+    r.topic = rows.string(7);
+    r.partition = rows.integer(8);
+    r.offset = rows.integer(9);
+    r.doc = rows.string(10);
+    r.seq = rows.integer(11);
+    list.push_back(std::move(r));
+  }
+}
+
+Result<std::optional<std::string>> Reader::alert_source(const std::string& alert_id) {
+  return impl_->now().text("SELECT source FROM alerts WHERE alert_id = ?", alert_id);
+}
+
+Result<std::vector<ActionRow>> Reader::actions(const ActionFilter& f) {
+  std::vector<ActionRow> list;
+  FB_TRY(Rows rows, impl_->now().query(f.newest_first ? FB_ACTION_COLUMNS " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
+                                                      : FB_ACTION_COLUMNS " ORDER BY a.seq LIMIT ?11 OFFSET ?12",
+                                       asked(f.action_ids), asked(f.request_ids), asked(f.endpoint_ids),
+                                       asked(f.commands), asked(f.statuses), asked(f.requested_by), f.rule_id,
+                                       f.alert_id, f.from_ms, f.to_ms, f.limit, f.skip));
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return list;
+    ActionRow r;
+    r.action_id = rows.string(0);
+    r.request_id = rows.string(1);
+    r.alert_id = optional_text(rows, 2);
+    r.rule_id = optional_text(rows, 3);
+    r.command = rows.string(4);
+    r.endpoint_id = rows.string(5);
+    r.comment = rows.string(6);
+    r.status = rows.string(7);
+    r.verdict = rows.string(8);
+    r.guard = rows.string(9);
+    r.requested_by = rows.string(10);
+    r.created_at = rows.string(11);
+    r.dispatched_at = optional_text(rows, 12);
+    r.finished_at = optional_text(rows, 13);
+    r.seq = rows.integer(14);
+    r.detail = rows.string(15);
+    r.generation = rows.integer(16);
+    r.attempts = rows.integer(17);
+    r.created_at_ms = rows.integer(18);
+    r.finished_at_ms = rows.integer(19);
+    r.expires_at_ms = rows.integer(20);
+    r.lease_ms = rows.integer(21);
+    r.decided_by = rows.string(22);
+    r.alert_ids = string_list(rows.text(23));
+    list.push_back(std::move(r));
+  }
+}
+
+Result<int64_t> Reader::count_actions(const ActionFilter& f) {
+  FB_TRY(const auto count,
+         impl_->now().integer("SELECT count(*) FROM v_actions v JOIN actions a USING(action_id)" FB_ACTION_WHERE,
+                              asked(f.action_ids), asked(f.request_ids), asked(f.endpoint_ids), asked(f.commands),
+                              asked(f.statuses), asked(f.requested_by), f.rule_id, f.alert_id, f.from_ms, f.to_ms));
+  return count.value_or(0);
+}
+
+Result<std::vector<EndpointRow>> Reader::endpoints() {
+  FB_TRY(Rows rows, impl_->now().query(kEndpointsAll));
+  return read_endpoints(std::move(rows));
+}
+
+Result<std::vector<EndpointRow>> Reader::find_endpoints(const std::string& host) {
+  FB_TRY(Rows rows, impl_->now().query(kEndpointsByHost, host));
+  return read_endpoints(std::move(rows));
+}
+
+Result<std::vector<DeadLetterRow>> Reader::dead_letters(int64_t limit, int64_t skip) {
+  std::vector<DeadLetterRow> list;
+  FB_TRY(Rows rows, impl_->now().query("SELECT reason, topic, partition, \"offset\", raw, detail FROM dead_letters "
+                                       "ORDER BY seq DESC LIMIT ? OFFSET ?",
+                                       limit, skip));
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return list;
+    list.push_back(
+        {rows.string(0), rows.string(1), rows.integer(2), rows.integer(3), base64(rows.text(4)), rows.string(5)});
+  }
+}
+
+Result<std::vector<OutboxRow>> Reader::outbox(int64_t limit) {
+  std::vector<OutboxRow> list;
+  FB_TRY(Rows rows,
+         impl_->now().query("SELECT o.seq, o.alert_id, o.key, a.doc FROM outbox o JOIN alerts a USING(alert_id) "
+                            "ORDER BY o.seq LIMIT ?",
+                            limit));
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return list;
+    list.push_back({rows.integer(0), rows.string(1), rows.string(2), rows.string(3)});
+  }
+}
+
+Result<std::vector<AuditRow>> Reader::audit(int64_t after_seq, int64_t limit) {
+  std::vector<AuditRow> list;
+  FB_TRY(Rows rows,
+         impl_->now().query("SELECT seq, at, actor, what, ref, detail, hash FROM audit WHERE seq > ? ORDER BY seq "
+                            "LIMIT ?",
+                            after_seq, limit));
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return list;
+    list.push_back({rows.integer(0), iso8601(rows.integer(1)), rows.string(2), rows.string(3), rows.string(4),
+                    rows.string(5), rows.string(6)});
+  }
+}
+
+Result<std::vector<StoredOffsetRow>> Reader::offsets() {
+  std::vector<StoredOffsetRow> list;
+  FB_TRY(Rows rows, impl_->now().query("SELECT cluster, topic, epoch, partition, next_offset FROM offsets "
+                                       "ORDER BY cluster, topic, epoch, partition"));
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return list;
+    list.push_back({rows.string(0), rows.string(1), rows.integer(2), rows.integer(3), rows.integer(4)});
+  }
+}
+
+Result<RecordCounts> Reader::counts() {
+  FB_TRY(
+      Rows row,
+      impl_->now().query(
+          "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM actions), "
+          "(SELECT count(*) FROM actions WHERE state IN ('requested', 'queued', 'dispatched', 'unknown', 'accepted')), "
+          "(SELECT count(*) FROM actions WHERE state = 'awaiting_approval'), (SELECT count(*) FROM endpoints), "
+          "(SELECT count(*) FROM endpoints WHERE observed = 'isolated'), "
+          "(SELECT count(*) FROM endpoints WHERE drifted <> 0), (SELECT count(*) FROM dead_letters), "
+          "(SELECT count(*) FROM outbox), (SELECT coalesce(max(seq), 0) FROM audit)"));
+  FB_TRY(const bool any, row.next());
+  RecordCounts c;
+  if (!any) return c;
+  int at = 0;
+  for (int64_t* value : {&c.alerts, &c.actions, &c.open_actions, &c.awaiting_approval, &c.endpoints, &c.isolated,
+                         &c.drifted, &c.dead_letters, &c.outbox, &c.audit_rows}) {
+    *value = row.integer(at++);
+  }
+  return c;
+}
+
+Result<std::vector<std::string>> Reader::tripped_rules() {
+  std::vector<std::string> list;
+  FB_TRY(Rows rows, impl_->now().query("SELECT rule_id FROM trips WHERE reset_at = 0 ORDER BY seq"));
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return list;
+    list.push_back(rows.string(0));
+  }
+}
+
+Result<AuditVerdict> Reader::verify_audit() {
+  impl_->db->limit_from_now(0);
+  FB_TRY(AuditCheck check, check_audit(*impl_->db));
+  return AuditVerdict{check.ok, check.rows, std::move(check.head), check.bad_seq, std::move(check.why)};
+}
+
+Result<AuditVerdict> verify_audit(const std::string& db_path) {
+  FB_TRY(std::unique_ptr<Reader> reader, Reader::open(db_path));
+  return reader->verify_audit();
+}
+
+}  // namespace fb::record

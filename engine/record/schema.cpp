@@ -1,0 +1,326 @@
+#include "engine/record/schema.h"
+
+#include <array>
+
+#include "engine/base/failpoint.h"
+
+namespace fb::record {
+namespace {
+
+// Times are Unix milliseconds, 0 where there is none; the views tell them as text. Words are those of model/names.h.
+constexpr const char* kVersion1 = R"sql(
+CREATE TABLE meta(
+  key TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- How far each partition is handled: everything below next_offset is in this record.
+CREATE TABLE offsets(
+  cluster TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  partition INTEGER NOT NULL,
+  next_offset INTEGER NOT NULL,
+  rule_set_hash TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  PRIMARY KEY(cluster, topic, epoch, partition)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alerts(
+  seq INTEGER PRIMARY KEY,
+  alert_id TEXT NOT NULL UNIQUE,
+  rule_id TEXT NOT NULL,
+  rule_name TEXT NOT NULL,
+  rule_hash TEXT NOT NULL,
+  rule_set_hash TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  risk_score INTEGER NOT NULL,
+  cluster TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  partition INTEGER NOT NULL,
+  "offset" INTEGER NOT NULL,
+  event_time INTEGER NOT NULL,
+  read_time INTEGER NOT NULL,
+  broker_time INTEGER NOT NULL,
+  kept_at INTEGER NOT NULL,
+  agent_id TEXT NOT NULL,
+  host_id TEXT NOT NULL,
+  host_name TEXT NOT NULL,
+  ambiguous INTEGER NOT NULL,
+  endpoint_id TEXT NOT NULL,
+  group_key TEXT NOT NULL,
+  doc TEXT NOT NULL,
+  source BLOB NOT NULL
+) STRICT;
+CREATE INDEX alerts_by_rule ON alerts(rule_id, seq);
+CREATE INDEX alerts_by_endpoint ON alerts(endpoint_id, seq);
+
+CREATE TABLE endpoints(
+  endpoint_id TEXT PRIMARY KEY,
+  host_id TEXT NOT NULL,
+  hostname TEXT NOT NULL,
+  os TEXT NOT NULL,
+  ips TEXT NOT NULL,
+  tags TEXT NOT NULL DEFAULT '[]',
+  agent_version TEXT NOT NULL,
+  agent_status TEXT NOT NULL,
+  status_detail TEXT NOT NULL DEFAULT '',
+  simulated INTEGER NOT NULL,
+  desired TEXT NOT NULL DEFAULT 'released',
+  observed TEXT NOT NULL DEFAULT 'unknown',
+  observed_generation INTEGER NOT NULL DEFAULT 0,
+  drifted INTEGER NOT NULL DEFAULT 0,
+  generation INTEGER NOT NULL DEFAULT 0,
+  standing_isolate TEXT NOT NULL DEFAULT '',
+  standing_rule TEXT NOT NULL DEFAULT '',
+  isolated_at INTEGER NOT NULL DEFAULT 0,
+  lease_until INTEGER NOT NULL DEFAULT 0,
+  released_at INTEGER NOT NULL DEFAULT 0,
+  released_rule TEXT NOT NULL DEFAULT '',
+  enrolled_at INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX endpoints_by_host ON endpoints(host_id) WHERE host_id <> '';
+CREATE INDEX endpoints_standing ON endpoints(standing_rule) WHERE standing_isolate <> '';
+
+-- Only hashes: a stolen copy of the record lets nobody in.
+CREATE TABLE credentials(
+  sha256 TEXT PRIMARY KEY,
+  endpoint_id TEXT NOT NULL REFERENCES endpoints(endpoint_id),
+  created_at INTEGER NOT NULL,
+  revoked_at INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX credentials_by_endpoint ON credentials(endpoint_id);
+CREATE TABLE tokens(
+  sha256 TEXT PRIMARY KEY,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  used_at INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- What people asked for; one request may be about many endpoints.
+CREATE TABLE requests(
+  request_id TEXT PRIMARY KEY,
+  idempotency_key TEXT UNIQUE,
+  body_hash TEXT NOT NULL,
+  verb TEXT NOT NULL,
+  comment TEXT NOT NULL,
+  requested_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE actions(
+  seq INTEGER PRIMARY KEY,
+  action_id TEXT NOT NULL UNIQUE,
+  request_id TEXT NOT NULL,
+  alert_id TEXT NOT NULL,
+  rule_id TEXT NOT NULL,
+  rule_hash TEXT NOT NULL,
+  verb TEXT NOT NULL,
+  endpoint_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  host_id TEXT NOT NULL,
+  host_name TEXT NOT NULL,
+  ambiguous INTEGER NOT NULL,
+  comment TEXT NOT NULL,
+  cause TEXT NOT NULL,
+  requested_by TEXT NOT NULL,
+  manual INTEGER NOT NULL,
+  override_protected INTEGER NOT NULL,
+  ceiling TEXT NOT NULL,
+  event_age_base INTEGER NOT NULL,
+  lease_ms INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  verdict TEXT NOT NULL,
+  guard TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  generation INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL,
+  intent_at INTEGER NOT NULL DEFAULT 0,
+  expires_at INTEGER NOT NULL DEFAULT 0,
+  next_try INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  boot_id TEXT NOT NULL DEFAULT '',
+  dispatched_at INTEGER NOT NULL DEFAULT 0,
+  finished_at INTEGER NOT NULL DEFAULT 0,
+  decided_by TEXT NOT NULL DEFAULT '',
+  decided_at INTEGER NOT NULL DEFAULT 0,
+  decision_comment TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX actions_open ON actions(endpoint_id, verb)
+  WHERE state IN ('requested', 'awaiting_approval', 'queued', 'dispatched', 'unknown', 'accepted');
+CREATE INDEX actions_by_request ON actions(request_id);
+CREATE INDEX actions_by_endpoint ON actions(endpoint_id, seq);
+CREATE INDEX actions_auto_intents ON actions(intent_at) WHERE manual = 0 AND intent_at > 0;
+
+-- What the guard said of every planned action, joined ones too.
+CREATE TABLE verdicts(
+  action_id TEXT PRIMARY KEY,
+  alert_id TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  rule_id TEXT NOT NULL,
+  verb TEXT NOT NULL,
+  endpoint_id TEXT NOT NULL,
+  verdict TEXT NOT NULL,
+  guard TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  joined_action TEXT NOT NULL,
+  judged_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX verdicts_by_alert ON verdicts(alert_id) WHERE alert_id <> '';
+CREATE INDEX verdicts_by_request ON verdicts(request_id);
+
+-- Which alerts stand behind an action: its first one and every one that joined it.
+CREATE TABLE action_alerts(
+  action_id TEXT NOT NULL REFERENCES actions(action_id),
+  alert_id TEXT NOT NULL,
+  PRIMARY KEY(action_id, alert_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX action_alerts_by_alert ON action_alerts(alert_id);
+
+CREATE TABLE dead_letters(
+  seq INTEGER PRIMARY KEY,
+  cluster TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  partition INTEGER NOT NULL,
+  "offset" INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  raw BLOB NOT NULL,
+  at INTEGER NOT NULL,
+  UNIQUE(cluster, topic, epoch, partition, "offset")
+) STRICT;
+
+-- Alerts not yet published to the alerts topic; a row goes when the broker has it.
+CREATE TABLE outbox(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  alert_id TEXT NOT NULL REFERENCES alerts(alert_id),
+  key TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE trips(
+  seq INTEGER PRIMARY KEY,
+  scope TEXT NOT NULL,
+  rule_id TEXT NOT NULL,
+  why TEXT NOT NULL,
+  tripped_at INTEGER NOT NULL,
+  reset_at INTEGER NOT NULL DEFAULT 0,
+  reset_by TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE UNIQUE INDEX trips_standing ON trips(scope, rule_id) WHERE reset_at = 0;
+
+CREATE TABLE settings(
+  key TEXT PRIMARY KEY,
+  value TEXT NOT NULL,
+  set_by TEXT NOT NULL,
+  why TEXT NOT NULL,
+  set_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Append-only; each row's hash covers the row and the hash before it.
+CREATE TABLE audit(
+  seq INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  what TEXT NOT NULL,
+  ref TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  prev TEXT NOT NULL,
+  hash TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER audit_is_append_only_update BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+CREATE TRIGGER audit_is_append_only_delete BEFORE DELETE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+
+-- For people: columns that stay, times as text.
+CREATE VIEW v_alerts(alert_id, rule_id, rule_name, severity, risk_score, endpoint_id, timestamp, topic, partition,
+                     "offset", doc) AS
+SELECT alert_id, rule_id, rule_name, severity, risk_score, endpoint_id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', iif(event_time <> 0, event_time, read_time) / 1000.0, 'unixepoch'),
+       topic, partition, "offset", doc
+FROM alerts;
+
+CREATE VIEW v_actions(action_id, request_id, alert_id, rule_id, command, endpoint_id, comment, status, verdict, guard,
+                      requested_by, created_at, dispatched_at, finished_at) AS
+SELECT action_id, request_id, nullif(alert_id, ''), nullif(rule_id, ''), verb,
+       CASE WHEN endpoint_id <> '' THEN endpoint_id
+            WHEN ambiguous THEN ''
+            WHEN agent_id <> '' THEN agent_id
+            ELSE host_id END,
+       comment, state, verdict, guard, requested_by,
+       strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch'),
+       iif(dispatched_at = 0, NULL, strftime('%Y-%m-%dT%H:%M:%fZ', dispatched_at / 1000.0, 'unixepoch')),
+       iif(finished_at = 0, NULL, strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1000.0, 'unixepoch'))
+FROM actions;
+
+CREATE VIEW v_endpoints(endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until,
+                        last_seen) AS
+SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation,
+       iif(lease_until = 0, NULL, strftime('%Y-%m-%dT%H:%M:%fZ', lease_until / 1000.0, 'unixepoch')),
+       iif(last_seen = 0, NULL, strftime('%Y-%m-%dT%H:%M:%fZ', last_seen / 1000.0, 'unixepoch'))
+FROM endpoints;
+)sql";
+
+// Step i leads from version i to i + 1.
+constexpr std::array<const char*, 1> kSteps{kVersion1};
+static_assert(kSteps.size() == static_cast<size_t>(kSchemaVersion));
+
+Result<int64_t> pragma(Sqlite& db, const char* sql) {
+  FB_TRY(const std::optional<int64_t> value, db.integer(sql));
+  return value.value_or(0);
+}
+
+Result<int64_t> known_version(Sqlite& db) {
+  FB_TRY(const int64_t version, pragma(db, "PRAGMA user_version"));
+  FB_TRY(const int64_t application, pragma(db, "PRAGMA application_id"));
+  FB_TRY(const int64_t tables, pragma(db, "SELECT count(*) FROM sqlite_master"));
+  if (application != kApplicationId && (application != 0 || version != 0 || tables != 0)) {
+    return fail(ErrorCode::corrupt, "this database is not a Firebreak record (application id " +
+                                        std::to_string(application) + "); it was left alone");
+  }
+  if (version > kSchemaVersion) {
+    return fail(ErrorCode::unsupported,
+                "the record was written by a newer Firebreak (schema " + std::to_string(version) + ", this one knows " +
+                    std::to_string(kSchemaVersion) +
+                    "); install that version again, or restore a backup from before the upgrade. Nothing was changed");
+  }
+  return version;
+}
+
+Status apply_steps(Sqlite& db, int64_t from) {
+  for (int64_t v = from; v < kSchemaVersion; ++v) {
+    FB_TRY_VOID(db.script(kSteps[static_cast<size_t>(v)]));
+    FB_TRY_VOID(failpoint("record.migrate"));
+  }
+  FB_TRY_VOID(db.script("PRAGMA application_id=" + std::to_string(kApplicationId) +
+                        "; PRAGMA user_version=" + std::to_string(kSchemaVersion) + ";"));
+  return db.run("INSERT INTO meta(key, value) VALUES('schema', ?1) ON CONFLICT DO UPDATE SET value = ?1",
+                std::to_string(kSchemaVersion));
+}
+
+}  // namespace
+
+Status migrate(Sqlite& db) {
+  FB_TRY(int64_t version, known_version(db));
+  if (version == kSchemaVersion) return {};
+  FB_TRY_VOID(db.script("BEGIN IMMEDIATE"));
+  Status done = apply_steps(db, version);
+  if (done) done = db.script("COMMIT");
+  if (!done && db.in_transaction()) (void)db.script("ROLLBACK");
+  return done;
+}
+
+Status check_schema(Sqlite& db) {
+  FB_TRY(const int64_t version, known_version(db));
+  if (version != kSchemaVersion) {
+    return fail(ErrorCode::unsupported, "the record has schema " + std::to_string(version) +
+                                            "; start the service once, so that it is brought up to " +
+                                            std::to_string(kSchemaVersion));
+  }
+  return {};
+}
+
+}  // namespace fb::record

@@ -1,0 +1,90 @@
+// The store: one SQLite file under the data directory, behind the ports Record and ActionStore. One process owns a data
+// directory (a lock file says so); inside it one thread writes and every other reads the last commit on read-only
+// connections. Thread-safe. A write returns when it is on disk (one fsync, shared by the callers that wait).
+//
+// How it fails: see writer.h; a file that is damaged, empty, not a record or from a newer Firebreak is refused and left
+// alone. Tables, views, backup: docs/record.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/clock.h"
+#include "engine/base/result.h"
+#include "engine/ports/action_store.h"
+#include "engine/ports/endpoint_directory.h"
+#include "engine/ports/record.h"
+
+namespace fb {
+
+struct StoreOptions {
+  std::string data_dir;
+  const Clock* clock = nullptr;  // the system's when null; must outlive the store
+  Judge* judge = nullptr;        // must outlive the store; without one nothing that plans an action can be kept
+  std::vector<std::string> protected_hosts;  // endpoint ids, host ids or host names (these without regard to case)
+  std::vector<std::string> protected_tags{"protected", "dc",        "dns",        "dhcp",
+                                          "kafka",     "firebreak", "hypervisor", "backup"};
+  int64_t lease_ms = 0;                          // of an isolate that names none; 0 = until released
+  int64_t intent_expiry_ms = 14 * 86'400'000ll;  // an action that could not be delivered for so long expires
+  int64_t approval_expiry_ms = 4 * 3'600'000ll;  // and one that nobody decided on
+  bool outbox = true;                            // keep new alerts for the alerts topic; off when there is none
+  bool check = true;                             // PRAGMA quick_check before anything else; reads the whole file
+  int busy_timeout_ms = 5000;                    // how long a foreign writer is waited for
+  int64_t ballast_bytes = 4 << 20;               // given up when the disk is full, so that releases and the audit go on
+  int64_t max_pages = 0;                         // of 4 KiB; a cap on the file's size; 0 = none
+  int64_t read_limit_ms = 30'000;                // a read that takes longer is ended
+};
+
+class Store final : public Record, public ActionStore {
+ public:
+  // busy: another process owns the directory. corrupt, unsupported: the file stays as it is.
+  static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
+  ~Store() override;
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // Record. Alerts below an offset that is kept already count as known. A batch whose every stream is kept already is
+  // no error and changes nothing; one that starts above the stored offset is a conflict unless its gap is known.
+  Result<KeptBatch> keep(const BatchOutcome& outcome) override;
+  Result<std::optional<int64_t>> next_offset(const std::string& cluster, const std::string& topic, int32_t epoch,
+                                             int32_t partition) override;
+
+  // ActionStore.
+  Result<std::vector<OpenAction>> open_actions() override;
+  Result<bool> move(const ActionMove& move) override;
+  Result<std::vector<Submitted>> submit(const ActionRequest& request) override;
+  Result<ActionState> decide(const std::string& action_id, bool approve, const std::string& who,
+                             const std::string& comment) override;
+  Status enroll(const EndpointReport& agent, const std::string& credential_sha256) override;
+  Status add_token(const std::string& token_sha256, int64_t expires_at_ms) override;
+  Result<bool> use_token(const std::string& token_sha256, int64_t now_ms) override;
+  Result<std::string> endpoint_of_credential(const std::string& credential_sha256) override;
+  Status seen(const EndpointReport& report) override;
+  Status set_status(const std::string& endpoint_id, AgentStatus status, const std::string& why) override;
+  Result<std::vector<Endpoint>> endpoints() override;
+  Result<bool> kill_switch() override;  // from memory: a guard may ask from inside its judgement
+  Status set_kill_switch(bool on, const std::string& who, const std::string& why) override;
+
+  // Beyond the ports.
+  const EndpointDirectory& directory() const;  // lives as long as the store; follows every enrolment
+  const std::string& db_path() const;          // for record::Reader (queries.h)
+  Status revoke_credentials(const std::string& endpoint_id, const std::string& who, const std::string& why);
+  Status set_tags(const std::string& endpoint_id, const std::vector<std::string>& tags, const std::string& who,
+                  const std::string& why);
+  // Closes the breaker of a rule, or the fleet's for "". False: it was not open.
+  Result<bool> reset_trip(const std::string& rule_id, const std::string& who, const std::string& why);
+  // Takes alerts from the outbox that the broker has (record::Reader::outbox gave their numbers).
+  Status mark_published(const std::vector<int64_t>& outbox_seqs);
+  // An audit row for what others did: a rule set swapped, a person logged in.
+  Status note(const std::string& actor, const std::string& what, const std::string& ref, const std::string& detail);
+
+  struct Impl;  // impl.h
+
+ private:
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fb
