@@ -30,7 +30,6 @@ struct Parts {
   std::function<std::vector<PartHealth>()> health;
   std::function<void()> refresh_gauges;  // before /metrics answers
   std::string service_version;
-  std::string agents_url_hint;           // where agents dial, for `agents token`
   std::string ca_fingerprint;            // "" = none
 };
 

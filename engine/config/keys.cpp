@@ -20,7 +20,7 @@ constexpr std::array kKeys = {
     Key{"kafka.start", choice, false, "earliest", "Where to begin on a partition that neither the record nor the group knows.", "earliest|latest"},
     Key{"kafka.alerts_topic", text, false, "", "Topic that alerts are published to; empty: none."},
     Key{"kafka.epoch", integer, false, "0", "Raise it when a topic was deleted and made anew.", "", 0, 1'000'000},
-    Key{"kafka.on_gap", choice, false, "stop", "What to do when records are gone before they were read.", "stop|continue"},
+    Key{"kafka.gap_policy", choice, false, "continue", "When records are gone before they were read: tell it and read on, or leave the partition alone until a person decides.", "continue|stop"},
 
     Key{"rules", text_list, true, "", "Rule files and folders; folders are watched."},
     Key{"exceptions", text_list, false, "", "NDJSON files of exception lists and items, as Kibana exports them."},

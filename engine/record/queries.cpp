@@ -194,14 +194,14 @@ Result<std::vector<AlertRow>> Reader::alerts(const AlertFilter& f) {
       "v.partition, v.\"offset\", v.doc, a.seq FROM v_alerts v JOIN alerts a USING(alert_id) WHERE a.seq > ?1 AND (?2 "
       "= '' OR "
       "a.alert_id IN (SELECT value FROM json_each(?2))) AND (?3 = '' OR a.rule_id = ?3) AND (?4 = '' OR a.endpoint_id "
-      "= ?4) AND (?7 = 0 OR a.created_at >= ?7) "
+      "= ?4) AND (?7 = 0 OR a.kept_at >= ?7) "
       "ORDER BY a.seq DESC LIMIT ?5 OFFSET ?6";
   constexpr const char* kOldest =
       "SELECT v.alert_id, v.rule_id, v.rule_name, v.severity, v.risk_score, v.endpoint_id, v.timestamp, v.topic, "
       "v.partition, v.\"offset\", v.doc, a.seq FROM v_alerts v JOIN alerts a USING(alert_id) WHERE a.seq > ?1 AND (?2 "
       "= '' OR "
       "a.alert_id IN (SELECT value FROM json_each(?2))) AND (?3 = '' OR a.rule_id = ?3) AND (?4 = '' OR a.endpoint_id "
-      "= ?4) AND (?7 = 0 OR a.created_at >= ?7) "
+      "= ?4) AND (?7 = 0 OR a.kept_at >= ?7) "
       "ORDER BY a.seq LIMIT ?5 OFFSET ?6";
   FB_TRY(Rows rows, impl_->now().query(f.newest_first ? kNewest : kOldest, f.after_seq, ids, f.rule_id, f.endpoint_id,
                                        f.limit, f.skip, f.from_ms));
@@ -299,12 +299,12 @@ Result<std::vector<DeadLetterRow>> Reader::dead_letters(int64_t limit, int64_t s
   }
 }
 
-Result<std::vector<OutboxRow>> Reader::outbox(int64_t limit) {
+Result<std::vector<OutboxRow>> Reader::outbox(int64_t limit, int64_t after_seq) {
   std::vector<OutboxRow> list;
   FB_TRY(Rows rows,
          impl_->now().query("SELECT o.seq, o.alert_id, o.key, a.doc FROM outbox o JOIN alerts a USING(alert_id) "
-                            "ORDER BY o.seq LIMIT ?",
-                            limit));
+                            "WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
+                            after_seq, limit));
   for (;;) {
     FB_TRY(const bool more, rows.next());
     if (!more) return list;

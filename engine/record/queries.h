@@ -179,7 +179,7 @@ class Reader {
   // A host as a person calls it: endpoint id, host id, or host name (without regard to case). Several may fit.
   Result<std::vector<EndpointRow>> find_endpoints(const std::string& host);
   Result<std::vector<DeadLetterRow>> dead_letters(int64_t limit = 100, int64_t skip = 0);
-  Result<std::vector<OutboxRow>> outbox(int64_t limit);  // oldest first
+  Result<std::vector<OutboxRow>> outbox(int64_t limit, int64_t after_seq = 0);  // oldest first
   Result<std::vector<AuditRow>> audit(int64_t after_seq, int64_t limit);
   Result<std::vector<StoredOffsetRow>> offsets();
   Result<RecordCounts> counts();

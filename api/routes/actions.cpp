@@ -1,0 +1,104 @@
+// Isolate and release by hand, approve and deny, one action's state.
+#include <nlohmann/json.hpp>
+
+#include "api/api.h"
+#include "api/router.h"
+#include "api/routes/answers.h"
+#include "api/routes/hosts.h"
+#include "engine/record/queries.h"
+
+namespace fb::api {
+namespace {
+
+constexpr size_t kMaxComment = 30'000;
+
+net::Response one_action(const Call& call, const std::string& action_id) {
+  auto reader = record::Reader::open(call.parts.store.db_path());
+  if (!reader) return failed(reader.error());
+  record::ActionFilter filter;
+  filter.action_ids = {action_id};
+  const auto rows = (*reader)->actions(filter);
+  if (!rows) return failed(rows.error());
+  if (rows->empty()) return problem(404, "Action with id '" + action_id + "' not found.");
+  auto line = nlohmann::ordered_json::parse(record::json_line(rows->front()));
+  line["detail"] = rows->front().detail;
+  return json(200, line.dump());
+}
+
+net::Response submit(const Call& call) {
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  if (!body.is_object()) return problem(400, "the body is not a JSON object");
+  for (const auto& [key, value] : body.items()) {
+    if (key != "command" && key != "host" && key != "comment" && key != "override") {
+      return problem(400, "there is no field '" + key + "'");
+    }
+  }
+  ActionRequest request;
+  const auto verb = from_string<Verb>(body.value("command", ""));
+  if (!verb) return problem(400, "command is isolate or release");
+  request.verb = *verb;
+  request.comment = body.value("comment", "");
+  if (request.comment.size() > kMaxComment) return problem(400, "a comment has at most 30000 bytes");
+  request.override_protected = body.value("override", false);
+  if (request.override_protected && request.comment.empty()) return problem(400, "an override needs a comment that says why");
+  request.requested_by = call.actor;
+  if (const auto it = call.request.headers.find("idempotency-key"); it != call.request.headers.end()) {
+    request.idempotency_key = it->second;
+  }
+  auto reader = record::Reader::open(call.parts.store.db_path());
+  if (!reader) return failed(reader.error());
+  const auto endpoint = one_endpoint(**reader, body.value("host", ""));
+  if (!endpoint) return failed(endpoint.error());
+  request.endpoint_ids = {*endpoint};
+  const auto submitted = call.parts.store.submit(request);
+  if (!submitted) return failed(submitted.error());
+  call.parts.wake_dispatcher();
+  return one_action(call, submitted->front().action_id);
+}
+
+// The one action whose id begins so.
+Result<std::string> full_id(const Call& call, const std::string& prefix) {
+  if (prefix.size() == 64) return prefix;
+  FB_TRY(const auto reader, record::Reader::open(call.parts.store.db_path()));
+  record::ActionFilter filter;
+  filter.statuses = {"awaiting_approval"};
+  filter.limit = 100'000;
+  FB_TRY(const auto rows, reader->actions(filter));
+  std::string found;
+  for (const record::ActionRow& row : rows) {
+    if (row.action_id.compare(0, prefix.size(), prefix) != 0) continue;
+    if (!found.empty()) return fail(ErrorCode::ambiguous, "several waiting actions begin with '" + prefix + "'");
+    found = row.action_id;
+  }
+  if (found.empty()) return fail(ErrorCode::not_found, "no waiting action begins with '" + prefix + "'");
+  return found;
+}
+
+net::Response decide(const Call& call, bool approve) {
+  std::string comment;
+  if (!call.request.body.empty()) {
+    const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+    if (!body.is_object()) return problem(400, "the body is {\"comment\": \"...\"}");
+    comment = body.value("comment", "");
+  }
+  const auto id = full_id(call, call.params.at("id"));
+  if (!id) return failed(id.error());
+  const auto decided = call.parts.store.decide(*id, approve, call.actor, comment);
+  if (!decided) return failed(decided.error());
+  call.parts.wake_dispatcher();
+  return one_action(call, *id);
+}
+
+}  // namespace
+
+void add_actions_routes(Router& router) {
+  router.add("POST", "/api/firebreak/actions", Access::authorized, submit);
+  router.add("GET", "/api/firebreak/actions/{id}", Access::authorized,
+             [](const Call& call) { return one_action(call, call.params.at("id")); });
+  router.add("POST", "/api/firebreak/actions/{id}/approve", Access::authorized,
+             [](const Call& call) { return decide(call, true); });
+  router.add("POST", "/api/firebreak/actions/{id}/deny", Access::authorized,
+             [](const Call& call) { return decide(call, false); });
+}
+
+}  // namespace fb::api

@@ -1,0 +1,379 @@
+#include "apps/firebreak/service.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "actions/endpoint/endpoint_plugin.h"
+#include "api/api.h"
+#include "apps/firebreak/load_config.h"
+#include "apps/firebreak/service_files.h"
+#include "apps/firebreak/version.h"
+#include "connectors/kafka/alert_publisher.h"
+#include "connectors/kafka/kafka_source.h"
+#include "engine/base/digest.h"
+#include "engine/base/log.h"
+#include "engine/model/ids.h"
+#include "engine/net/tls_files.h"
+#include "engine/pipeline/pipeline.h"
+#include "engine/record/queries.h"
+#include "engine/respond/dispatcher.h"
+#include "engine/respond/guard.h"
+
+namespace fb::cli {
+namespace {
+
+constexpr int kExitRecordFailed = 75;     // the supervisor starts us again and the record on disk decides
+constexpr int kRulePollMs = 1000;
+constexpr int kRuleSettleMs = 300;
+constexpr int kDrainMs = 10'000;
+constexpr int64_t kWatchdogMs = 60'000;   // a turn that makes no progress for so long is told loudly
+
+void raise_limit_of_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+}  // namespace
+
+struct Service::Impl {
+  explicit Impl(ServiceStart s) : start(std::move(s)), files(start.config.text("data_dir")) {}
+
+  Status open_record();
+  Status load_rules_once();
+  Status start_response();
+  Status start_source();
+  Status start_publisher();
+  Status start_api();
+  void run_pipeline();
+  void fail_for_good(const Error& error);
+  void stop();
+  void note_reload(const ReloadReport& report, const char* cause);
+  void refresh_gauges();
+  std::vector<api::PartHealth> health() const;
+
+  ServiceStart start;
+  const ServiceFiles files;
+  const Clock& clock = system_clock();
+  Metrics metrics;
+  std::atomic<int> fatal{0};
+  std::atomic<bool> stopping{false};
+  std::atomic<int64_t> last_turn_ms{0};
+  std::atomic<uint64_t> events{0};
+  std::once_flag stopped;
+
+  // In the order they are made; destroyed the other way round.
+  std::unique_ptr<KillSwitch> kill_switch;
+  std::unique_ptr<ActionGuard> guard;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<RuleBook> rules;
+  mutable std::mutex rules_mutex;
+  std::string rules_problem;
+  std::unique_ptr<Dispatcher> dispatcher;
+  std::unique_ptr<endpoint::EndpointPlugin> agents;
+  std::unique_ptr<KafkaSource> source;
+  std::unique_ptr<AlertPublisher> publisher;
+  std::mutex outbox_mutex;
+  std::unique_ptr<record::Reader> outbox;
+  std::unique_ptr<Pipeline> pipeline;
+  std::unique_ptr<net::HttpServer> api_socket;
+  std::unique_ptr<net::HttpServer> api_tcp;
+  std::mutex gauges_mutex;
+  std::thread pipeline_thread;
+};
+
+Status Service::Impl::open_record() {
+  const Config& c = start.config;
+  FB_TRY(GuardSettings settings, guard_settings(c));
+  kill_switch = std::make_unique<KillSwitch>(c.text("response.stop_file"));
+  guard = std::make_unique<ActionGuard>(settings, *kill_switch);
+
+  StoreOptions options;
+  options.data_dir = c.text("data_dir");
+  options.clock = &clock;
+  options.judge = guard.get();
+  for (const std::string& entry : c.list("response.protected")) {
+    if (entry.rfind("tag:", 0) == 0) {
+      options.protected_tags.push_back(entry.substr(4));
+    } else {
+      options.protected_hosts.push_back(entry);
+    }
+  }
+  options.lease_ms = c.duration_ms("response.lease").value_or(0);
+  options.outbox = !c.text("kafka.alerts_topic").empty();
+  FB_TRY(store, Store::open(options));
+  return kill_switch->refresh(*store);
+}
+
+Status Service::Impl::load_rules_once() {
+  const Config& c = start.config;
+  RuleBookOptions options;
+  options.paths = c.list("rules");
+  options.load.limits = c.limits().rule;
+  options.load.exception_files = c.list("exceptions");
+  options.allow_broken = start.allow_broken;
+  rules = std::make_unique<RuleBook>(std::move(options));
+  const ReloadReport report = rules->reload();
+  for (const LoadedRule& rule : report.loaded.rules) {
+    for (const Diagnostic& d : rule.diagnostics) std::fputs(render(d).c_str(), stderr);
+  }
+  for (const Diagnostic& d : report.loaded.file_diagnostics) std::fputs(render(d).c_str(), stderr);
+  if (!report.swapped) {
+    return fail(ErrorCode::invalid_argument, report.problem + " (nothing was started; --allow-broken leaves broken rules out)");
+  }
+  note_reload(report, "start");
+  rules->watch(kRulePollMs, kRuleSettleMs, [this](const ReloadReport& r) { note_reload(r, "files changed"); });
+  return {};
+}
+
+void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
+  {
+    const std::lock_guard lock(rules_mutex);
+    rules_problem = report.swapped ? "" : report.problem;
+  }
+  metrics.counter("firebreak_rule_reloads_total", "Times the rules were loaded", {{"result", report.swapped ? "ok" : "refused"}})
+      .add_one();
+  if (!report.swapped) {
+    log(LogLevel::error, "rules_refused", "the changed rules have a problem; the old set stays in force",
+        {{"cause", cause}, {"problem", report.problem}});
+    return;
+  }
+  const RuleSetPtr now = rules->current();
+  metrics.gauge("firebreak_rules", "Rules in force").set(static_cast<double>(now->rules().size()));
+  if (!report.changed) return;
+  log(LogLevel::info, "rules_loaded", "the rules in force",
+      {{"cause", cause}, {"rules", std::to_string(now->rules().size())}, {"hash", now->hash()}});
+  (void)store->note("service", "rules_loaded", now->hash(), std::to_string(now->rules().size()) + " rules, " + cause);
+}
+
+Status Service::Impl::start_response() {
+  const Config& c = start.config;
+  DispatchSettings settings;
+  settings.heartbeat_ms = *c.duration_ms("agents.heartbeat");
+  settings.missed_heartbeats = std::max<int64_t>(1, *c.duration_ms("agents.offline_after") / settings.heartbeat_ms);
+  dispatcher = std::make_unique<Dispatcher>(*store, *kill_switch, clock, metrics, settings, new_uuid());
+
+  endpoint::EndpointOptions options;
+  options.listen = c.text("agents.listen");
+  options.certificate_file = files.certificate;
+  options.private_key_file = files.key;
+  options.ca_file = files.ca_certificate;
+  options.heartbeat_interval_ms = static_cast<int>(settings.heartbeat_ms);
+  options.offline_after_ms = static_cast<int>(*c.duration_ms("agents.offline_after"));
+  options.limits.max_connections = static_cast<uint32_t>(c.integer("agents.max_connections"));
+  options.limits.max_connections_per_address = static_cast<uint32_t>(c.integer("agents.max_connections_per_address"));
+  FB_TRY(agents, endpoint::make_action_plugin_endpoint(options, *store, clock, dispatcher->sink(), &metrics));
+  dispatcher->start(*agents, [this](const Error& error) { fail_for_good(error); });
+  return {};
+}
+
+Status Service::Impl::start_source() {
+  const Config& c = start.config;
+  KafkaSourceConfig k;
+  k.properties = c.map("kafka.properties");
+  k.topics = c.list("kafka.topics");
+  k.group = c.text("kafka.group");
+  k.start = c.text("kafka.start") == "latest" ? StartPolicy::latest : StartPolicy::earliest;
+  k.gap = c.text("kafka.gap_policy") == "stop" ? GapPolicy::stop : GapPolicy::carry_on;
+  k.epoch = static_cast<int32_t>(c.integer("kafka.epoch"));
+  k.from_record = start.from_record;
+  k.embedded = start.embedded_broker;
+  KafkaSourceHooks hooks;
+  hooks.stored = [this](const std::string& cluster, const std::string& topic, int32_t epoch, int32_t partition) {
+    return store->next_offset(cluster, topic, epoch, partition);
+  };
+  hooks.on_gap = [this](const KafkaGap& gap) {
+    metrics.counter("firebreak_kafka_gaps_total", "Ranges of records that were gone before they were read").add_one();
+    (void)store->note("service", "kafka_gap", gap.topic + "/" + std::to_string(gap.partition), gap.message);
+  };
+  hooks.on_regression = [this](const KafkaRegression& r) {
+    metrics.counter("firebreak_kafka_regressions_total", "Records whose offset was below the next one").add_one();
+    log(LogLevel::error, "offset_regression", "the broker gave an offset again; the record was skipped",
+        {{"topic", r.topic}, {"partition", std::to_string(r.partition)}, {"expected", std::to_string(r.expected)},
+         {"got", std::to_string(r.got)}});
+    (void)store->note("service", "offset_regression", r.topic + "/" + std::to_string(r.partition),
+                      "expected " + std::to_string(r.expected) + ", got " + std::to_string(r.got));
+  };
+  FB_TRY(source, KafkaSource::open(std::move(k), std::move(hooks), clock));
+
+  PipelineOptions options;
+  options.batch.max_records = static_cast<uint32_t>(c.integer("limits.batch_records"));
+  options.batch.max_bytes = static_cast<size_t>(c.integer("limits.batch_bytes"));
+  options.batch.max_wait_ms = static_cast<int>(*c.duration_ms("limits.batch_wait"));
+  options.events = c.limits().event;
+  pipeline = std::make_unique<Pipeline>(PipelineParts{*source, *rules, store->directory(), *store, clock, metrics,
+                                                      [this] {
+                                                        dispatcher->wake();
+                                                      }},
+                                        options);
+  pipeline_thread = std::thread([this] { run_pipeline(); });
+  return {};
+}
+
+void Service::Impl::run_pipeline() {
+  const auto keep_going = [this] { return !stopping.load(); };
+  while (keep_going()) {
+    const Result<TurnStats> turn = pipeline->turn(keep_going);
+    last_turn_ms.store(clock.mono_ms());
+    if (!turn) {
+      if (keep_going()) fail_for_good(turn.error());
+      break;
+    }
+    events.fetch_add(turn->records);
+    if (turn->alerts > 0 && publisher) publisher->wake();
+  }
+  source->close();
+}
+
+void Service::Impl::fail_for_good(const Error& error) {
+  log(LogLevel::error, "fatal", "the service can't go on and ends; what is on disk decides after the restart",
+      {{"cause", error.describe()}});
+  int none = 0;
+  fatal.compare_exchange_strong(none, kExitRecordFailed);
+}
+
+Status Service::Impl::start_publisher() {
+  const Config& c = start.config;
+  if (c.text("kafka.alerts_topic").empty()) return {};
+  AlertPublisherConfig config;
+  config.properties = c.map("kafka.properties");
+  config.topic = c.text("kafka.alerts_topic");
+  AlertPublisherHooks hooks;
+  FB_TRY(outbox, record::Reader::open(store->db_path()));
+  hooks.take = [this](int64_t after, size_t max) -> Result<std::vector<OutboxRow>> {
+    const std::lock_guard lock(outbox_mutex);
+    FB_TRY(const std::vector<record::OutboxRow> rows, outbox->outbox(static_cast<int64_t>(max), after));
+    std::vector<OutboxRow> out;
+    for (const record::OutboxRow& row : rows) out.push_back({row.seq, row.key, row.doc});
+    return out;
+  };
+  hooks.delivered = [this](const std::vector<int64_t>& seqs) { return store->mark_published(seqs); };
+  hooks.refused = [this](int64_t seq, const std::string& why) {
+    log(LogLevel::error, "alert_not_published", "the broker will not take this alert; it stays in the record",
+        {{"seq", std::to_string(seq)}, {"cause", why}});
+    (void)store->note("service", "alert_not_published", std::to_string(seq), why);
+  };
+  FB_TRY(publisher, AlertPublisher::start(std::move(config), std::move(hooks)));
+  return {};
+}
+
+Status Service::Impl::start_api() {
+  const Config& c = start.config;
+  FB_TRY(api::ApiKeys keys, api::ApiKeys::load(files.api_keys));
+  std::string fingerprint;
+  if (const auto f = net::certificate_fingerprint(files.ca_certificate)) fingerprint = *f;
+  const auto make = [&] {
+    return api::make_api(api::Parts{*store, clock, metrics, keys, [this] { dispatcher->wake(); }, [this] { return health(); },
+                                    [this] { refresh_gauges(); }, kVersion, fingerprint});
+  };
+  net::ServerOptions socket;
+  socket.unix_socket = files.socket;
+  FB_TRY(api_socket, net::start_http_server(socket, make()));
+  if (!c.text("http.listen").empty()) {
+    net::ServerOptions tcp;
+    tcp.listen = c.text("http.listen");
+    FB_TRY(api_tcp, net::start_http_server(tcp, make()));
+  }
+  return {};
+}
+
+std::vector<api::PartHealth> Service::Impl::health() const {
+  std::vector<api::PartHealth> parts;
+  const Source::Health kafka = source->health();
+  parts.push_back({"kafka", kafka.connected, kafka.detail});
+  const bool stalled = pipeline->storage_stalled();
+  parts.push_back({"record", !stalled && fatal.load() == 0, stalled ? "the record refuses writes (disk full or locked)" : ""});
+  {
+    const std::lock_guard lock(rules_mutex);
+    parts.push_back({"rules", true, rules_problem.empty() ? "" : "the old set runs; the changed one was refused: " + rules_problem});
+  }
+  const int64_t silent = clock.mono_ms() - last_turn_ms.load();
+  parts.push_back({"pipeline", silent < kWatchdogMs, silent < kWatchdogMs ? "" : "no turn ended for a minute"});
+  return parts;
+}
+
+void Service::Impl::refresh_gauges() {
+  const std::lock_guard lock(gauges_mutex);
+  const auto reader = record::Reader::open(store->db_path());
+  if (!reader) return;
+  const auto counts = (*reader)->counts();
+  if (!counts) return;
+  const auto set = [this](const char* name, const char* help, int64_t v) { metrics.gauge(name, help).set(static_cast<double>(v)); };
+  set("firebreak_record_alerts", "Alerts in the record", counts->alerts);
+  set("firebreak_record_dead_letters", "Dead letters in the record", counts->dead_letters);
+  set("firebreak_actions_open", "Actions being carried out", counts->open_actions);
+  set("firebreak_actions_awaiting_approval", "Actions that wait for a person", counts->awaiting_approval);
+  set("firebreak_endpoints", "Enrolled endpoints", counts->endpoints);
+  set("firebreak_endpoints_isolated", "Endpoints observed isolated", counts->isolated);
+  set("firebreak_endpoints_drifted", "Endpoints whose state differs from the wanted one", counts->drifted);
+  set("firebreak_outbox", "Alerts that wait to be published", counts->outbox);
+  set("firebreak_log_lines_lost", "Log lines nobody took", static_cast<int64_t>(log_lines_lost()));
+}
+
+// First no more input, then no more decisions, then no more sending; the record closes last.
+void Service::Impl::stop() {
+  std::call_once(stopped, [this] {
+    stopping.store(true);
+    if (rules) rules->stop_watching();
+    if (pipeline_thread.joinable()) pipeline_thread.join();
+    if (api_tcp) api_tcp->stop(kDrainMs);
+    if (api_socket) api_socket->stop(kDrainMs);
+    if (publisher) publisher->stop();
+    if (agents) agents->stop(kDrainMs);
+    if (dispatcher) dispatcher->stop();
+  });
+}
+
+Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Service::~Service() { impl_->stop(); }
+
+Result<std::unique_ptr<Service>> Service::start(ServiceStart start) {
+  raise_limit_of_open_files();
+  prctl(PR_SET_DUMPABLE, 0);  // keys and credentials are in memory: no core files
+  auto impl = std::make_unique<Impl>(std::move(start));
+  std::error_code error;
+  if (!std::filesystem::exists(impl->files.certificate, error)) {
+    return fail(ErrorCode::not_found,
+                "the data directory " + impl->start.config.text("data_dir") +
+                    " is not set up; run `firebreak setup -c FILE` first");
+  }
+  set_log_level(impl->start.config.text("log.level") == "debug"  ? LogLevel::debug
+                : impl->start.config.text("log.level") == "warn" ? LogLevel::warn
+                : impl->start.config.text("log.level") == "error" ? LogLevel::error
+                                                                  : LogLevel::info);
+  FB_TRY_VOID(impl->open_record());
+  FB_TRY_VOID(impl->load_rules_once());
+  auto service = std::unique_ptr<Service>(new Service(std::move(impl)));
+  Impl& i = *service->impl_;
+  i.last_turn_ms.store(i.clock.mono_ms());
+  FB_TRY_VOID(i.start_response());
+  FB_TRY_VOID(i.start_publisher());
+  FB_TRY_VOID(i.start_source());
+  FB_TRY_VOID(i.start_api());
+  log(LogLevel::info, "started", "the service runs",
+      {{"version", kVersion}, {"mode", i.start.config.text("response.mode")}, {"http", i.start.config.text("http.listen")},
+       {"agents", i.start.config.text("agents.listen")}});
+  (void)i.store->note("service", "started", kVersion, "mode " + i.start.config.text("response.mode"));
+  return service;
+}
+
+void Service::reload_rules() { impl_->note_reload(impl_->rules->reload(), "asked for"); }
+void Service::stop() { impl_->stop(); }
+int Service::fatal_exit() const { return impl_->fatal.load(); }
+Store& Service::store() { return *impl_->store; }
+RuleSetPtr Service::rules() const { return impl_->rules->current(); }
+uint16_t Service::http_port() const { return impl_->api_tcp ? impl_->api_tcp->port() : 0; }
+uint16_t Service::agents_port() const { return impl_->agents->port(); }
+uint64_t Service::events() const { return impl_->events.load(); }
+
+}  // namespace fb::cli
