@@ -165,7 +165,10 @@ class Parser {
       if (text_.byte(at_) == '"') return unclosed_quote();
       const bool list = text_.byte(at_) == '(';
       return fail(at_, width_at(at_), "expected one value after " + shown + found(at_),
-                  list ? "a comparison takes one value: write a > 1 or a > 2" : help_for_value());
+                  list                      ? "a comparison takes one value: write a > 1 or a > 2"
+                  : starts_not(at_)         ? "write not field > value; quote the value if it begins with this word"
+                  : text_.byte(at_) == '\\' ? backslash_help()
+                                            : "");
     }
     at_ = end;
     before_ = value->quoted ? Before::quoted : Before::unquoted;
@@ -364,6 +367,8 @@ class Parser {
         return "a ':' that belongs to a value is written \\:, or the value is quoted";
       case '{':
         return "a '{' that belongs to a value is written \\{, or the value is quoted";
+      case ')':
+        return last_operator_ == "'('" ? "parentheses can't be empty" : "";
       default:
         break;
     }
@@ -413,19 +418,15 @@ class Parser {
     const char c = text_.byte(at_);
     std::string help;
     if (text_.at_end(at_)) {
-      if (open != SIZE_MAX) {
-        const LineColumn place = locate(text_.query(), open);
-        help = std::string("the '") + text_.byte(open) + "' at " + std::to_string(place.line) + ":" +
-               std::to_string(place.column) + " is not closed";
-      }
+      if (open != SIZE_MAX) help = open_help(open);
     } else if (starts_not(at_)) {
       const bool mid_word = at_ > 0 && !is_boundary(text_.byte(at_ - 1));
       help = mid_word ? "'not' followed by a blank is the keyword even inside a word; quote the value"
                       : "put 'and' or 'or' before 'not', or quote the value that contains the word";
-    } else if (before_ == Before::quoted && !operator_at(at_).empty()) {
-      help = "put blanks around '" + std::string(operator_at(at_)) + "'";
-    } else if (before_ == Before::group && !operator_at(at_).empty()) {
-      help = "put blanks around '" + std::string(operator_at(at_)) + "'; after ')' one is needed";
+    } else if (open != SIZE_MAX && (c == ')' || c == '}')) {
+      help = open_help(open);
+    } else if (before_ != Before::unquoted && !operator_at(at_).empty()) {
+      help = "a blank must stand before '" + std::string(operator_at(at_)) + "'";
     } else if (before_ == Before::quoted) {
       help = "the value ends at the quote before this; a quote inside a quoted value is written \\\"";
     } else if (before_ == Before::unquoted) {
@@ -434,6 +435,12 @@ class Parser {
       help = "nothing is open that it could close";
     }
     return fail(at_, width_at(at_), "expected 'and', 'or' or " + closer + found(at_), std::move(help));
+  }
+
+  std::string open_help(size_t open) const {
+    const LineColumn place = locate(text_.query(), open);
+    return std::string("the '") + text_.byte(open) + "' at " + std::to_string(place.line) + ":" +
+           std::to_string(place.column) + " is not closed";
   }
 
   std::string after_unquoted(char c) const {
