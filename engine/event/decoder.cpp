@@ -513,6 +513,10 @@ const Refusal& Decoder::refusal() const {
   return impl_->refusal;
 }
 
+const EventLimits& Decoder::limits() const {
+  return impl_->limits;
+}
+
 const Event* Decoder::decode_nested(const NestedObject& object, uint32_t depth) {
   if (object.path >= impl_->fields->nested_paths().size()) return nullptr;
   Impl::Lane& lane = impl_->lane(size_t{depth} + 1);

@@ -36,6 +36,7 @@ class Decoder {
   // and outlive the event.
   const Event* decode(std::string_view json);
   const Refusal& refusal() const;
+  const EventLimits& limits() const;
 
   // Decodes one nested object: its fields resolve as "<path>.<key>". Valid until the next call of decode or, for the
   // same `depth` (0 = directly below an event), of decode_nested.

@@ -10,6 +10,15 @@ namespace fb {
 
 class EscapeMap {
  public:
+  // Of 64 bytes, one bit a byte.
+  struct Block {
+    uint64_t backslash;  // '\\'
+    uint64_t known;      // may follow a backslash
+    uint64_t u;          // 'u'
+  };
+
+  EscapeMap();
+
   // Marks every backslash and checks every escape sequence, surrogate pairs included. False when one is wrong.
   // Backslashes outside strings are not told apart: the caller's walk refuses those. 64 bytes past the end must be
   // readable.
@@ -20,14 +29,17 @@ class EscapeMap {
     if (begin >= end) return false;
     const size_t first = begin / 64;
     const size_t last = (end - 1) / 64;
-    uint64_t bits = marks_[first] >> (begin % 64);
+    uint64_t bits = blocks_[first].backslash >> (begin % 64);
     if (first == last) return (bits << (63 - (end - 1 - begin))) != 0;
-    for (size_t i = first + 1; i < last; ++i) bits |= marks_[i];
-    return (bits | (marks_[last] << (63 - (end - 1) % 64))) != 0;
+    for (size_t i = first + 1; i < last; ++i) bits |= blocks_[i].backslash;
+    return (bits | (blocks_[last].backslash << (63 - (end - 1) % 64))) != 0;
   }
 
  private:
-  std::vector<uint64_t> marks_;  // one bit a byte
+  using Classify = void (*)(const char* bytes, Block* blocks, size_t count);
+
+  Classify classify_;  // the fastest that this machine has
+  std::vector<Block> blocks_;
 };
 
 // Writes the meaning of a checked string body to `out` and gives the end of what it wrote, at most as long as the body.
