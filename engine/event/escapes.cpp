@@ -146,8 +146,8 @@ __attribute__((target("avx2"))) void classify_avx2(const char* bytes, EscapeMap:
 
 __attribute__((target("avx512f,avx512bw"))) void classify_avx512(const char* bytes, EscapeMap::Block* blocks,
                                                                  size_t count) {
-  const __m512i by_low = _mm512_broadcast_i32x4(_mm_setr_epi8(FB_BY_LOW_HALF));
-  const __m512i by_high = _mm512_broadcast_i32x4(_mm_setr_epi8(FB_BY_HIGH_HALF));
+  const __m512i by_low = _mm512_maskz_broadcast_i32x4(0xFFFF, _mm_setr_epi8(FB_BY_LOW_HALF));
+  const __m512i by_high = _mm512_maskz_broadcast_i32x4(0xFFFF, _mm_setr_epi8(FB_BY_HIGH_HALF));
   for (size_t i = 0; i < count; ++i, bytes += 64) {
     const __m512i c = _mm512_loadu_si512(bytes);
     const __m512i high_half = _mm512_and_si512(_mm512_srli_epi16(c, 4), _mm512_set1_epi8(0x0F));
