@@ -149,6 +149,11 @@ class Parser {
     ++depth_left_;
     before_ = Before::group;
     if (auto error = count_node(begin)) return tl::unexpected(std::move(*error));
+    if (field.is_wild) {
+      // A pattern names no path of nested objects; as in Kibana, that is no error but finds nothing.
+      prefix_ = outer;
+      return never_at({static_cast<uint32_t>(begin), static_cast<uint32_t>(at_)});
+    }
     ir::Node nested = ir::nested(std::exchange(prefix_, outer), std::move(*node));
     nested.span = {static_cast<uint32_t>(begin), static_cast<uint32_t>(at_)};
     return nested;
