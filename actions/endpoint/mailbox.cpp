@@ -1,0 +1,119 @@
+#include "actions/endpoint/mailbox.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace fb::endpoint {
+
+Mailboxes::Put Mailboxes::put(const Command& command, int64_t now_ms, Handed* handed) {
+  const std::lock_guard lock(mutex_);
+  Box& box = boxes_[command.endpoint_id];
+  if (command.generation < box.newest_generation) return Put::stale;
+  box.newest_generation = command.generation;
+  if (!live_locked(box, now_ms)) {
+    box.command.reset();
+    return Put::offline;
+  }
+  box.command = command;
+  box.handed_ms = -1;
+  if (!box.poll || box.poll->gone()) return Put::kept;
+  box.handed_ms = now_ms;
+  *handed = {std::exchange(box.poll, nullptr), command};
+  return Put::handed;
+}
+
+Mailboxes::Handed Mailboxes::poll(const std::string& endpoint_id, Poll poll, int64_t now_ms, int64_t until_ms,
+                                  Poll* replaced) {
+  const std::lock_guard lock(mutex_);
+  Box& box = boxes_[endpoint_id];
+  *replaced = std::exchange(box.poll, nullptr);
+  const bool ready = box.command && (box.handed_ms < 0 || now_ms - box.handed_ms >= redeliver_after_ms_);
+  if (ready) {
+    box.handed_ms = now_ms;
+    return {std::move(poll), box.command};
+  }
+  box.poll = std::move(poll);
+  box.poll_until_ms = until_ms;
+  return {};
+}
+
+void Mailboxes::finished(const std::string& endpoint_id, const std::string& action_id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(endpoint_id);
+  if (at == boxes_.end() || !at->second.command || at->second.command->action_id != action_id) return;
+  at->second.command.reset();
+}
+
+bool Mailboxes::heard(const std::string& endpoint_id, int64_t now_ms) {
+  const std::lock_guard lock(mutex_);
+  Box& box = boxes_[endpoint_id];
+  const bool back = !box.online;
+  box.online = true;
+  box.heard_ms = now_ms;
+  return back;
+}
+
+void Mailboxes::expect(const std::string& endpoint_id, int64_t now_ms) {
+  const std::lock_guard lock(mutex_);
+  Box& box = boxes_[endpoint_id];
+  box.online = true;
+  box.heard_ms = now_ms;
+}
+
+bool Mailboxes::is_live(const std::string& endpoint_id, int64_t now_ms) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(endpoint_id);
+  return at != boxes_.end() && live_locked(at->second, now_ms);
+}
+
+Mailboxes::Due Mailboxes::due(int64_t now_ms) {
+  Due out;
+  const std::lock_guard lock(mutex_);
+  for (auto& [id, box] : boxes_) {
+    if (box.online && now_ms - box.heard_ms >= offline_after_ms_) {
+      box.online = false;
+      out.silent.push_back(id);
+    }
+    if (!box.poll) continue;
+    if (box.poll->gone() || now_ms >= box.poll_until_ms) {
+      out.empty.push_back(std::exchange(box.poll, nullptr));
+    } else if (box.command && (box.handed_ms < 0 || now_ms - box.handed_ms >= redeliver_after_ms_)) {
+      box.handed_ms = now_ms;
+      out.handed.push_back({std::exchange(box.poll, nullptr), box.command});
+    }
+  }
+  return out;
+}
+
+Poll Mailboxes::forget(const std::string& endpoint_id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(endpoint_id);
+  if (at == boxes_.end()) return nullptr;
+  Box& box = at->second;
+  box.command.reset();
+  box.online = false;
+  return std::exchange(box.poll, nullptr);
+}
+
+std::vector<Poll> Mailboxes::take_polls() {
+  std::vector<Poll> out;
+  const std::lock_guard lock(mutex_);
+  for (auto& [id, box] : boxes_) {
+    if (box.poll) out.push_back(std::exchange(box.poll, nullptr));
+  }
+  return out;
+}
+
+size_t Mailboxes::open_polls() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<size_t>(
+      std::count_if(boxes_.begin(), boxes_.end(), [](const auto& b) { return b.second.poll != nullptr; }));
+}
+
+size_t Mailboxes::live(int64_t now_ms) const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<size_t>(
+      std::count_if(boxes_.begin(), boxes_.end(), [&](const auto& b) { return live_locked(b.second, now_ms); }));
+}
+
+}  // namespace fb::endpoint

@@ -1,0 +1,258 @@
+#include "actions/endpoint/wire.h"
+
+#include <nlohmann/json.hpp>
+
+#include "engine/base/digest.h"
+#include "engine/base/text.h"
+
+namespace fb::endpoint {
+namespace {
+
+using Json = nlohmann::json;
+using Ordered = nlohmann::ordered_json;
+
+constexpr size_t kMaxId = 128;
+constexpr size_t kMaxName = 255;
+constexpr size_t kMaxText = 4096;
+constexpr size_t kMaxPem = 64u << 10;
+constexpr size_t kMaxAddresses = 64;
+
+std::string dump(const Ordered& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+tl::unexpected<Error> wrong(std::string_view key, std::string_view why) {
+  return fail(ErrorCode::invalid_argument, "'" + std::string(key) + "' " + std::string(why));
+}
+
+Result<Json> parse_object(std::string_view text) {
+  Json json = Json::parse(text, nullptr, false);
+  if (json.is_discarded() || !json.is_object())
+    return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
+  return json;
+}
+
+enum class Need : uint8_t { optional, required };
+
+// A string without control characters. The JSON parser has seen to UTF-8.
+Result<std::string> text_of(const Json& json, const char* key, size_t max, Need need = Need::required) {
+  const auto at = json.find(key);
+  if (at == json.end()) {
+    if (need == Need::required) return wrong(key, "is missing");
+    return std::string();
+  }
+  if (!at->is_string()) return wrong(key, "is not a string");
+  const auto& text = at->get_ref<const std::string&>();
+  if (need == Need::required && text.empty()) return wrong(key, "is empty");
+  if (text.size() > max) return wrong(key, "is longer than " + std::to_string(max) + " bytes");
+  return text;
+}
+
+// An id goes into logs, rows and URLs: printable ASCII without spaces.
+Result<std::string> id_of(const Json& json, const char* key, Need need = Need::required) {
+  FB_TRY(std::string text, text_of(json, key, kMaxId, need));
+  for (char c : text) {
+    if (c <= ' ' || c > '~' || c == '"' || c == '\\') return wrong(key, "has a character that no id has");
+  }
+  return text;
+}
+
+Result<std::string> name_of(const Json& json, const char* key, Need need) {
+  FB_TRY(std::string text, text_of(json, key, kMaxName, need));
+  for (char c : text) {
+    if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) return wrong(key, "has a control character");
+  }
+  return text;
+}
+
+Result<int64_t> number_of(const Json& json, const char* key, Need need = Need::required) {
+  const auto at = json.find(key);
+  if (at == json.end()) {
+    if (need == Need::required) return wrong(key, "is missing");
+    return 0;
+  }
+  if (!at->is_number_integer()) return wrong(key, "is not a whole number");
+  if (at->is_number_unsigned() && at->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX))
+    return wrong(key, "is too large");
+  const auto n = at->get<int64_t>();
+  if (n < 0) return wrong(key, "is negative");
+  return n;
+}
+
+template <class Enum>
+Result<Enum> word_of(const Json& json, const char* key) {
+  FB_TRY(const std::string text, text_of(json, key, kMaxId));
+  const auto value = from_string<Enum>(text);
+  if (!value) return wrong(key, "is '" + printable(text) + "', which is none of its words");
+  return *value;
+}
+
+void put_agent(Ordered& json, const EndpointReport& agent) {
+  json["host_id"] = agent.host_id;
+  json["hostname"] = agent.hostname;
+  json["os"] = agent.os;
+  json["ips"] = agent.ips;
+  json["version"] = agent.agent_version;
+  json["simulated"] = agent.simulated;
+  json["observed"] = to_string(agent.observed);
+  json["generation"] = agent.generation;
+}
+
+Result<EndpointReport> agent_of(const Json& json) {
+  EndpointReport agent;
+  FB_TRY(agent.host_id, id_of(json, "host_id", Need::optional));
+  FB_TRY(agent.hostname, name_of(json, "hostname", Need::required));
+  FB_TRY(agent.os, id_of(json, "os"));
+  FB_TRY(agent.agent_version, id_of(json, "version"));
+  FB_TRY(agent.observed, word_of<Isolation>(json, "observed"));
+  FB_TRY(agent.generation, number_of(json, "generation"));
+  const auto simulated = json.find("simulated");
+  if (simulated == json.end() || !simulated->is_boolean()) return wrong("simulated", "is not true or false");
+  agent.simulated = simulated->get<bool>();
+  const auto ips = json.find("ips");
+  if (ips == json.end() || !ips->is_array()) return wrong("ips", "is not a list");
+  if (ips->size() > kMaxAddresses) return wrong("ips", "has more than " + std::to_string(kMaxAddresses) + " entries");
+  for (const Json& ip : *ips) {
+    if (!ip.is_string() || ip.get_ref<const std::string&>().size() > 64)
+      return wrong("ips", "has an entry that is no address");
+    for (char c : ip.get_ref<const std::string&>()) {
+      const bool ok =
+          (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.' || c == ':';
+      if (!ok) return wrong("ips", "has an entry that is no address");
+    }
+    agent.ips.push_back(ip.get<std::string>());
+  }
+  return agent;
+}
+
+constexpr std::string_view kKinds[] = {"accepted", "done", "failed", "state", "refused"};
+
+}  // namespace
+
+std::string_view to_string(Report::Kind kind) {
+  return kKinds[static_cast<size_t>(kind)];
+}
+
+std::string write_enroll_request(const EnrollRequest& request) {
+  Ordered json;
+  json["token"] = request.token;
+  json["agent_id"] = request.agent.endpoint_id;
+  put_agent(json, request.agent);
+  return dump(json);
+}
+
+Result<EnrollRequest> read_enroll_request(std::string_view text) {
+  FB_TRY(const Json json, parse_object(text));
+  EnrollRequest request;
+  FB_TRY(request.token, text_of(json, "token", kMaxText));
+  FB_TRY(request.agent, agent_of(json));
+  FB_TRY(request.agent.endpoint_id, id_of(json, "agent_id"));
+  return request;
+}
+
+std::string write_enroll_reply(const EnrollReply& reply) {
+  Ordered json;
+  json["agent_id"] = reply.agent_id;
+  json["credential"] = reply.credential;
+  json["ca_certificate"] = reply.ca_certificate;
+  json["heartbeat_interval_ms"] = reply.heartbeat_interval_ms;
+  return dump(json);
+}
+
+Result<EnrollReply> read_enroll_reply(std::string_view text) {
+  FB_TRY(const Json json, parse_object(text));
+  EnrollReply reply;
+  FB_TRY(reply.agent_id, id_of(json, "agent_id"));
+  FB_TRY(reply.credential, id_of(json, "credential"));
+  FB_TRY(reply.ca_certificate, text_of(json, "ca_certificate", kMaxPem, Need::optional));
+  FB_TRY(const int64_t interval, number_of(json, "heartbeat_interval_ms"));
+  if (interval > 3'600'000) return wrong("heartbeat_interval_ms", "is longer than an hour");
+  reply.heartbeat_interval_ms = static_cast<int>(interval);
+  return reply;
+}
+
+std::string write_command(const Command& command) {
+  Ordered json;
+  json["action_id"] = command.action_id;
+  json["verb"] = fb::to_string(command.verb);
+  json["endpoint_id"] = command.endpoint_id;
+  json["generation"] = command.generation;
+  json["comment"] = command.comment;
+  json["lease_ms"] = command.lease_ms;
+  json["expires_at_ms"] = command.expires_at_ms;
+  return dump(json);
+}
+
+Result<Command> read_command(std::string_view text) {
+  FB_TRY(const Json json, parse_object(text));
+  Command command;
+  FB_TRY(command.action_id, id_of(json, "action_id"));
+  FB_TRY(command.verb, word_of<Verb>(json, "verb"));
+  FB_TRY(command.endpoint_id, id_of(json, "endpoint_id"));
+  FB_TRY(command.generation, number_of(json, "generation"));
+  FB_TRY(command.comment, text_of(json, "comment", 64u << 10, Need::optional));
+  FB_TRY(command.lease_ms, number_of(json, "lease_ms", Need::optional));
+  FB_TRY(command.expires_at_ms, number_of(json, "expires_at_ms", Need::optional));
+  return command;
+}
+
+std::string write_report(const Report& report) {
+  Ordered json;
+  json["kind"] = to_string(report.kind);
+  json["action_id"] = report.action_id;
+  json["observed"] = fb::to_string(report.observed);
+  json["generation"] = report.generation;
+  json["message"] = report.message;
+  return dump(json);
+}
+
+Result<Report> read_report(std::string_view text) {
+  FB_TRY(const Json json, parse_object(text));
+  Report report;
+  FB_TRY(const std::string kind, text_of(json, "kind", kMaxId));
+  bool known = false;
+  for (const auto k : {Report::Kind::accepted, Report::Kind::done, Report::Kind::failed, Report::Kind::refused}) {
+    if (to_string(k) != kind) continue;
+    report.kind = k;
+    known = true;
+  }
+  if (!known) return wrong("kind", "is '" + printable(kind) + "', which is none of accepted, done, failed, refused");
+  FB_TRY(report.action_id, id_of(json, "action_id"));
+  FB_TRY(report.observed, word_of<Isolation>(json, "observed"));
+  FB_TRY(report.generation, number_of(json, "generation"));
+  FB_TRY(report.message, text_of(json, "message", kMaxText, Need::optional));
+  return report;
+}
+
+std::string write_heartbeat(const EndpointReport& report) {
+  Ordered json;
+  put_agent(json, report);
+  return dump(json);
+}
+
+Result<EndpointReport> read_heartbeat(std::string_view text) {
+  FB_TRY(const Json json, parse_object(text));
+  return agent_of(json);
+}
+
+std::string make_token(std::string_view ca_fingerprint) {
+  return "fbt1." + std::string(ca_fingerprint) + "." + hex(random_bytes(32));
+}
+
+std::string token_fingerprint(std::string_view token) {
+  if (!token.starts_with("fbt1.")) return "";
+  token.remove_prefix(5);
+  const std::string_view fingerprint = token.substr(0, token.find('.'));
+  if (fingerprint.size() != 64 || fingerprint.find_first_not_of("0123456789abcdef") != std::string_view::npos)
+    return "";
+  return std::string(fingerprint);
+}
+
+std::string token_hash(std::string_view token) {
+  return hex(sha256(token));
+}
+std::string credential_hash(std::string_view credential) {
+  return hex(sha256(credential));
+}
+
+}  // namespace fb::endpoint

@@ -1,0 +1,127 @@
+#include "apps/firebreak-agent/journal.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "apps/firebreak-agent/durable_file.h"
+#include "engine/base/clock.h"
+
+namespace fb::agent {
+namespace {
+
+constexpr size_t kMaxJournalBytes = 256u << 20;
+
+tl::unexpected<Error> io_failed(const std::string& doing, const std::string& path) {
+  const int error = errno;
+  return fail(error == ENOSPC ? ErrorCode::no_space : ErrorCode::io, doing + ": " + std::strerror(error), path);
+}
+
+}  // namespace
+
+std::string write_entry(const JournalEntry& entry) {
+  nlohmann::ordered_json json;
+  json["action_id"] = entry.action_id;
+  json["generation"] = entry.generation;
+  json["verb"] = to_string(entry.verb);
+  json["phase"] = entry.phase == JournalEntry::Phase::begin ? "begin" : "done";
+  json["result"] = entry.result;
+  json["at"] = iso8601(entry.at_ms);
+  json["at_ms"] = entry.at_ms;
+  if (entry.phase == JournalEntry::Phase::done) {
+    json["observed"] = to_string(entry.observed);
+    json["message"] = entry.message;
+  }
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+Result<JournalEntry> read_entry(std::string_view line) {
+  const auto json = nlohmann::json::parse(line, nullptr, false);
+  if (json.is_discarded() || !json.is_object()) return fail(ErrorCode::corrupt, "a journal line is not a JSON object");
+  const auto text = [&](const char* key) {
+    const auto at = json.find(key);
+    return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+  };
+  const auto number = [&](const char* key) {
+    const auto at = json.find(key);
+    return at != json.end() && at->is_number_integer() ? at->get<int64_t>() : int64_t{-1};
+  };
+  JournalEntry entry;
+  entry.action_id = text("action_id");
+  entry.generation = number("generation");
+  entry.at_ms = number("at_ms");
+  entry.result = text("result");
+  entry.message = text("message");
+  entry.observed = from_string<Isolation>(text("observed")).value_or(Isolation::unknown);
+  const auto verb = from_string<Verb>(text("verb"));
+  const std::string phase = text("phase");
+  if (entry.action_id.empty() || entry.generation < 0 || !verb || (phase != "begin" && phase != "done")) {
+    return fail(ErrorCode::corrupt, "a journal line lacks what it must have");
+  }
+  entry.verb = *verb;
+  entry.phase = phase == "begin" ? JournalEntry::Phase::begin : JournalEntry::Phase::done;
+  return entry;
+}
+
+Result<Journal> Journal::open(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return io_failed("cannot open the journal", path);
+  Journal journal(path, fd);
+  FB_TRY(const std::string text, read_file(path, kMaxJournalBytes));
+  size_t start = 0;
+  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', start)) {
+    const std::string_view line(text.data() + start, end - start);
+    start = end + 1;
+    if (line.empty()) continue;
+    auto entry = read_entry(line);
+    if (entry) {
+      journal.replayed_.push_back(std::move(*entry));
+    } else {
+      ++journal.broken_lines_;
+    }
+  }
+  journal.size_ = static_cast<int64_t>(start);
+  if (start < text.size()) {
+    journal.was_torn_ = true;
+    if (::ftruncate(fd, journal.size_) != 0 || ::fdatasync(fd) != 0) return io_failed("cannot mend the journal", path);
+  }
+  const size_t slash = path.rfind('/');
+  FB_TRY_VOID(sync_folder(slash == std::string::npos ? "." : path.substr(0, slash + 1)));
+  return journal;
+}
+
+Journal::Journal(Journal&& other) noexcept
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      size_(other.size_),
+      replayed_(std::move(other.replayed_)),
+      broken_lines_(other.broken_lines_),
+      was_torn_(other.was_torn_) {}
+
+Journal::~Journal() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Status Journal::append(const JournalEntry& entry) {
+  const std::string line = write_entry(entry) + "\n";
+  size_t done = 0;
+  while (done < line.size()) {
+    const ssize_t n = ::write(fd_, line.data() + done, line.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) break;
+    done += static_cast<size_t>(n);
+  }
+  if (done == line.size() && ::fdatasync(fd_) == 0) {
+    size_ += static_cast<int64_t>(line.size());
+    return {};
+  }
+  auto failed = io_failed("cannot write the journal", path_);
+  // Half a line in the middle of the file would hide the next one.
+  if (::ftruncate(fd_, size_) != 0) return fail(ErrorCode::corrupt, "cannot take back a torn journal line", path_);
+  return failed;
+}
+
+}  // namespace fb::agent

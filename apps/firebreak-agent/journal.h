@@ -1,0 +1,59 @@
+// What the agent did, one JSON object a line in <state_dir>/journal.ndjson, synced before an effect (phase begin) and
+// after it (phase done). It is what makes a command that comes twice act once, over crashes too. One owner, one thread
+// at a time. An append costs one write and one fdatasync.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/model/names.h"
+
+namespace fb::agent {
+
+struct JournalEntry {
+  enum class Phase : uint8_t { begin, done };
+  std::string action_id;
+  int64_t generation = 0;
+  Verb verb = Verb::isolate;
+  Phase phase = Phase::begin;
+  std::string result;                       // of phase done: "done" or "failed"
+  Isolation observed = Isolation::unknown;  // read back after it
+  std::string message;                      // why it failed
+  int64_t at_ms = 0;
+};
+
+std::string write_entry(const JournalEntry& entry);  // one line, without its end
+Result<JournalEntry> read_entry(std::string_view line);
+
+class Journal {
+ public:
+  // Reads what is there. A last line without its end is the trace of a crash: it is cut off. A broken line further up
+  // is kept in the file, passed over and counted.
+  static Result<Journal> open(const std::string& path);
+  ~Journal();
+  Journal(Journal&& other) noexcept;
+  Journal& operator=(Journal&&) = delete;
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  // Durable when it returns. After a failure the file is as it was.
+  Status append(const JournalEntry& entry);
+
+  const std::vector<JournalEntry>& replayed() const { return replayed_; }
+  size_t broken_lines() const { return broken_lines_; }
+  bool was_torn() const { return was_torn_; }
+
+ private:
+  Journal(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+
+  std::string path_;
+  int fd_ = -1;
+  int64_t size_ = 0;
+  std::vector<JournalEntry> replayed_;
+  size_t broken_lines_ = 0;
+  bool was_torn_ = false;
+};
+
+}  // namespace fb::agent
