@@ -51,7 +51,8 @@ Result<Ledger::EndpointFacts> DbLedger::endpoint(const std::string& endpoint_id)
   facts.status = from_string<AgentStatus>(row.text(3)).value_or(AgentStatus::offline);
   facts.desired = from_string<Isolation>(row.text(4)).value_or(Isolation::unknown);
   facts.observed = from_string<Isolation>(row.text(5)).value_or(Isolation::unknown);
-  facts.standing_isolate = row.string(6);
+  // What is being released holds nobody any more; else a new alert would join an isolation that is about to end.
+  if (facts.desired == Isolation::isolated) facts.standing_isolate = row.string(6);
   facts.released_at_ms = row.integer(7);
   facts.released_rule = row.string(8);
   facts.generation = row.integer(9);

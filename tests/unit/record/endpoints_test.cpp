@@ -1,0 +1,210 @@
+// Endpoints: enrolment, credentials, heartbeats, drift, the directory, the kill switch.
+#include "tests/unit/record/record_fixture.h"
+
+namespace fb::test {
+namespace {
+
+class Endpoints : public RecordTest {
+ protected:
+  void SetUp() override { open(); }
+  Resolved resolve(const std::string& agent_id, const std::string& host_id, bool ambiguous = false) {
+    Target t;
+    t.agent_id = agent_id;
+    t.host_id = host_id;
+    t.ambiguous = ambiguous;
+    return store_->directory().resolve(t);
+  }
+  std::string row(const std::string& columns) {
+    return ask("SELECT " + columns + " FROM endpoints WHERE endpoint_id = 'ep-1'");
+  }
+};
+
+TEST_F(Endpoints, EnrolmentIsSeenByTheDirectoryAndByReaders) {
+  enroll("ep-1", "h-1");
+  EXPECT_EQ(resolve("ep-1", "").endpoint_id, "ep-1");
+  EXPECT_EQ(resolve("", "h-1").endpoint_id, "ep-1");
+  EXPECT_EQ(resolve("ep-1", "h-1").endpoint_id, "ep-1");
+  const auto list = store_->endpoints().value();
+  ASSERT_EQ(list.size(), 1u);
+  EXPECT_EQ(list[0].host_id, "h-1");
+  EXPECT_EQ(list[0].ips, std::vector<std::string>{"192.0.2.1"});
+  EXPECT_EQ(list[0].status, AgentStatus::online);
+  close();
+  open();
+  EXPECT_EQ(resolve("", "h-1").endpoint_id, "ep-1") << "known again after a restart";
+}
+
+TEST_F(Endpoints, DirectoryResolvesByIdsOnlyAndNeverGuesses) {
+  enroll("ep-1", "h-1");
+  enroll("ep-2", "h-2");
+  EXPECT_EQ(resolve("", "").note.substr(0, 7), "unknown");
+  EXPECT_EQ(resolve("name-of-ep-1", "").endpoint_id, "") << "a host name selects nobody";
+  EXPECT_EQ(resolve("ep-1 ", "").endpoint_id, "");
+  EXPECT_EQ(resolve("EP-1", "").endpoint_id, "");
+  EXPECT_EQ(resolve("ep-1", "h-2").note.substr(0, 9), "ambiguous");
+  EXPECT_EQ(resolve("ep-1", "h-9").note.substr(0, 9), "ambiguous") << "an enrolled agent has one host";
+  EXPECT_EQ(resolve("some-collector", "h-2").endpoint_id, "ep-2") << "a host has several collectors";
+  EXPECT_EQ(resolve("ep-1", "h-1", true).note.substr(0, 9), "ambiguous");
+  EXPECT_EQ(resolve("nobody", "h-9").note, "unknown: no enrolled endpoint has agent.id nobody or host.id h-9");
+}
+
+TEST_F(Endpoints, HostAndAgentEnrolOnce) {
+  enroll("ep-1", "h-1");
+  const Status other_agent = store_->enroll(agent("ep-2", "h-1"), "c2");
+  ASSERT_FALSE(other_agent);
+  EXPECT_EQ(other_agent.error().code, ErrorCode::already_exists);
+  const Status same_agent = store_->enroll(agent("ep-1", "h-1"), "another credential");
+  ASSERT_FALSE(same_agent);
+  EXPECT_EQ(same_agent.error().code, ErrorCode::already_exists);
+  EXPECT_TRUE(store_->enroll(agent("ep-1", "h-1"), hex(sha256("credential of ep-1")))) << "the same again is no error";
+  EXPECT_EQ(count("SELECT count(*) FROM endpoints"), 1);
+}
+
+TEST_F(Endpoints, RevokedCredentialLetsNobodyIn) {
+  enroll("ep-1");
+  const std::string credential = hex(sha256("credential of ep-1"));
+  EXPECT_EQ(store_->endpoint_of_credential(credential).value(), "ep-1");
+  EXPECT_EQ(store_->endpoint_of_credential("made up").value(), "");
+  ASSERT_TRUE(store_->revoke_credentials("ep-1", "user:ada", "lost laptop"));
+  EXPECT_EQ(store_->endpoint_of_credential(credential).value(), "");
+  EXPECT_EQ(store_->enroll(agent("ep-1"), credential).error().code, ErrorCode::refused);
+  ASSERT_TRUE(store_->enroll(agent("ep-1"), "new"));
+  EXPECT_EQ(store_->endpoint_of_credential("new").value(), "ep-1");
+  EXPECT_EQ(store_->revoke_credentials("ghost", "user:ada", "").error().code, ErrorCode::not_found);
+}
+
+TEST_F(Endpoints, TokenIsGoodOnceAndUntilItExpires) {
+  const int64_t now = clock_.wall_ms();
+  ASSERT_TRUE(store_->add_token("t1", now + 1000));
+  ASSERT_TRUE(store_->add_token("t2", now + 1000));
+  EXPECT_EQ(store_->add_token("t1", now + 9000).error().code, ErrorCode::already_exists);
+  EXPECT_TRUE(store_->use_token("t1", now).value());
+  EXPECT_FALSE(store_->use_token("t1", now).value());
+  EXPECT_FALSE(store_->use_token("t2", now + 1000).value());
+  EXPECT_FALSE(store_->use_token("t3", now).value());
+}
+
+TEST_F(Endpoints, HeartbeatThatSaysNothingNewIsWrittenOnceAMinute) {
+  enroll("ep-1");
+  const EndpointReport r = agent("ep-1");
+  ASSERT_TRUE(store_->seen(r));
+  const std::string first = row("last_seen");
+  for (int i = 0; i < 5; ++i) {
+    clock_.advance_ms(10'000);
+    ASSERT_TRUE(store_->seen(r));
+  }
+  EXPECT_EQ(row("last_seen"), first);
+  clock_.advance_ms(10'000);
+  ASSERT_TRUE(store_->seen(r));
+  EXPECT_EQ(row("last_seen"), std::to_string(clock_.wall_ms()));
+  EndpointReport moved = r;
+  moved.ips = {"192.0.2.7"};
+  clock_.advance_ms(1000);
+  ASSERT_TRUE(store_->seen(moved));
+  EXPECT_EQ(row("ips"), R"(["192.0.2.7"])");
+}
+
+TEST_F(Endpoints, HeartbeatBringsAnOfflineEndpointBackAtOnce) {
+  enroll("ep-1");
+  ASSERT_TRUE(store_->seen(agent("ep-1")));
+  ASSERT_TRUE(store_->set_status("ep-1", AgentStatus::offline, "three heartbeats missed"));
+  EXPECT_EQ(row("agent_status"), "offline");
+  ASSERT_TRUE(store_->seen(agent("ep-1"))) << "says the same as before, and yet it is news";
+  EXPECT_EQ(row("agent_status"), "online");
+  EXPECT_EQ(store_->set_status("ghost", AgentStatus::offline, "").error().code, ErrorCode::not_found);
+  EXPECT_EQ(store_->seen(agent("ghost")).error().code, ErrorCode::not_found);
+}
+
+TEST_F(Endpoints, HeartbeatCannotTakeAnotherHost) {
+  enroll("ep-1", "h-1");
+  enroll("ep-2", "h-2");
+  const Status taken = store_->seen(agent("ep-1", "h-2"));
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, ErrorCode::conflict);
+  EXPECT_EQ(resolve("", "h-2").endpoint_id, "ep-2");
+}
+
+TEST_F(Endpoints, HeartbeatShowsIsolationAndDrift) {
+  enroll("ep-1");
+  const auto a = store_->submit(request(Verb::isolate, {"ep-1"})).value().front();
+  EndpointReport r = agent("ep-1");
+  r.observed = Isolation::isolated;
+  r.generation = 1;
+  ASSERT_TRUE(store_->seen(r));
+  EXPECT_EQ(row("observed || drifted"), "isolated0");
+  isolate_fully(a.action_id);
+  r.observed = Isolation::released;  // somebody flushed the rules
+  ASSERT_TRUE(store_->seen(r));
+  EXPECT_EQ(row("desired || observed || drifted"), "isolatedreleased1");
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'drifted'"), 1);
+  EXPECT_EQ(record::Reader::open(db()).value()->counts().value().drifted, 1);
+  r.observed = Isolation::isolated;
+  ASSERT_TRUE(store_->seen(r));
+  EXPECT_EQ(row("observed || drifted"), "isolated0");
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'drift_ended'"), 1);
+}
+
+TEST_F(Endpoints, GenerationGoesOnFromWhatAnAgentReports) {
+  enroll("ep-1");
+  EndpointReport r = agent("ep-1");
+  r.generation = 41;  // the record was restored from an old backup
+  ASSERT_TRUE(store_->seen(r));
+  const auto a = store_->submit(request(Verb::release, {"ep-1"})).value().front();
+  EXPECT_EQ(count("SELECT generation FROM actions WHERE action_id = '" + a.action_id + "'"), 42);
+  for (const int64_t absurd : {int64_t{-1}, INT64_MAX}) {
+    r.generation = absurd;
+    EXPECT_EQ(store_->seen(r).error().code, ErrorCode::invalid_argument);
+  }
+}
+
+TEST_F(Endpoints, ProtectedByListOrTag) {
+  close();
+  StoreOptions o = options();
+  o.protected_hosts = {"ep-1", "h-2", "NAME-of-ep-3"};
+  open(o);
+  for (const char* id : {"ep-1", "ep-2", "ep-3", "ep-4"}) enroll(id, std::string("h-") + (id + 3));
+  ASSERT_TRUE(store_->set_tags("ep-4", {"web"}, "user:ada", ""));
+  const auto protected_now = [&] {
+    std::string text;
+    const auto list = store_->endpoints().value();
+    for (const Endpoint& e : list) text += e.is_protected ? '1' : '0';
+    return text;
+  };
+  EXPECT_EQ(protected_now(), "1110");
+  ASSERT_TRUE(store_->set_tags("ep-4", {"web", "dc"}, "user:ada", "it runs the domain"));
+  EXPECT_EQ(protected_now(), "1111");
+  Ledger::EndpointFacts facts;
+  judge_.answer = [&](const PlannedAction& a, Ledger& ledger, int64_t) -> Result<Judgement> {
+    FB_TRY(facts, ledger.endpoint(a.endpoint_id));
+    return ScriptedJudge::says(Verdict::blocked, Guard::protected_endpoint, "protected");
+  };
+  keep(batch(rule("r1"), "ep-4", 0));
+  EXPECT_TRUE(facts.is_protected);
+  EXPECT_EQ(store_->set_tags("ghost", {}, "user:ada", "").error().code, ErrorCode::not_found);
+}
+
+TEST_F(Endpoints, KillSwitchOutlivesTheProcess) {
+  EXPECT_FALSE(store_->kill_switch().value());
+  ASSERT_TRUE(store_->set_kill_switch(true, "user:ada", "something is wrong"));
+  EXPECT_TRUE(store_->kill_switch().value());
+  close();
+  open();
+  EXPECT_TRUE(store_->kill_switch().value());
+  ASSERT_TRUE(store_->set_kill_switch(false, "user:ada", ""));
+  EXPECT_FALSE(store_->kill_switch().value());
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what LIKE 'kill_switch_%'"), 2);
+}
+
+TEST_F(Endpoints, RefusesNamesThatAreNotText) {
+  EndpointReport r = agent("ep-1");
+  r.hostname = "\xff\xfe";
+  EXPECT_EQ(store_->enroll(r, "c").error().code, ErrorCode::invalid_argument);
+  r = agent(std::string(5000, 'x'));
+  EXPECT_EQ(store_->enroll(r, "c").error().code, ErrorCode::invalid_argument);
+  r = agent("ep-1");
+  r.ips.assign(1000, "192.0.2.1");
+  EXPECT_EQ(store_->enroll(r, "c").error().code, ErrorCode::limit);
+}
+
+}  // namespace
+}  // namespace fb::test
