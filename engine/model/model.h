@@ -123,6 +123,9 @@ struct Endpoint {
   Isolation observed = Isolation::unknown;
   bool simulated = false;  // the agent's isolation backend is the simulated one
   int64_t generation = 0;
+  // That of the newest action of this record on it, 0 = none yet, -1 = not told. Below `generation` when the endpoint told of
+  // a later command than this record gave.
+  int64_t ordered_generation = -1;
   int64_t lease_until_ms = 0;  // 0 = none
   int64_t last_seen_ms = 0;
   bool is_protected = false;

@@ -16,6 +16,9 @@ using State = ActionState;
 
 const std::vector<double> kSeconds{0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600};
 
+// How old the record's "last seen" may grow.
+constexpr int64_t kSeenMs = 60'000;
+
 Isolation wanted(Verb verb) {
   return verb == Verb::isolate ? Isolation::isolated : Isolation::released;
 }
@@ -81,9 +84,20 @@ Status DispatchCore::load() {
   for (size_t i = 0; i < actions_.size(); ++i) action_at_.emplace(actions_[i].action_id, i);
   endpoints_.clear();
   for (Endpoint& e : all) {
-    heard_of(e.endpoint_id);
+    Heard& heard = heard_of(e.endpoint_id);
+    if (heard.known_generation < 0) heard.known_generation = e.generation;
     std::string id = e.endpoint_id;
     endpoints_.emplace(std::move(id), std::move(e));
+  }
+  for (const auto& [id, e] : endpoints_) {
+    if (e.ordered_generation < 0) continue;
+    Heard& heard = heard_of(id);
+    heard.ordered_generation = heard.known_generation = e.ordered_generation;
+  }
+  for (const OpenAction& a : actions_) {
+    Heard& heard = heard_of(a.endpoint_id);
+    heard.ordered_generation = std::max(heard.ordered_generation, a.generation);
+    heard.known_generation = std::max(heard.known_generation, a.generation);
   }
   return {};
 }
@@ -175,10 +189,8 @@ Status DispatchCore::take(const Report& report) {
   if (!late) {
     heard.generation = report.generation;
     heard.generation_mono_ms = mono_ms_;
-    if (report.generation > e->generation) {
-      heard.foreign_generation = report.generation;
-      FB_TRY_VOID(see(report, *e));  // the record learns the generation before anything is decided
-    }
+    // A record that is behind its endpoint learns the generation before anything is decided.
+    if (report.generation > e->generation) FB_TRY_VOID(see(report, *e));
   }
   if (e->status == AgentStatus::offline) {
     FB_TRY_VOID(store_.set_status(e->endpoint_id, AgentStatus::online, "it speaks again"));
@@ -210,7 +222,8 @@ Status DispatchCore::see(const Report& report, const Endpoint& e) {
 
 Status DispatchCore::note_state(const Report& report, Endpoint& e, Heard& heard, bool late) {
   if (late || report.observed == Isolation::unknown) return {};
-  if (report.kind == Report::Kind::state || report.observed != e.observed) {
+  // A plugin may have told the record already.
+  if (report.observed != e.observed || now_ms_ - e.last_seen_ms >= kSeenMs) {
     FB_TRY_VOID(see(report, e));
   }
   e.observed = report.observed;
@@ -263,13 +276,19 @@ Status DispatchCore::take_answer(const Report& r, OpenAction& a, bool late) {
       break;
   }
   if (!is_legal_move(a.state, change->to)) return {};  // said twice
-  const bool stale = change->to == State::superseded;
-  FB_TRY(const bool moved, move(a, std::move(*change)));
-  if (!moved || !stale || a.verb != Verb::release) return {};
-  // The record is behind its endpoint (it was restored from a copy). What the endpoint told has raised the generation
-  // by now; a release is given again with a newer one, since none is ever lost.
+  if (change->to == State::superseded) return supersede(a, std::move(change->detail));
+  FB_TRY_VOID(move(a, std::move(*change)));
+  return {};
+}
+
+// A later command made it void. When that later one is not of this record (which was restored from a copy, say), a
+// release is given again with a newer generation: none is ever lost. The endpoint's word has raised the record's
+// generation by now.
+Status DispatchCore::supersede(OpenAction& a, std::string why) {
+  FB_TRY(const bool moved, move(a, {State::superseded, std::move(why)}));
+  if (!moved || a.verb != Verb::release || heard_of(a.endpoint_id).ordered_generation != a.generation) return {};
   const Endpoint* const e = endpoint(a.endpoint_id);
-  if (e == nullptr || e->generation > a.generation) return {};
+  if (e == nullptr) return {};
   return submit_release(*e, a.comment, "repair", a.action_id + ":again");
 }
 
@@ -356,8 +375,7 @@ Status DispatchCore::advance() {
 
 Status DispatchCore::advance_one(OpenAction& a, Endpoint& e) {
   if (a.generation < e.generation) {
-    FB_TRY_VOID(move(a, {State::superseded, "a later action has generation " + std::to_string(e.generation)}));
-    return {};
+    return supersede(a, "a later command has generation " + std::to_string(e.generation));
   }
   if (a.expires_at_ms > 0 && now_ms_ >= a.expires_at_ms) {
     FB_TRY_VOID(move(a, {State::expired, "not done in its time"}));
@@ -440,7 +458,9 @@ Status DispatchCore::send(OpenAction& a, const Endpoint& e) {
   if (!outcome) {
     const Error& error = outcome.error();
     const int64_t again = now_ms_ + backoff_ms(a.attempts);
-    if (error.retry == Retry::no) {
+    if (error.code == ErrorCode::conflict) {
+      change = Change{State::superseded, error.describe()};
+    } else if (error.retry == Retry::no) {
       change = Change{State::failed, error.describe()};
     } else if (error.code == ErrorCode::unavailable) {
       change = Change{State::queued, error.describe(), again};
@@ -452,7 +472,9 @@ Status DispatchCore::send(OpenAction& a, const Endpoint& e) {
   } else if (*outcome == SendOutcome::accepted) {
     change = Change{State::accepted, "the endpoint has the command", now_ms_ + settings_.result_timeout_ms};
   }
-  if (change) FB_TRY_VOID(move(a, std::move(*change)));
+  if (!change) return {};
+  if (change->to == State::superseded) return supersede(a, std::move(change->detail));
+  FB_TRY_VOID(move(a, std::move(*change)));
   return {};
 }
 
@@ -482,8 +504,13 @@ Status DispatchCore::repair_one(Endpoint& e, Heard& heard) {
   }
   if (heard.differs_since_ms < 0) heard.differs_since_ms = mono_ms_;
   if (mono_ms_ - heard.differs_since_ms < settings_.drift_grace_ms || mono_ms_ < heard.next_repair_ms) return {};
-  // The endpoint obeyed a later command than this record ever gave (it was restored from a copy): a person decides.
-  if (heard.foreign_generation >= e.generation) return {};
+  // The generation was raised by the endpoint's own word: the record was restored from a copy, or the endpoint obeyed
+  // another service. What it should be is for a person to say.
+  if (heard.known_generation != e.generation) return {};
+  if (e.desired == Isolation::released && heard.generation >= e.generation &&
+      (e.generation == 0 || heard.ordered_generation != e.generation)) {
+    return {};  // isolated, but not by an action of this record, as far as this run knows
+  }
 
   if (e.desired == Isolation::isolated) {
     // Only a command that the endpoint once took is given again: one that never got there has its own end. Nor is one

@@ -57,7 +57,8 @@ class DispatchCore {
     int64_t mono_ms = 0;              // when it last spoke, or when it was first seen here
     int64_t generation = -1;          // the highest it told of, -1 before it spoke
     int64_t generation_mono_ms = 0;   // when it last told of that one
-    int64_t foreign_generation = -1;  // ahead of the record's: the record was restored, or is not the one that isolated
+    int64_t known_generation = -1;    // the record's when this run first saw the endpoint, or that of a later action
+    int64_t ordered_generation = -1;  // that of the newest action this run saw open
     int64_t differs_since_ms = -1;    // observed and desired differ, with nothing on its way; -1: they agree
     int64_t next_repair_ms = 0;       // monotonic
     int repairs = 0;
@@ -70,6 +71,7 @@ class DispatchCore {
   Status note_state(const Report& report, Endpoint& endpoint, Heard& heard, bool late);
   Status take_answer(const Report& report, OpenAction& action, bool late);
   Status mark_silent();
+  Status supersede(OpenAction& action, std::string why);
   Status end_leases();
   Status submit_release(const Endpoint& endpoint, std::string comment, std::string requested_by, std::string key);
   // An error about one thing is logged and counted, and the others go on; one of the record as a whole is handed on.

@@ -75,6 +75,12 @@ class FakeActionStore final : public ActionStore, public Ledger {
     const std::lock_guard lock(mutex_);
     change(actions_.at(id));
   }
+  // A store that tells which generations it ordered itself (Endpoint::ordered_generation), or one that does not.
+  void tell_orders(bool tells) {
+    const std::lock_guard lock(mutex_);
+    tells_orders_ = tells;
+    for (auto& [id, e] : endpoints_) e.ordered_generation = tells ? 0 : -1;
+  }
   // What Record::keep does with one planned action; a known id changes nothing.
   Result<Judgement> keep(const PlannedAction& p) {
     const std::lock_guard lock(mutex_);
@@ -364,6 +370,7 @@ class FakeActionStore final : public ActionStore, public Ledger {
     Endpoint& e = endpoints_.at(a.row.endpoint_id);
     Standing& s = standing_[a.row.endpoint_id];
     a.row.generation = ++e.generation;
+    if (tells_orders_) e.ordered_generation = e.generation;
     if (a.row.verb == Verb::isolate) {
       e.desired = Isolation::isolated;
       e.lease_until_ms = a.row.lease_ms > 0 ? clock_.wall_ms() + a.row.lease_ms : 0;
@@ -423,6 +430,7 @@ class FakeActionStore final : public ActionStore, public Ledger {
   bool kill_switch_unreadable_ = false;
   int failures_left_ = 0;
   Error failure_;
+  bool tells_orders_ = false;
   int illegal_moves_ = 0;
   int writes_ = 0;
 };
