@@ -1,6 +1,7 @@
 #include "engine/match/matcher.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "engine/match/rule_set_impl.h"
 
@@ -16,6 +17,7 @@ struct Matcher::Impl {
   Impl(RuleSetPtr set, Decoder& its_decoder) : rules(std::move(set)), own(rules->impl()), decoder(&its_decoder) {
     answers.assign(own.predicates.size(), 0);
     candidates.resize(own.rules.size());
+    if (own.leaf_fields) leaf_decoder.emplace(own.leaf_fields, its_decoder.limits());
   }
 
   // A new event: forget every answer.
@@ -25,35 +27,56 @@ struct Matcher::Impl {
       std::fill(answers.begin(), answers.end(), 0);
       epoch = 1;
     }
+    leaves = nullptr;
     ++counters.events;
   }
 
-  bool ask(uint32_t predicate, const Event& event) {
+  // Where a program runs: the event itself, or one of its nested objects.
+  struct Scene {
+    const Event* event = nullptr;
+    uint32_t depth = 0;  // 0: the event
+    uint32_t path = 0;   // of the nested object
+  };
+
+  // Few events are ever asked for all their leaves, and naming every leaf doubles the cost of decoding; so it is done
+  // only then, by a decoder of its own.
+  const Event* with_leaves(const Scene& scene) {
+    if (scene.depth > 0) return leaf_decoder->decode_nested({scene.path, scene.event->json()}, scene.depth - 1);
+    if (leaves == nullptr) leaves = leaf_decoder->decode(scene.event->json());
+    return leaves;
+  }
+
+  bool judge(uint32_t predicate, const Scene& scene) {
+    const match::Predicate& asked = own.predicates[predicate];
+    if (!match::of_leaves(asked)) return match::holds(asked, *scene.event, judging);
+    const Event* all = with_leaves(scene);
+    return all != nullptr && match::holds(asked, *all, judging);
+  }
+
+  // Answers are remembered for the event, not for its nested objects.
+  bool ask(uint32_t predicate, const Scene& scene) {
+    if (scene.depth > 0) return judge(predicate, scene);
     uint32_t& answer = answers[predicate];
-    if (answer >> 1 != epoch) answer = (epoch << 1) | (match::holds(own.predicates[predicate], event, judging) ? 1 : 0);
+    if (answer >> 1 != epoch) answer = (epoch << 1) | (judge(predicate, scene) ? 1 : 0);
     return (answer & 1) != 0;
   }
 
-  // Runs a program. Answers are remembered for the event itself only, not for its nested objects (`depth` above 0).
-  bool run(uint32_t at, const Event& event, uint32_t depth) {
+  bool run(uint32_t at, const Scene& scene) {
     while (at < Step::kReject) {
       const Step& step = own.code.steps[at];
-      bool truth = false;
-      if ((step.what & Step::kNested) != 0) {
-        truth = run_nested(own.code.nested[step.what & ~Step::kNested], event, depth);
-      } else {
-        truth = depth == 0 ? ask(step.what, event) : match::holds(own.predicates[step.what], event, judging);
-      }
+      const bool truth = (step.what & Step::kNested) != 0
+                             ? run_nested(own.code.nested[step.what & ~Step::kNested], scene)
+                             : ask(step.what, scene);
       at = truth ? step.on_true : step.on_false;
     }
     return at == Step::kAccept;
   }
 
-  bool run_nested(const match::NestedBlock& block, const Event& event, uint32_t depth) {
-    for (const NestedObject& object : event.nested()) {
+  bool run_nested(const match::NestedBlock& block, const Scene& scene) {
+    for (const NestedObject& object : scene.event->nested()) {
       if (object.path != block.path) continue;
-      const Event* inner = decoder->decode_nested(object, depth);
-      if (inner != nullptr && run(block.entry, *inner, depth + 1)) return true;
+      const Event* inner = decoder->decode_nested(object, scene.depth);
+      if (inner != nullptr && run(block.entry, {inner, scene.depth + 1, block.path})) return true;
     }
     return false;
   }
@@ -61,6 +84,8 @@ struct Matcher::Impl {
   RuleSetPtr rules;
   const RuleSet::Impl& own;
   Decoder* decoder;
+  std::optional<Decoder> leaf_decoder;
+  const Event* leaves = nullptr;  // this event with all its leaves, once asked for
   match::Judging judging;
   match::JudgeScratch scratch;
   match::Candidates candidates;
@@ -82,7 +107,7 @@ void Matcher::match(const Event& event, int64_t now_ms, std::vector<RuleIx>& hit
   m.own.index.collect(event, m.scratch, m.candidates, m.counters.values_looked_up);
   const size_t before = hits.size();
   for (const uint32_t rule : m.candidates.list()) {
-    if (m.run(m.own.entries[rule], event, 0)) hits.push_back(RuleIx{rule});
+    if (m.run(m.own.entries[rule], {&event})) hits.push_back(RuleIx{rule});
   }
   m.counters.rules_looked_at += m.candidates.list().size();
   std::sort(hits.begin() + static_cast<ptrdiff_t>(before), hits.end());
@@ -92,7 +117,7 @@ void Matcher::match_without_index(const Event& event, int64_t now_ms, std::vecto
   Impl& m = *impl_;
   m.begin(now_ms);
   for (uint32_t rule = 0; rule < m.own.entries.size(); ++rule) {
-    if (m.run(m.own.entries[rule], event, 0)) hits.push_back(RuleIx{rule});
+    if (m.run(m.own.entries[rule], {&event})) hits.push_back(RuleIx{rule});
   }
   m.counters.rules_looked_at += m.own.entries.size();
 }

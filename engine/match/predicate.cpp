@@ -242,7 +242,7 @@ Predicate PredicateTable::make(const std::vector<const ir::Test*>& tests) {
     }
     return out;
   }
-  fields_.want_all_leaves();
+  wants_leaves_ = true;
   if (field.scope == Scope::pattern) out.path = GlobMatcher(field.glob);
   out.cost = kLeavesCost;
   if (out.exists) return out;

@@ -54,6 +54,9 @@ class PredicateTable {
 
   Form lower(const ir::Node& node);
 
+  // Some predicate looks at every leaf of an event.
+  bool wants_leaves() const { return wants_leaves_; }
+
   const std::vector<Predicate>& predicates() const { return predicates_; }
   const std::vector<Judge>& judges() const { return judges_; }
   std::vector<Predicate> take_predicates() { return std::move(predicates_); }
@@ -70,6 +73,7 @@ class PredicateTable {
   std::vector<Predicate> predicates_;
   std::vector<Judge> judges_;
   std::map<std::string, uint32_t> known_;
+  bool wants_leaves_ = false;
 };
 
 // What a predicate is judged with.
@@ -79,7 +83,11 @@ struct Judging {
   JudgeScratch* scratch = nullptr;
 };
 
-// Straight from the event's values; no memory of earlier answers.
+// Straight from the event's values; no memory of earlier answers. A predicate that looks at leaves (of_leaves) takes
+// the event as a decoder of all leaves gives it.
+inline bool of_leaves(const Predicate& predicate) {
+  return predicate.scope != ir::FieldRef::Scope::named;
+}
 bool holds(const Predicate& predicate, const Event& event, const Judging& judging);
 
 }  // namespace fb::match

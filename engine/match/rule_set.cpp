@@ -47,6 +47,13 @@ std::shared_ptr<const RuleSet> RuleSet::build(std::vector<RuleInput> rules, cons
   impl.index.build(match::choose_guards(forms, predicates, *fields), *fields);
   impl.predicates = predicates.take_predicates();
   impl.judges = predicates.take_judges();
+  if (predicates.wants_leaves()) {
+    auto leaf_fields = std::make_shared<FieldTable>();
+    for (const auto& [from, to] : options.renames) leaf_fields->rename(from, to);
+    for (const auto& path : fields->nested_paths()) leaf_fields->want_nested(path);
+    leaf_fields->want_all_leaves();
+    impl.leaf_fields = std::move(leaf_fields);
+  }
   impl.fields = std::move(fields);
   return out;
 }

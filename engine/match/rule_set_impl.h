@@ -15,6 +15,7 @@ struct RuleSet::Impl {
   std::vector<RuleInput> rules;
   RuleSetOptions options;
   std::shared_ptr<const FieldTable> fields;
+  std::shared_ptr<const FieldTable> leaf_fields;  // all leaves and nothing else; null when no rule looks at them
   std::string hash;
   std::vector<match::Predicate> predicates;
   std::vector<match::Judge> judges;
