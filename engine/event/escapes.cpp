@@ -1,5 +1,6 @@
 #include "engine/event/escapes.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -160,10 +161,21 @@ __attribute__((target("avx512f,avx512bw"))) void classify_avx512(const char* byt
 
 }  // namespace
 
-EscapeMap::EscapeMap() : classify_(classify_portable) {
+EscapeMap::Kernel EscapeMap::best_kernel() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") != 0) classify_ = classify_avx2;
-  if (__builtin_cpu_supports("avx512bw") != 0) classify_ = classify_avx512;
+  if (__builtin_cpu_supports("avx512bw") != 0) return Kernel::avx512;
+  if (__builtin_cpu_supports("avx2") != 0) return Kernel::avx2;
+#endif
+  return Kernel::portable;
+}
+
+EscapeMap::EscapeMap(Kernel kernel) : classify_(classify_portable) {
+#if defined(__x86_64__)
+  kernel = std::min(kernel, best_kernel());
+  if (kernel == Kernel::avx2) classify_ = classify_avx2;
+  if (kernel == Kernel::avx512) classify_ = classify_avx512;
+#else
+  static_cast<void>(kernel);
 #endif
 }
 

@@ -17,7 +17,12 @@ class EscapeMap {
     uint64_t u;          // 'u'
   };
 
-  EscapeMap();
+  // Ways to look at 64 bytes; one that this machine lacks is replaced by the portable one.
+  enum class Kernel : uint8_t { portable, avx2, avx512 };
+
+  EscapeMap() : EscapeMap(best_kernel()) {}
+  explicit EscapeMap(Kernel kernel);
+  static Kernel best_kernel();
 
   // Marks every backslash and checks every escape sequence, surrogate pairs included. False when one is wrong.
   // Backslashes outside strings are not told apart: the caller's walk refuses those. 64 bytes past the end must be
@@ -38,7 +43,7 @@ class EscapeMap {
  private:
   using Classify = void (*)(const char* bytes, Block* blocks, size_t count);
 
-  Classify classify_;  // the fastest that this machine has
+  Classify classify_;
   std::vector<Block> blocks_;
 };
 
