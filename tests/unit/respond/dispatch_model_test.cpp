@@ -125,7 +125,16 @@ class Life {
   void carry(size_t at, bool keep) {
     const Command c = wire_.commands[at];
     if (!keep) wire_.commands.erase(wire_.commands.begin() + static_cast<std::ptrdiff_t>(at));
-    if (wire_.online) wire_.reports.push_back(agent_.obey(c, clock_.wall_ms()));
+    if (!wire_.online) return;
+    if (pick(2) == 0) {
+      Report has_it;
+      has_it.kind = Report::Kind::accepted;
+      has_it.endpoint_id = "a1";
+      has_it.action_id = c.action_id;
+      has_it.generation = agent_.generation;
+      wire_.reports.push_back(has_it);
+    }
+    wire_.reports.push_back(agent_.obey(c, clock_.wall_ms()));
   }
 
   void act(Tally& tally) {

@@ -225,6 +225,7 @@ TEST_F(DispatchTest, AnswersSaidTwiceChangeNothingTheSecondTime) {
   step({say(Report::Kind::accepted, id), say(Report::Kind::accepted, id), done, done, say(Report::Kind::accepted, id)});
   const std::vector<State> expected{State::requested, State::dispatched, State::accepted, State::verified};
   EXPECT_EQ(store.action(id).history, expected);
+  EXPECT_EQ(store.illegal_moves(), 0);
 }
 
 TEST_F(DispatchTest, LostAnswerIsHealedByTheHeartbeat) {
@@ -606,6 +607,31 @@ TEST_F(DispatchTest, ReleaseThatFailedIsGivenAgainAsANewAction) {
   EXPECT_EQ(store.at("a1").observed, Isolation::released);
 }
 
+// Done, unheard of, out of time, and then the service died: only the record still knows that it gave that command.
+TEST_F(DispatchTest, ExpiredIsolationThatTookHoldIsReleasedAfterARestart) {
+  store.tell_orders(true);
+  FakeAgent agent;
+  const std::string id = isolate();
+  step();
+  agent.obey(plugin.last(), clock.wall_ms());
+  store.change_action(id, [this](FakeAction& a) { a.row.expires_at_ms = clock.wall_ms(); });
+  step();
+  EXPECT_EQ(state(id), State::expired);
+  start("boot-2");
+  pass(30'000, &agent);
+  EXPECT_EQ(plugin.last().verb, Verb::release);
+  step({agent.obey(plugin.last(), clock.wall_ms())});
+  EXPECT_EQ(agent.state, Isolation::released);
+}
+
+TEST_F(DispatchTest, AnEndpointThatCameIsolatedIsLeftToAPerson) {
+  store.tell_orders(true);
+  FakeAgent agent;
+  agent.state = Isolation::isolated;
+  pass(120'000, &agent);
+  EXPECT_TRUE(plugin.sent.empty());
+}
+
 TEST_F(DispatchTest, ALocalReleaseThatTheRecordKnowsIsNotUndone) {
   FakeAgent agent;
   isolated(agent);
@@ -625,6 +651,15 @@ TEST_F(DispatchTest, RestoredRecordNeitherReleasesNorIsolatesByItself) {
   EXPECT_TRUE(plugin.sent.empty());
   EXPECT_EQ(store.at("a1").observed, Isolation::isolated);
   EXPECT_EQ(store.at("a1").generation, 7);
+}
+
+TEST_F(DispatchTest, RestoredRecordDoesNotIsolateAgainWhatWasReleasedSince) {
+  FakeAgent agent;
+  isolated(agent);  // the copy was made here; a release and more came after it
+  agent.obey({"lost", Verb::release, "a1", 7, "", 0, 0}, 0);
+  pass(120'000, &agent);
+  EXPECT_EQ(plugin.sent.size(), 1u);
+  EXPECT_EQ(agent.state, Isolation::released);
 }
 
 TEST_F(DispatchTest, RestoredRecordCanAlwaysRelease) {
