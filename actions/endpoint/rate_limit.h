@@ -36,7 +36,10 @@ class RateLimit {
   static constexpr size_t kMaxKeys = 20'000;
 
   Minute& minute_of(const std::string& key, int64_t now_ms) {
-    if (minutes_.size() >= kMaxKeys && !minutes_.contains(key)) {
+    // Sweeping costs a walk over all keys, so it is done at most once a second: a flood of keys must not make each one
+    // dear.
+    if (minutes_.size() >= kMaxKeys && now_ms - swept_ms_ >= 1000) {
+      swept_ms_ = now_ms;
       std::erase_if(minutes_, [&](const auto& m) { return now_ms - m.second.start_ms >= 60'000; });
     }
     const bool full = minutes_.size() >= kMaxKeys && !minutes_.contains(key);
@@ -48,6 +51,7 @@ class RateLimit {
   const uint32_t per_minute_;
   std::mutex mutex_;
   std::unordered_map<std::string, Minute> minutes_;
+  int64_t swept_ms_ = 0;
 };
 
 }  // namespace fb::endpoint

@@ -86,6 +86,10 @@ class FakeActionStore final : public ActionStore, public Ledger {
     const std::lock_guard lock(mutex_);
     return keep_locked(p);
   }
+  void revoke_credentials(const std::string& endpoint_id) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(credentials_, [&](const auto& c) { return c.second == endpoint_id; });
+  }
   // The next `count` writes fail.
   void fail_writes(int count, Error error) {
     const std::lock_guard lock(mutex_);
