@@ -3,6 +3,7 @@
 #include <string.h>  // memmem
 
 #include <algorithm>
+#include <cstring>
 
 namespace fb::match {
 
@@ -30,6 +31,16 @@ size_t find(std::string_view hay, size_t from, std::string_view needle) {
   if (hay.size() < from + needle.size()) return kNowhere;
   const void* found = memmem(hay.data() + from, hay.size() - from, needle.data(), needle.size());
   return found == nullptr ? kNowhere : static_cast<size_t>(static_cast<const char*>(found) - hay.data());
+}
+
+// Most patterns fail at their first or last byte; that is seen without a call.
+bool begins(std::string_view value, std::string_view text) {
+  return value.size() >= text.size() && value.front() == text.front() &&
+         std::memcmp(value.data(), text.data(), text.size()) == 0;
+}
+bool ends(std::string_view value, std::string_view text) {
+  return value.size() >= text.size() && value.back() == text.back() &&
+         std::memcmp(value.data() + value.size() - text.size(), text.data(), text.size()) == 0;
 }
 
 // The end of the segment when it stands at `at`, else kNowhere.
@@ -108,15 +119,20 @@ bool GlobMatcher::matches(std::string_view value) const {
   size_t at = 0;
   if (!has_run_) return end_at(segments_[0], value, 0) == value.size();
   if (!open_start_) {
-    at = end_at(segments_[0], value, 0);
-    if (at == kNowhere) return false;
+    if (segments_[0].literal) {
+      if (!begins(value, segments_[0].text)) return false;
+      at = segments_[0].text.size();
+    } else {
+      at = end_at(segments_[0], value, 0);
+      if (at == kNowhere) return false;
+    }
     ++first;
   }
   if (!open_end_ && first < last) {
     const Segment& tail = segments_[last - 1];
     size_t begin = value.size();
     if (tail.literal) {
-      if (!value.ends_with(tail.text)) return false;
+      if (!ends(value, tail.text)) return false;
       begin -= tail.text.size();
     } else {
       for (size_t n = 0; n < tail.code_points; ++n) {

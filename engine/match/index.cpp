@@ -98,12 +98,19 @@ Index::Range Index::add_rules(const std::vector<uint32_t>& rules) {
   return out;
 }
 
-Index::Entry Index::add_entry(const std::string& literal, uint32_t window, const std::vector<uint32_t>& rules) {
+Index::Entry Index::add_entry(const Atom& atom, uint32_t window, const std::vector<uint32_t>& rules) {
+  const std::string& literal = atom.bytes;
   Entry out;
   out.literal = static_cast<uint32_t>(literals_.size());
   out.length = static_cast<uint32_t>(literal.size());
   out.window = window;
   literals_ += literal;
+  if (literal.size() >= 4) {
+    // A head's key is its beginning and a tail's its end; a part's window may lie anywhere.
+    const bool at_begin = atom.kind == Kind::suffix || (atom.kind == Kind::part && window >= literal.size() / 2);
+    out.probe_at = at_begin ? 0 : static_cast<uint32_t>(literal.size() - 4);
+    out.probe = load4(literal.data() + out.probe_at);
+  }
   out.rules = add_rules(rules);
   return out;
 }
@@ -172,7 +179,7 @@ void Index::build(const std::vector<std::optional<GuardSet>>& guards, const Fiel
         looks.suffix_keys = static_cast<uint8_t>(looks.suffix_keys | (1u << (n - 1)));
         break;
     }
-    keyed[key_of(atom)].push_back(add_entry(atom.bytes, 0, rules));
+    keyed[key_of(atom)].push_back(add_entry(atom, 0, rules));
   }
 
   size_t size = 16;
@@ -209,7 +216,7 @@ void Index::build_windows(uint32_t field, bool fold, std::vector<std::pair<Atom,
         best = i;
       }
     }
-    by_window[load4(atom.bytes.data() + best)].push_back(add_entry(atom.bytes, static_cast<uint32_t>(best), rules));
+    by_window[load4(atom.bytes.data() + best)].push_back(add_entry(atom, static_cast<uint32_t>(best), rules));
   }
 
   // About one bit in 64 is set, within what the first-level cache holds; the slots are at most half full.
@@ -316,8 +323,9 @@ void Index::look_text(const TextLooks& looks, std::string_view text, Candidates&
       const Slot* slot = find(hash_bytes(key_bytes, head ? head_seed(looks.seed, n) : tail_seed(looks.seed, n)));
       if (slot == nullptr) continue;
       for (uint32_t e = slot->entries.begin; e < slot->entries.end; ++e) {
-        const auto bytes = literal(entries_[e]);
-        if (head ? text.starts_with(bytes) : text.ends_with(bytes)) touch(entries_[e].rules, out);
+        const Entry& entry = entries_[e];
+        if (entry.length > text.size()) continue;
+        if (stands_at(entry, head ? text.data() : text.data() + text.size() - entry.length)) touch(entry.rules, out);
       }
     }
   };
@@ -344,7 +352,7 @@ void Index::look_windows(const Windows& windows, std::string_view text, Candidat
       for (uint32_t e = windows.slots[at].entries.begin; e < windows.slots[at].entries.end; ++e) {
         const Entry& entry = entries_[e];
         if (offset < entry.window || text.size() - (offset - entry.window) < entry.length) continue;
-        if (std::memcmp(p - entry.window, literals_.data() + entry.literal, entry.length) == 0) touch(entry.rules, out);
+        if (stands_at(entry, p - entry.window)) touch(entry.rules, out);
       }
       break;
     }

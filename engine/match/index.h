@@ -11,6 +11,7 @@
 
 #include "engine/event/event.h"
 #include "engine/match/guard.h"
+#include "engine/match/hash.h"
 #include "engine/match/judge.h"
 
 namespace fb::match {
@@ -62,8 +63,10 @@ class Index {
   struct Entry {
     uint32_t literal = 0;  // offset in literals_
     uint32_t length = 0;
-    uint32_t window = 0;  // parts: where in the literal the window lies
-    Range rules;          // in rules_
+    uint32_t window = 0;    // parts: where in the literal the window lies
+    uint32_t probe_at = 0;  // four bytes of the literal far from its key, compared first
+    uint32_t probe = 0;
+    Range rules;  // in rules_
   };
   struct Slot {
     uint64_t key = 0;
@@ -107,13 +110,18 @@ class Index {
   std::string_view literal(const Entry& entry) const {
     return std::string_view(literals_).substr(entry.literal, entry.length);
   }
+  // Does the literal stand at `at`? So many bytes must be there.
+  bool stands_at(const Entry& entry, const char* at) const {
+    if (entry.length >= 4 && load4(at + entry.probe_at) != entry.probe) return false;
+    return std::memcmp(at, literals_.data() + entry.literal, entry.length) == 0;
+  }
   const Slot* find(uint64_t key) const;
   void look(const Field& field, uint32_t f, const Value& value, JudgeScratch& scratch, Candidates& out) const;
   void look_text(const TextLooks& looks, std::string_view text, Candidates& out) const;
   void look_windows(const Windows& windows, std::string_view text, Candidates& out) const;
   void build_windows(uint32_t field, bool fold, std::vector<std::pair<Atom, std::vector<uint32_t>>>& parts);
   Range add_rules(const std::vector<uint32_t>& rules);
-  Entry add_entry(const std::string& literal, uint32_t window, const std::vector<uint32_t>& rules);
+  Entry add_entry(const Atom& atom, uint32_t window, const std::vector<uint32_t>& rules);
 
   std::vector<Field> fields_;
   std::vector<Range> nested_;

@@ -156,7 +156,7 @@ uint32_t Judge::cost() const {
   uint32_t cost = 3;
   if (fold_) cost += 20;
   if (!exact_.empty()) cost += exact_.strings().size() > 4 ? 8 : 2;
-  for (const auto& glob : globs_) cost += glob.open_start() && !glob.open_end() && glob.segments().size() < 2 ? 4 : 25;
+  for (const auto& glob : globs_) cost += glob.segments().size() < 2 && glob.open_start() != glob.open_end() ? 4 : 25;
   cost += static_cast<uint32_t>(text_bounds_.size() + numbers_.size() + number_bounds_.size()) * 3;
   if (!addresses_.empty() || !address_bounds_.empty()) cost += 60;
   cost += static_cast<uint32_t>(dates_.size()) * 60;
