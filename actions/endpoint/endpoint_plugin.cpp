@@ -111,6 +111,7 @@ class Gateway final : public EndpointPlugin {
   bool is_live(const std::string& endpoint_id) const override { return boxes_.is_live(endpoint_id, clock_.mono_ms()); }
 
   void forget(const std::string& endpoint_id) override {
+    forgets_.fetch_add(1);
     credentials_.drop_endpoint(endpoint_id);
     if (const Poll poll = boxes_.forget(endpoint_id)) poll->answer(problem(401, "the credential was revoked"));
   }
@@ -192,12 +193,14 @@ class Gateway final : public EndpointPlugin {
       return out->answer(problem(429, "too many wrong credentials from this address"));
     }
     later(true, out, [this, hash, r = std::move(r), out] {
+      const uint64_t forgets = forgets_.load();
       const auto endpoint = store_.endpoint_of_credential(hash);
-      if (!endpoint) return out->answer(problem(503, "the record cannot be asked now"));
+      if (!endpoint || forgets != forgets_.load()) return out->answer(problem(503, "the record cannot be asked now"));
       if (endpoint->empty()) {
         credentials_.drop(hash);
         return refuse_auth(r.peer, out, "this credential is not known");
       }
+      boxes_.admit(*endpoint);
       credentials_.keep(hash, *endpoint, clock_.mono_ms());
       serve(*endpoint, r, out);
     });
@@ -227,6 +230,7 @@ class Gateway final : public EndpointPlugin {
       return out->answer(problem(taken ? 409 : 503, kept.error().message));
     }
     credentials_.drop_endpoint(agent.endpoint_id);  // an earlier credential of this agent holds no longer
+    boxes_.admit(agent.endpoint_id);
     credentials_.keep(hash, agent.endpoint_id, clock_.mono_ms());
     enrolled_.add_one();
     log(LogLevel::info, "agent_enrolled", "an agent enrolled",
@@ -357,6 +361,7 @@ class Gateway final : public EndpointPlugin {
   Count enrolled_, auth_failures_, handed_, reports_, heartbeats_;
   Gauge* live_gauge_ = nullptr;
   std::atomic<bool> stopping_{false};
+  std::atomic<uint64_t> forgets_{0};  // an answer of the store that is older than a forget() is not believed
   std::unique_ptr<Worker> worker_;
   std::unique_ptr<net::HttpServer> server_;
 };

@@ -27,6 +27,10 @@ Mailboxes::Handed Mailboxes::poll(const std::string& endpoint_id, Poll poll, int
   const std::lock_guard lock(mutex_);
   Box& box = boxes_[endpoint_id];
   *replaced = std::exchange(box.poll, nullptr);
+  if (box.cut_off) {  // authenticated before it was revoked: let it ask again
+    *replaced = std::move(poll);
+    return {};
+  }
   const bool ready = box.command && (box.handed_ms < 0 || now_ms - box.handed_ms >= redeliver_after_ms_);
   if (ready) {
     box.handed_ms = now_ms;
@@ -44,9 +48,15 @@ void Mailboxes::finished(const std::string& endpoint_id, const std::string& acti
   at->second.command.reset();
 }
 
+void Mailboxes::admit(const std::string& endpoint_id) {
+  const std::lock_guard lock(mutex_);
+  boxes_[endpoint_id].cut_off = false;
+}
+
 bool Mailboxes::heard(const std::string& endpoint_id, int64_t now_ms) {
   const std::lock_guard lock(mutex_);
   Box& box = boxes_[endpoint_id];
+  if (box.cut_off) return false;
   const bool back = !box.online;
   box.online = true;
   box.heard_ms = now_ms;
@@ -87,11 +97,10 @@ Mailboxes::Due Mailboxes::due(int64_t now_ms) {
 
 Poll Mailboxes::forget(const std::string& endpoint_id) {
   const std::lock_guard lock(mutex_);
-  const auto at = boxes_.find(endpoint_id);
-  if (at == boxes_.end()) return nullptr;
-  Box& box = at->second;
+  Box& box = boxes_[endpoint_id];
   box.command.reset();
   box.online = false;
+  box.cut_off = true;
   return std::exchange(box.poll, nullptr);
 }
 

@@ -41,6 +41,8 @@ class Mailboxes {
   // The agent reported an end of this action: it is not handed out again.
   void finished(const std::string& endpoint_id, const std::string& action_id);
 
+  // The store confirmed a credential of this endpoint: undoes forget().
+  void admit(const std::string& endpoint_id);
   // The agent was heard. True when it was away until now (by what this object knows).
   bool heard(const std::string& endpoint_id, int64_t now_ms);
   // The store says it was online when the service last ran: it gets offline_after_ms to come back.
@@ -55,7 +57,8 @@ class Mailboxes {
   };
   Due due(int64_t now_ms);
 
-  // Revoked: its poll is handed back, its commands are dropped.
+  // Revoked: its poll is handed back, its commands are dropped, and until it is admitted again what is still heard of
+  // it (a request that was under way) does not make it live.
   Poll forget(const std::string& endpoint_id);
   // All open polls, at the end of the service.
   std::vector<Poll> take_polls();
@@ -72,6 +75,7 @@ class Mailboxes {
     int64_t poll_until_ms = 0;
     int64_t heard_ms = 0;
     bool online = false;
+    bool cut_off = false;
   };
   bool live_locked(const Box& box, int64_t now_ms) const {
     return box.online && now_ms - box.heard_ms < offline_after_ms_;

@@ -135,6 +135,21 @@ TEST(Mailboxes, EndPollsInTimeAndTellWhoFellSilent) {
   EXPECT_FALSE(rig.boxes.heard("ep", rig.now));
 }
 
+TEST(Mailboxes, ARevokedAgentIsNotLiveUntilItIsAdmittedAgain) {
+  Rig rig;
+  const auto poll = std::make_shared<FakePoll>();
+  rig.poll(poll);
+  EXPECT_EQ(rig.boxes.forget("ep"), poll);
+  const auto late = std::make_shared<FakePoll>();
+  EXPECT_FALSE(rig.poll(late).command);  // was under way when the credential was revoked
+  EXPECT_EQ(rig.replaced, late) << "handed back, to be ended";
+  EXPECT_FALSE(rig.boxes.is_live("ep", rig.now));
+  EXPECT_EQ(rig.put("a", 1), Mailboxes::Put::offline);
+  rig.boxes.admit("ep");
+  rig.poll(late);
+  EXPECT_EQ(rig.put("a", 1), Mailboxes::Put::handed);
+}
+
 TEST(RateLimit, CountsByKeyAndMinute) {
   RateLimit limit(2);
   EXPECT_TRUE(limit.take("a", 0));
