@@ -187,8 +187,11 @@ Status DispatchCore::take(const Report& report) {
   const bool late =
       report.generation < heard.generation && mono_ms_ - heard.generation_mono_ms < settings_.late_report_ms;
   if (!late) {
-    heard.generation = report.generation;
-    heard.generation_mono_ms = mono_ms_;
+    // An acceptance, a failure or a refusal tells the command's generation, which need not be the endpoint's own.
+    if (report.kind == Report::Kind::state || report.kind == Report::Kind::done) {
+      heard.generation = report.generation;
+      heard.generation_mono_ms = mono_ms_;
+    }
     // A record that is behind its endpoint learns the generation before anything is decided.
     if (report.generation > e->generation) FB_TRY_VOID(see(report, *e));
   }
@@ -265,10 +268,9 @@ Status DispatchCore::take_answer(const Report& r, OpenAction& a, bool late) {
       change = Change{State::failed, told("the endpoint could not do it")};
       break;
     case Report::Kind::refused:
-      if (r.generation > a.generation) {
-        change = Change{State::superseded, told("refused") + ": the endpoint has applied generation " +
-                                               std::to_string(r.generation) + " already"};
-      } else if (a.expires_at_ms > 0 && now_ms_ >= a.expires_at_ms) {
+      if (r.generation > a.generation || r.message.starts_with("stale")) {
+        change = Change{State::superseded, told("refused: the endpoint has obeyed a later command")};
+      } else if (r.message.starts_with("expired") || (a.expires_at_ms > 0 && now_ms_ >= a.expires_at_ms)) {
         change = Change{State::expired, told("refused: the action is over its time")};
       } else {
         change = Change{State::failed, told("the endpoint refused it")};

@@ -194,9 +194,38 @@ TEST_F(DispatchTest, RefusedAsStaleIsSuperseded) {
   const std::string id = isolate();
   step();
   Report r = say(Report::Kind::refused, id);
-  r.generation += 4;
+  r.generation += 4;  // the endpoint's own
   step({r});
   EXPECT_EQ(state(id), State::superseded);
+
+  const std::string second = isolate("k2");
+  step();
+  Report says_so = say(Report::Kind::refused, second);  // the command's, and the reason in words
+  says_so.message = "stale: generation 1 is not newer than 4";
+  step({says_so});
+  EXPECT_EQ(state(second), State::superseded);
+}
+
+TEST_F(DispatchTest, RefusedForItsAgeIsExpired) {
+  const std::string id = isolate();
+  step();
+  Report r = say(Report::Kind::refused, id);
+  r.message = "expired";
+  step({r});
+  EXPECT_EQ(state(id), State::expired);
+}
+
+TEST_F(DispatchTest, ARefusalDoesNotMakeTheNextHeartbeatLookLate) {
+  FakeAgent agent;
+  isolated(agent);
+  isolate("k2");
+  step();
+  Report r = say(Report::Kind::refused, plugin.last().action_id);
+  r.message = "expired";
+  step({r});
+  agent.state = Isolation::released;  // still generation 1
+  step({agent.heartbeat()});
+  EXPECT_EQ(store.at("a1").observed, Isolation::released);
 }
 
 TEST_F(DispatchTest, RefusedForAnotherReasonFails) {
