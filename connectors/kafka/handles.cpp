@@ -22,8 +22,9 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kOurs{{
 }};
 
 void on_log(const rd_kafka_t*, int level, const char* facility, const char* text) {
-  // The client states every lost connection as an error; for us that is a state of health, told once by the source.
-  const bool routine = level > 4 || std::string_view(facility) == "CONFWARN";
+  // The client tells every failed try to connect; for us that is a state of health, told once when it begins and ends.
+  const std::string_view what = facility;
+  const bool routine = level > 4 || what == "CONFWARN" || what == "FAIL" || what == "ERROR";
   log(routine ? LogLevel::debug : LogLevel::warn, "kafka_client", text, {{"facility", facility}});
 }
 

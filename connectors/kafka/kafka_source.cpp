@@ -81,6 +81,7 @@ struct KafkaSource::Impl {
   int64_t end_of(const Partition& p) const;
   void skip_gaps();
 
+  void set_broker_up(bool up);
   void set_trouble(std::string text);
 
   KafkaSourceConfig config;
@@ -210,12 +211,27 @@ void KafkaSource::Impl::on_rebalance(rd_kafka_t* handle, rd_kafka_resp_err_t err
 void KafkaSource::Impl::on_error(rd_kafka_t*, int error, const char* reason, void* opaque) {
   Impl& self = *static_cast<Impl*>(opaque);
   if (error == RD_KAFKA_RESP_ERR__FATAL) self.fatal = true;
-  const std::lock_guard lock(self.mutex);
-  // That all brokers are down says less than what the last of them said.
-  if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || self.network.empty()) self.network = reason;
-  if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-    if (self.broker_up) self.no_broker_since = steady_ms();
-    self.broker_up = false;
+  {
+    const std::lock_guard lock(self.mutex);
+    // That all brokers are down says less than what the last of them said.
+    if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || self.network.empty()) self.network = reason;
+  }
+  if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) self.set_broker_up(false);
+}
+
+void KafkaSource::Impl::set_broker_up(bool up) {
+  std::string why;
+  {
+    const std::lock_guard lock(mutex);
+    if (broker_up == up) return;
+    broker_up = up;
+    why = network;
+  }
+  if (up) {
+    log(LogLevel::info, "kafka_connected", "a broker answers");
+  } else {
+    no_broker_since = steady_ms();
+    log(LogLevel::warn, "kafka_disconnected", "no broker answers; tried again until one does", {{"cause", why}});
   }
 }
 
@@ -233,13 +249,7 @@ int KafkaSource::Impl::on_stats(rd_kafka_t*, char* json, size_t size, void* opaq
   Impl& self = *static_cast<Impl*>(opaque);
   self.stats = parse_client_stats({json, size});
   self.stats_at = steady_ms();
-  const std::lock_guard lock(self.mutex);
-  if (self.stats.any_broker_up) {
-    self.broker_up = true;
-  } else if (self.broker_up) {
-    self.broker_up = false;
-    self.no_broker_since = self.stats_at;
-  }
+  self.set_broker_up(self.stats.any_broker_up);
   return 0;  // the client keeps the text
 }
 

@@ -69,11 +69,11 @@ Status Producer::send(const std::string& topic, const std::vector<ProduceRecord>
       // The client copies the value (F_COPY), so the pointer is only read.
       void* value = r.value ? const_cast<char*>(r.value->data()) : nullptr;
       const size_t size = r.value ? r.value->size() : 0;
-      const rd_kafka_resp_err_t error = rd_kafka_producev(
-          handle, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(r.partition),
-          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE(value, size),
-          RD_KAFKA_V_KEY(r.key.empty() ? nullptr : r.key.data(), r.key.size()), RD_KAFKA_V_TIMESTAMP(r.timestamp_ms),
-          RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+      const rd_kafka_resp_err_t error =
+          rd_kafka_producev(handle, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(r.partition),
+                            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE(value, size),
+                            RD_KAFKA_V_KEY(r.key.empty() ? nullptr : r.key.data(), r.key.size()),
+                            RD_KAFKA_V_TIMESTAMP(r.timestamp_ms), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
       if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
         ++impl_->outcome.waiting;
         break;

@@ -72,13 +72,12 @@ struct Seen {
 
 class Reader {
  public:
-  Reader(KafkaSourceConfig config, Offsets& offsets) : offsets_(offsets) {
+  Reader(KafkaSourceConfig config, Offsets& offsets, const Clock& clock = system_clock()) : offsets_(offsets) {
     KafkaSourceHooks hooks;
     hooks.stored = offsets.reader();
     hooks.on_gap = [this](const KafkaGap& g) { gaps.push_back(g); };
     hooks.on_regression = [this](const KafkaRegression& r) { regressions.push_back(r); };
-    Result<std::unique_ptr<KafkaSource>> opened =
-        KafkaSource::open(std::move(config), std::move(hooks), system_clock());
+    Result<std::unique_ptr<KafkaSource>> opened = KafkaSource::open(std::move(config), std::move(hooks), clock);
     EXPECT_TRUE(opened) << opened.error().describe();
     source = std::move(*opened);
   }
