@@ -12,6 +12,7 @@
 #include "engine/event/escapes.h"
 #include "engine/event/examine.h"
 #include "engine/event/field_paths.h"
+#include "engine/event/key_memory.h"
 
 namespace fb {
 namespace {
@@ -172,6 +173,7 @@ struct Decoder::Impl {
     std::unique_ptr<Stage1> stage1;
     size_t capacity = 0;
     EscapeMap escapes;
+    KeyMemory memory;
     Event event;
     std::vector<uint32_t> last_value;  // of each of event.fields_
     std::vector<Frame> frames;
@@ -200,6 +202,7 @@ struct Decoder::Impl {
   template <bool kAllLeaves>
   bool walk(Lane& lane, std::string_view json, Place place, std::string_view path, bool named);
 
+  Place find_place(Lane& lane, Place from, std::string_view key, bool plain);
   FieldValues& values_of(Lane& lane, FieldIx f);
   void add_to_fields(Lane& lane, Place place, const Value& value, uint32_t& first);
   void name_leaf(Lane& lane, Frame& spot, const Frame& top, std::string_view key);
@@ -231,6 +234,16 @@ bool Decoder::Impl::reserve(Lane& lane, size_t bytes) {
     lane.text = std::make_unique<char[]>(lane.text_capacity);
   }
   return true;
+}
+
+// Where a key leads that was not the expected one. `plain`: it has no escapes.
+Place Decoder::Impl::find_place(Lane& lane, Place from, std::string_view key, bool plain) {
+  if ((from & FieldPaths::kOff) != 0) return from;
+  if (!plain) return paths.child(from, key);
+  if (const KeyMemory::Key* known = lane.memory.find(from, key)) return known->to;
+  const Place to = paths.child(from, key);
+  lane.memory.learn(from, key, to);
+  return to;
 }
 
 FieldValues& Decoder::Impl::values_of(Lane& lane, FieldIx f) {
@@ -426,14 +439,22 @@ value:
 key : {
   if (text[*s] != '"' || text[s[1]] != ':') return false;
   const char* const begin = text + *s + 1;
-  const char* const end = string_end(s);
-  if (*end != '"' || end < begin) return false;
-  const std::string_view name = unescaped(begin, end);
+  std::string_view name;
+  const KeyMemory::Key& expected = lane.memory.expected();
+  if (expected.from == top->place && expected.matches(begin)) {
+    name = {begin, expected.length};
+    spot.place = expected.to;
+    lane.memory.confirm();
+  } else {
+    const char* const end = string_end(s);
+    if (*end != '"' || end < begin) return false;
+    name = unescaped(begin, end);
+    spot.place = find_place(lane, top->place, name, name.data() == begin);
+  }
   if (name.size() > limits.max_key_bytes || ++lane.keys > limits.max_event_keys) return false;
   spot.path_bytes = top->path_bytes + name.size() + 1;
   lane.path_bytes += spot.path_bytes;
   if (lane.path_bytes > kPathBytesFactor * limits.max_event_bytes) return false;
-  spot.place = paths.child(top->place, name);
   if constexpr (kAllLeaves) name_leaf(lane, spot, *top, name);
   spot.named = true;
   s += 2;
@@ -481,6 +502,7 @@ bool Decoder::Impl::read(Lane& lane, std::string_view json, Place place, std::st
   lane.paths.clear();
   lane.alternates.clear();
   lane.keys = 0;
+  lane.memory.begin_event();
   lane.path_bytes = 0;
   if (json.empty() || json.size() > std::min(limits.max_event_bytes, kLargestRecord)) return false;
   if (!reserve(lane, json.size())) return false;

@@ -66,6 +66,19 @@ class FieldPaths {
   // The place of a nested path itself.
   Place nested_place(uint32_t path) const { return nested_places_[path]; }
 
+  // Of a key at a place; 8 bytes past the key must be readable.
+  static uint64_t hash(uint32_t from, const char* p, size_t n) {
+    uint64_t h = mix_hash(n ^ (static_cast<uint64_t>(from) << 32) ^ 0x51ED270B35AE9D21ULL);
+    for (; n > 8; n -= 8, p += 8) h = mix_hash(h ^ load_word(p));
+    return n == 0 ? h : mix_hash(h ^ (load_word(p) << (64 - 8 * n)));
+  }
+  static bool same(const char* a, const char* b, size_t n) {
+    for (; n > 8; n -= 8, a += 8, b += 8) {
+      if (load_word(a) != load_word(b)) return false;
+    }
+    return n == 0 || ((load_word(a) ^ load_word(b)) << (64 - 8 * n)) == 0;
+  }
+
  private:
   static constexpr uint32_t kMissing = 0xFFFFFFFF;
   struct List {
@@ -93,18 +106,6 @@ class FieldPaths {
   struct Builder;
 
   std::span<const FieldIx> list(const List& l) const { return {pool_.data() + l.at, l.count}; }
-
-  static uint64_t hash(uint32_t from, const char* p, size_t n) {
-    uint64_t h = mix_hash(n ^ (static_cast<uint64_t>(from) << 32) ^ 0x51ED270B35AE9D21ULL);
-    for (; n > 8; n -= 8, p += 8) h = mix_hash(h ^ load_word(p));
-    return n == 0 ? h : mix_hash(h ^ (load_word(p) << (64 - 8 * n)));
-  }
-  static bool same(const char* a, const char* b, size_t n) {
-    for (; n > 8; n -= 8, a += 8, b += 8) {
-      if (load_word(a) != load_word(b)) return false;
-    }
-    return n == 0 || ((load_word(a) ^ load_word(b)) << (64 - 8 * n)) == 0;
-  }
 
   uint32_t look_up(uint32_t from, std::string_view key) const {
     const uint64_t h = hash(from, key.data(), key.size());

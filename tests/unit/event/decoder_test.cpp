@@ -323,6 +323,43 @@ TEST_F(DecoderTest, RenamedIdentitiesConflictButAreNotRefused) {
   EXPECT_FALSE(event(R"({"HostId":"a","host":{"id":"a"}})").identity_conflict());
 }
 
+TEST_F(DecoderTest, ManyInventedKeysChangeNothing) {
+  // More distinct keys than are remembered, in changing order, with wanted ones among them and beside look-alikes.
+  const FieldIx name = want("process.name");
+  const FieldIx process = want("process");
+  const FieldIx wide = want(std::string(60, 'w'));
+  Decoder decoder(table_, {});
+  for (int i = 0; i < 3000; ++i) {
+    const std::string n = std::to_string(i);
+    const std::string known = R"("process.name":")" + n + R"(")";
+    const std::string invented = "\"k" + n + "\":1,\"process.k" + n + "\":2,\"" +
+                                 std::string(static_cast<size_t>(i % 70), 'w') + "\":{\"name\":3}";
+    const Record record("{" + (i % 3 == 0 ? known + "," + invented : invented + "," + known) +
+                        R"(,"process":{"name":"n"}})");
+    const Event* e = decoder.decode(record.view());
+    ASSERT_NE(e, nullptr) << record.view();
+    ASSERT_EQ(texts(*e, name), (Texts{n, "n"})) << record.view();
+    ASSERT_TRUE(e->find(process)->below);
+    ASSERT_EQ(e->find(wide) != nullptr, i % 70 == 60) << record.view();
+  }
+}
+
+TEST_F(DecoderTest, AKeyMeansWhatItsPlaceMakesOfIt) {
+  const FieldIx inner = want("a.id");
+  const FieldIx outer = want("id");
+  Decoder decoder(table_, {});
+  for (int i = 0; i < 4; ++i) {  // the same keys in the same order, once below "a" and once not
+    const Record nested(R"({"a":{"id":1}})");
+    const Record flat(R"({"a":0,"id":2})");
+    const Event* e = decoder.decode(nested.view());
+    EXPECT_EQ(texts(*e, inner), Texts{"1"});
+    EXPECT_EQ(e->find(outer), nullptr);
+    e = decoder.decode(flat.view());
+    EXPECT_EQ(texts(*e, outer), Texts{"2"});
+    EXPECT_EQ(e->find(inner), nullptr);
+  }
+}
+
 TEST_F(DecoderTest, ADecoderCanMove) {
   const FieldIx f = want("a");
   Decoder first(table_, {});
