@@ -18,7 +18,7 @@ std::string new_uuid() {
   bytes[6] = static_cast<char>((bytes[6] & 0x0F) | 0x40);
   bytes[8] = static_cast<char>((bytes[8] & 0x3F) | 0x80);
   std::string text = hex(bytes);
-  for (size_t at : {8u, 13u, 18u, 23u}) text.insert(at, "-");
+  for (size_t at : {8u, 13u, 18u, 23u}) text.insert(at, 1, '-');  // GCC 12 warns falsely about insert(at, "-") at -O2
   return text;
 }
 
