@@ -55,7 +55,7 @@ KafkaProperties consumer_defaults(bool embedded) {
       {"max.poll.interval.ms", "120000"},
       {"topic.metadata.refresh.interval.ms", "10000"},  // new partitions are found in seconds, not minutes
       {"queued.min.messages", "1000000"},               // bytes are the limit, not a count
-      {"queued.max.messages.kbytes", "65536"},
+      {"queued.max.messages.kbytes", "131072"},
       {"fetch.message.max.bytes", "2097152"},
       {"fetch.error.backoff.ms", "100"},
       {"socket.keepalive.enable", "true"},
