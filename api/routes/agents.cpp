@@ -4,7 +4,6 @@
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
-#include "engine/base/digest.h"
 
 namespace fb::api {
 namespace {
@@ -18,9 +17,9 @@ net::Response make_token(const Call& call) {
   }
   const int64_t ttl = body["ttl_ms"];
   if (ttl <= 0 || ttl > kMaxTtlMs) return problem(400, "ttl_ms must be more than 0 and at most 7 days");
-  const std::string token = hex(random_bytes(32));
+  const std::string token = call.parts.new_token();
   const int64_t expires_at = call.parts.clock.wall_ms() + ttl;
-  if (const Status kept = call.parts.store.add_token(hex(sha256(token)), expires_at); !kept) return failed(kept.error());
+  if (const Status kept = call.parts.store.add_token(call.parts.token_hash(token), expires_at); !kept) return failed(kept.error());
   (void)call.parts.store.note(call.actor, "token_made", "", "expires " + iso8601(expires_at));
   const nlohmann::ordered_json answer{{"token", token},
                                       {"expires_at", iso8601(expires_at)},

@@ -85,7 +85,8 @@ void add_rules(CLI::App& app, Commands& c, Chosen& chosen) {
     return &s;
   };
   add("check", "Load and type-check rule files of every kind it reads", "firebreak rules check rules/", run_rules_check);
-  add("list", "What is in these rule files", "firebreak rules list rules/", run_rules_list);
+  auto* list = add("list", "What is in these rule files", "firebreak rules list rules/", run_rules_list);
+  list->add_flag("--with-tests", c.rules.with_tests, "with --format json: the events of the rules' own tests too");
   auto* test = add("test", "Run the tests written inside rule files", "firebreak rules test rules/ --junit report.xml",
                    run_rules_test);
   test->add_option("--junit", c.rules.junit_file, "write the results as JUnit XML");

@@ -42,6 +42,7 @@ struct RulesOptions {
   std::vector<std::string> exceptions;
   Format format = Format::text;
   std::string junit_file;
+  bool with_tests = false;
 };
 
 struct ServiceOptions {

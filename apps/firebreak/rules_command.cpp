@@ -134,6 +134,13 @@ int run_rules_list(const RulesOptions& options) {
       line["risk_score"] = r.ok ? r.input.meta->risk_score : 0;
       line["isolates"] = r.ok && !r.input.meta->actions.empty();
       line["tests"] = r.tests.size();
+      if (options.with_tests) {
+        Json events = Json::array();
+        for (const RuleTest& test : r.tests) {
+          for (const std::string& event : test.events) events.push_back(event);
+        }
+        line["test_events"] = std::move(events);
+      }
       print_line(line);
     }
     return kDone;

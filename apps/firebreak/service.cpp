@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "actions/endpoint/endpoint_plugin.h"
+#include "actions/endpoint/wire.h"
 #include "api/api.h"
 #include "apps/firebreak/load_config.h"
 #include "apps/firebreak/service_files.h"
@@ -273,7 +274,8 @@ Status Service::Impl::start_api() {
   if (const auto f = net::certificate_fingerprint(files.ca_certificate)) fingerprint = *f;
   const auto make = [&] {
     return api::make_api(api::Parts{*store, clock, metrics, keys, [this] { dispatcher->wake(); }, [this] { return health(); },
-                                    [this] { refresh_gauges(); }, kVersion, fingerprint});
+                                    [this] { refresh_gauges(); }, kVersion, fingerprint,
+                                    [fingerprint] { return endpoint::make_token(fingerprint); }, endpoint::token_hash});
   };
   net::ServerOptions socket;
   socket.unix_socket = files.socket;

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
+
+#include "engine/base/result.h"
 
 namespace fb::cli {
 
@@ -25,5 +28,8 @@ struct ServiceFiles {
   std::string socket;
   std::string database;
 };
+
+// Makes (or completes) a data directory: mode 0700, CA, gateway certificate for these names besides the host's own.
+Status set_up_data_dir(const std::string& data_dir, const std::vector<std::string>& names);
 
 }  // namespace fb::cli
