@@ -224,7 +224,8 @@ class Gateway final : public EndpointPlugin {
     const std::string hash = credential_hash(credential);
     const Status kept = store_.enroll(agent, hash);
     if (!kept) {
-      const bool taken = kept.error().code == ErrorCode::already_exists || kept.error().code == ErrorCode::conflict;
+      const ErrorCode code = kept.error().code;
+      const bool taken = code == ErrorCode::already_exists || code == ErrorCode::conflict || code == ErrorCode::refused;
       log(LogLevel::warn, "agent_not_enrolled", kept.error().describe(),
           {{"endpoint_id", agent.endpoint_id}, {"host_id", agent.host_id}, {"peer", r.peer}});
       return out->answer(problem(taken ? 409 : 503, kept.error().message));

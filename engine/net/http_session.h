@@ -1,0 +1,471 @@
+// One connection of the HTTP server: reading, deadlines, limits, answering. Included by http_server.cpp and nothing
+// else, since Beast and Asio are slow to compile. Everything of one connection runs on its strand, so it needs no lock.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/fields.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "engine/net/http.h"
+#include "engine/net/http_text.h"
+#include "engine/net/uri.h"
+
+namespace fb::net::detail {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using RawSocket = asio::generic::stream_protocol::socket;
+using Strand = asio::strand<asio::io_context::executor_type>;
+
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+constexpr size_t kReadBytes = 16u << 10;     // one read from the socket
+constexpr int kGoodbyeMs = 1000;             // how long a closing connection may take to say so
+constexpr size_t kLingerBytes = 256u << 10;  // what a refused client may still send before it is cut off
+
+class Session;
+
+// What the sessions share. Responders keep it alive, so an answer that comes after the server's end finds nothing
+// broken.
+struct Core {
+  asio::io_context io;
+  ServerLimits limits;
+  Handler handler;
+  std::unique_ptr<asio::ssl::context> tls;
+
+  mutable std::mutex mutex;
+  std::condition_variable all_gone;
+  std::unordered_map<uint64_t, std::weak_ptr<Session>> sessions;
+  std::unordered_map<std::string, uint32_t> per_address;
+  std::unordered_map<uint64_t, std::shared_ptr<asio::steady_timer>> timers;
+  uint64_t next_id = 1;
+  std::atomic<bool> stopping{false};
+
+  std::atomic<uint64_t> accepted{0}, refused{0}, accept_errors{0}, timed_out{0}, bad_requests{0};
+};
+
+// One request's answer, given at most once.
+class Exchange final : public Responder {
+ public:
+  Exchange(std::weak_ptr<Session> session, Strand strand, std::shared_ptr<Core> core, uint64_t serial,
+           std::shared_ptr<std::atomic<bool>> gone)
+      : core_(std::move(core)),
+        strand_(std::move(strand)),
+        session_(std::move(session)),
+        serial_(serial),
+        gone_(std::move(gone)) {}
+  ~Exchange() override;
+  void answer(Response response) override;
+  bool gone() const override { return gone_->load(); }
+
+ private:
+  std::shared_ptr<Core> core_;  // first: the strand must go before its io_context
+  Strand strand_;
+  std::weak_ptr<Session> session_;
+  uint64_t serial_;
+  std::shared_ptr<std::atomic<bool>> gone_;
+  std::atomic<bool> answered_{false};
+};
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(std::shared_ptr<Core> core, RawSocket socket, Strand strand, std::string peer, uint64_t id, bool tls)
+      : core_(std::move(core)),
+        strand_(std::move(strand)),
+        socket_(std::move(socket)),
+        deadline_(strand_),
+        answer_signal_(strand_),
+        watch_signal_(strand_),
+        buffer_(core_->limits.max_header_bytes + 4 * kReadBytes),
+        peer_(std::move(peer)),
+        id_(id) {
+    if (tls) tls_.emplace(socket_, *core_->tls);
+  }
+
+  const Strand& strand() const { return strand_; }
+  uint64_t id() const { return id_; }
+  const std::string& peer() const { return peer_; }
+
+  asio::awaitable<void> run() {
+    if (tls_) {
+      arm(core_->limits.header_deadline_ms, true);
+      auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::server, kTuple);
+      if (error) {
+        close();
+        co_return;
+      }
+    }
+    bool keep = true;
+    while (keep && !killed_) keep = co_await one_request();
+    if (!killed_) co_await say_goodbye();
+    close();
+  }
+
+  // On the strand: the answer of request `serial`.
+  void take_answer(uint64_t serial, Response response) {
+    if (serial != serial_ || answer_) return;
+    answer_ = std::move(response);
+    answer_signal_.cancel();
+  }
+
+  // On the strand: no further request; a connection between requests ends now.
+  void drain() {
+    if (idle_) kill();
+  }
+
+  // On the strand: everything that waits on this connection wakes up with an error.
+  void kill() {
+    killed_ = true;
+    if (gone_) gone_->store(true);
+    close();
+    answer_signal_.cancel();
+    watch_signal_.cancel();
+  }
+
+ private:
+  enum class Got { request, refused, nothing };
+
+  void close() {
+    error_code ignored;
+    socket_.close(ignored);
+    disarm();
+  }
+
+  // One absolute deadline at a time: setting one replaces the last. When it passes, the connection is closed.
+  void arm(int ms, bool counted) {
+    const uint64_t number = ++deadline_number_;
+    deadline_.expires_after(std::chrono::milliseconds(ms));
+    deadline_.async_wait([weak = weak_from_this(), number, counted](error_code error) {
+      const auto self = weak.lock();
+      if (error || !self || self->deadline_number_ != number) return;
+      if (counted) self->core_->timed_out.fetch_add(1, std::memory_order_relaxed);
+      self->kill();
+    });
+  }
+  void disarm() {
+    ++deadline_number_;
+    deadline_.cancel();
+  }
+
+  asio::awaitable<error_code> fill() {
+    if (watching_) {  // a read is under way already: it puts its bytes into the buffer
+      while (watching_) {
+        (void)co_await watch_signal_.async_wait(kTuple);
+        if (killed_) co_return asio::error::operation_aborted;
+      }
+      co_return client_left_ ? error_code(asio::error::eof) : error_code();
+    }
+    if (buffer_.size() + kReadBytes > buffer_.max_size()) co_return asio::error::no_buffer_space;
+    const auto space = buffer_.prepare(kReadBytes);
+    error_code error;
+    size_t n = 0;
+    if (tls_) {
+      std::tie(error, n) = co_await tls_->async_read_some(space, kTuple);
+    } else {
+      std::tie(error, n) = co_await socket_.async_read_some(space, kTuple);
+    }
+    if (!error) buffer_.commit(n);
+    co_return killed_ ? error_code(asio::error::operation_aborted) : error;
+  }
+
+  // While an answer is being made, a read stands ready: it notices that the client left, and keeps what a client sends
+  // ahead of its turn.
+  void watch() {
+    if (watching_ || buffer_.size() > 0) return;
+    watching_ = true;
+    watch_signal_.expires_at(asio::steady_timer::time_point::max());
+    const auto space = buffer_.prepare(kReadBytes);
+    auto done = [self = shared_from_this()](error_code error, size_t n) {
+      self->watching_ = false;
+      if (error) {
+        self->client_left_ = true;
+        if (self->gone_) self->gone_->store(true);
+      } else {
+        self->buffer_.commit(n);
+      }
+      self->watch_signal_.cancel();
+    };
+    if (tls_) {
+      tls_->async_read_some(space, std::move(done));
+    } else {
+      socket_.async_read_some(space, std::move(done));
+    }
+  }
+
+  // Writes out_head_ and out_body_. They are members and not arguments: g++ 12 destroys temporaries of a co_await
+  // expression twice when they were arguments of a coroutine.
+  asio::awaitable<error_code> write() {
+    arm(core_->limits.write_deadline_ms, true);
+    const std::array<asio::const_buffer, 2> parts{asio::buffer(out_head_), asio::buffer(out_body_)};
+    error_code error;
+    size_t n = 0;
+    if (tls_) {
+      std::tie(error, n) = co_await asio::async_write(*tls_, parts, kTuple);
+    } else {
+      std::tie(error, n) = co_await asio::async_write(socket_, parts, kTuple);
+    }
+    disarm();
+    co_return killed_ ? error_code(asio::error::operation_aborted) : error;
+  }
+
+  // Reads, calls the handler, writes. False ends the connection.
+  asio::awaitable<bool> one_request() {
+    Request request;
+    Response problem;
+    bool keep_alive = false;
+    const Got got = co_await read_request(request, keep_alive, problem);
+    if (got == Got::nothing) co_return false;
+    if (got == Got::refused) {
+      core_->bad_requests.fetch_add(1, std::memory_order_relaxed);
+      const bool head_only = request.method == "HEAD";
+      out_head_ = head_of(problem, false, true);
+      out_body_.clear();
+      if (!head_only) out_body_ = std::move(problem.body);
+      (void)co_await write();
+      co_return false;
+    }
+    const bool head_only = request.method == "HEAD";
+    answer_.reset();
+    ++serial_;
+    gone_ = std::make_shared<std::atomic<bool>>(false);
+    answer_signal_.expires_at(asio::steady_timer::time_point::max());
+    ask(std::move(request));
+    if (!answer_) watch();
+    while (!answer_ && !killed_) {
+      (void)co_await answer_signal_.async_wait(kTuple);
+    }
+    gone_->store(true);
+    if (killed_) co_return false;
+    Response response = std::move(*answer_);
+    answer_.reset();
+    keep_alive = keep_alive && !core_->stopping.load();
+    const bool bodyless = response.status == 204 || response.status == 304 || response.status < 200;
+    if (bodyless) response.body.clear();
+    out_head_ = head_of(response, keep_alive, !bodyless);
+    out_body_.clear();
+    if (!head_only) out_body_ = std::move(response.body);
+    const error_code error = co_await write();
+    out_body_ = std::string();  // an idle connection keeps no large answer
+    co_return !error && keep_alive;
+  }
+
+  void ask(Request request) {
+    const auto exchange = std::make_shared<Exchange>(weak_from_this(), strand_, core_, serial_, gone_);
+    try {
+      core_->handler(std::move(request), exchange);
+    } catch (const std::exception&) {
+      exchange->answer(refusal(500, "the request could not be handled"));
+    }
+  }
+
+  asio::awaitable<Got> read_request(Request& out, bool& keep_alive, Response& problem) {
+    const ServerLimits& limits = core_->limits;
+    if (buffer_.size() == 0) {
+      if (core_->stopping.load()) co_return Got::nothing;
+      idle_ = true;
+      arm(limits.idle_deadline_ms, false);
+      const error_code error = co_await fill();
+      idle_ = false;
+      if (error) co_return Got::nothing;
+    }
+    arm(limits.header_deadline_ms, true);
+    http::parser<true, http::string_body> parser;
+    parser.header_limit(limits.max_header_bytes);
+    parser.body_limit(limits.max_body_bytes);
+    Got got = co_await feed(parser, true, problem);
+    if (got != Got::request) co_return got;
+    const auto& message = parser.get();
+    out.method = std::string(message.method_string());
+    if (!read_head(message, out, problem)) co_return Got::refused;
+    keep_alive = parser.keep_alive();
+    if (!parser.is_done()) {
+      arm(limits.body_deadline_ms, true);
+      const auto expect = out.headers.find("expect");
+      if (expect != out.headers.end()) {
+        if (lower(expect->second) != "100-continue") {
+          problem = refusal(417, "Expect knows only 100-continue");
+          co_return Got::refused;
+        }
+        out_head_ = "HTTP/1.1 100 Continue\r\n\r\n";
+        out_body_.clear();
+        const error_code error = co_await write();
+        if (error) co_return Got::nothing;
+        arm(limits.body_deadline_ms, true);
+      }
+      parser.eager(true);
+      got = co_await feed(parser, false, problem);
+      if (got != Got::request) co_return got;
+    }
+    disarm();
+    out.body = std::move(parser.get().body());
+    out.peer = peer_;
+    out.tls = tls_.has_value();
+    co_return Got::request;
+  }
+
+  // Gives the parser what has come until the head (or the whole message) is complete.
+  asio::awaitable<Got> feed(http::parser<true, http::string_body>& parser, bool head_only, Response& problem) {
+    const auto complete = [&] { return head_only ? parser.is_header_done() : parser.is_done(); };
+    while (!complete()) {
+      error_code error;
+      size_t used = 0;
+      if (buffer_.size() > 0) {
+        used = parser.put(buffer_.data(), error);
+        buffer_.consume(used);
+        if (error == http::error::need_more) error = {};
+        if (error) {
+          problem = explain(error);
+          co_return Got::refused;
+        }
+        if (complete()) break;
+        if (used > 0 && buffer_.size() > 0) continue;
+      }
+      const error_code read_error = co_await fill();
+      if (read_error == asio::error::no_buffer_space) {
+        problem = refusal(head_only ? 431 : 400, "a line of the request is too long");
+        co_return Got::refused;
+      }
+      if (read_error) co_return Got::nothing;
+    }
+    co_return Got::request;
+  }
+
+  static Response explain(error_code error) {
+    if (error == http::error::header_limit) return refusal(431, "the header is larger than max_header_bytes");
+    if (error == http::error::body_limit) return refusal(413, "the body is larger than max_body_bytes");
+    if (error == http::error::bad_version) return refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+    return refusal(400, "the request is not well-formed HTTP");
+  }
+
+  // Checks what Beast lets pass: a body of two lengths, repeated headers of which only one can hold.
+  template <class Message>
+  bool read_head(const Message& message, Request& out, Response& problem) {
+    uint32_t count = 0, lengths = 0, codings = 0, hosts = 0;
+    for (const auto& field : message) {
+      if (++count > core_->limits.max_headers) {
+        problem = refusal(431, "the request has more than max_headers headers");
+        return false;
+      }
+      const std::string name = lower(std::string_view(field.name_string().data(), field.name_string().size()));
+      const std::string_view value(field.value().data(), field.value().size());
+      if (name == "content-length") {
+        ++lengths;
+        if (value.find_first_not_of("0123456789") != std::string_view::npos) lengths += 2;
+      }
+      if (name == "transfer-encoding") {
+        ++codings;
+        if (lower(value) != "chunked") {
+          problem = refusal(501, "only the transfer coding chunked is known");
+          return false;
+        }
+      }
+      if (name == "host") ++hosts;
+      const auto [at, fresh] = out.headers.try_emplace(name, value);
+      if (fresh) continue;
+      if (name == "authorization" || name == "content-type" || name == "expect") {
+        problem = refusal(400, "a header that may stand once stands twice");
+        return false;
+      }
+      at->second += name == "cookie" ? "; " : ", ";
+      at->second += value;
+    }
+    if (lengths > 1 || codings > 1 || (lengths > 0 && codings > 0)) {
+      problem = refusal(400, "the length of the body is given in more than one way");
+      return false;
+    }
+    if (hosts > 1 || (hosts == 0 && message.version() == 11)) {
+      problem = refusal(400, "the request needs one Host header");
+      return false;
+    }
+    out.target = std::string(message.target().data(), message.target().size());
+    auto target = parse_target(out.target);
+    if (!target) {
+      problem = refusal(400, target.error().message);
+      return false;
+    }
+    out.path = std::move(target->path);
+    out.query = std::move(target->query);
+    return true;
+  }
+
+  // Closing with bytes unread would reset the connection and could take the answer away from the client: our side is
+  // shut first and what still comes is read and thrown away, up to a bound.
+  asio::awaitable<void> say_goodbye() {
+    arm(kGoodbyeMs, false);
+    if (tls_ && !watching_) {
+      (void)co_await tls_->async_shutdown(kTuple);
+    }
+    error_code error;
+    socket_.shutdown(RawSocket::shutdown_send, error);
+    size_t thrown_away = 0;
+    while (!error && !killed_ && !watching_ && thrown_away < kLingerBytes) {
+      std::array<char, 4096> sink;
+      size_t n = 0;
+      std::tie(error, n) = co_await socket_.async_read_some(asio::buffer(sink), kTuple);
+      thrown_away += n;
+    }
+  }
+
+  std::shared_ptr<Core> core_;  // first: everything below must go before its io_context
+  Strand strand_;
+  RawSocket socket_;
+  std::optional<asio::ssl::stream<RawSocket&>> tls_;
+  asio::steady_timer deadline_;
+  asio::steady_timer answer_signal_;
+  asio::steady_timer watch_signal_;
+  boost::beast::flat_buffer buffer_;
+  const std::string peer_;
+  const uint64_t id_;
+  std::optional<Response> answer_;
+  std::string out_head_;
+  std::string out_body_;
+  std::shared_ptr<std::atomic<bool>> gone_;
+  uint64_t serial_ = 0;
+  uint64_t deadline_number_ = 0;
+  bool idle_ = false;
+  bool killed_ = false;
+  bool watching_ = false;
+  bool client_left_ = false;
+};
+
+inline void Exchange::answer(Response response) {
+  if (answered_.exchange(true)) return;
+  // The weak pointer keeps a queued answer from keeping the io_context alive that holds the queue.
+  asio::dispatch(strand_, [session = session_, serial = serial_, r = std::move(response)]() mutable {
+    if (const auto s = session.lock()) s->take_answer(serial, std::move(r));
+  });
+}
+
+inline Exchange::~Exchange() {
+  if (!answered_.load()) answer(refusal(500, "the request was dropped without an answer"));
+}
+
+}  // namespace fb::net::detail
