@@ -2,6 +2,7 @@
 // The only unit that sees CLI11.
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <filesystem>
 #include <functional>
 
 #include "apps/firebreak/options.h"
@@ -56,6 +57,23 @@ void add_query(CLI::App& app, Commands& c, Chosen& chosen) {
   q.callback([&] { chosen = [&] { return run_query(c.query); }; });
 }
 
+// `--rules` takes several paths, so in `--rules rules/ a.ndjson b.ndjson` it takes the events too. Where no events are left,
+// the last paths that can't be YAML or TOML rules are the events; the first path is always a rule.
+void tell_events_from_rules(std::vector<std::string>& rules, std::vector<std::string>& events) {
+  if (!events.empty()) return;
+  const auto may_be_events = [](const std::string& path) {
+    for (const char* ending : {".yml", ".yaml", ".toml"}) {
+      if (path.ends_with(ending)) return false;
+    }
+    std::error_code error;
+    return !std::filesystem::is_directory(path, error);
+  };
+  size_t first = rules.size();
+  while (first > 1 && may_be_events(rules[first - 1])) --first;
+  events.assign(rules.begin() + static_cast<std::ptrdiff_t>(first), rules.end());
+  rules.resize(first);
+}
+
 void add_replay(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& r = *app.add_subcommand("replay", "Backtest: what would these rules have done; never acts");
   r.add_option("--rules", c.replay.rules, "rule files or folders")->required();
@@ -63,13 +81,18 @@ void add_replay(CLI::App& app, Commands& c, Chosen& chosen) {
   add_format(r, c.replay.format);
   r.add_option("--stats", c.replay.stats_file, "write counts and times to this file as JSON");
   r.add_option("--endpoints", c.replay.endpoints_file, "NDJSON of the known endpoints (endpoint_id, host_id, hostname, protected)");
-  r.add_option("--exceptions", c.replay.exceptions, "NDJSON of exception lists and items, as Kibana exports it");
+  r.add_option("--exceptions", c.replay.exceptions, "NDJSON of exception lists and items, as Kibana exports it")
+      ->allow_extra_args(false);
   r.add_flag("--no-index", c.replay.no_index, "judge every rule on every event by the slow interpreter");
   r.add_flag("--allow-broken", c.replay.allow_broken, "name broken rules and leave them out");
   r.add_option("--threads", c.replay.threads, "how many threads match (default 1)")->check(CLI::Range(1, 256));
-  r.add_option("EVENTS", c.replay.events, "NDJSON files (.gz, .zst too); - is standard input")->required();
+  r.add_option("EVENTS", c.replay.events, "NDJSON files (.gz, .zst too); - is standard input");
   example(r, "firebreak replay --rules rules/ samples/*.ndjson");
-  r.callback([&] { chosen = [&] { return run_replay(c.replay); }; });
+  r.callback([&] {
+    tell_events_from_rules(c.replay.rules, c.replay.events);
+    if (c.replay.events.empty()) throw CLI::RequiredError("EVENTS");
+    chosen = [&] { return run_replay(c.replay); };
+  });
 }
 
 void add_rules(CLI::App& app, Commands& c, Chosen& chosen) {
@@ -78,7 +101,7 @@ void add_rules(CLI::App& app, Commands& c, Chosen& chosen) {
   const auto add = [&](const char* name, const char* what, const std::string& shown, int (*run)(const RulesOptions&)) {
     auto& s = *rules.add_subcommand(name, what);
     s.add_option("PATH", c.rules.paths, "rule files or folders")->required();
-    s.add_option("--exceptions", c.rules.exceptions, "NDJSON of exception lists and items");
+    s.add_option("--exceptions", c.rules.exceptions, "NDJSON of exception lists and items")->allow_extra_args(false);
     add_format(s, c.rules.format);
     example(s, shown);
     s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.rules); }; });

@@ -99,10 +99,19 @@ Status write_junit(const std::string& path, const std::vector<TestOutcome>& outc
 }  // namespace
 
 void print_problems(const LoadedRules& loaded) {
+  constexpr size_t kMostPictures = 100;
   std::fflush(stdout);
-  for (const Diagnostic& d : loaded.file_diagnostics) std::fputs(render(d).c_str(), stderr);
+  size_t shown = 0;
+  const auto show = [&shown](const Diagnostic& d) {
+    if (++shown <= kMostPictures) std::fputs(render(d).c_str(), stderr);
+  };
+  for (const Diagnostic& d : loaded.file_diagnostics) show(d);
   for (const LoadedRule& r : loaded.rules) {
-    for (const Diagnostic& d : r.diagnostics) std::fputs(render(d).c_str(), stderr);
+    for (const Diagnostic& d : r.diagnostics) show(d);
+  }
+  if (shown > kMostPictures) {
+    std::fprintf(stderr, "... and %s more problems (`firebreak rules check --format json` lists all)\n",
+                 grouped(shown - kMostPictures).c_str());
   }
 }
 
