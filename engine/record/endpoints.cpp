@@ -236,7 +236,7 @@ Status Store::seen(const EndpointReport& report) {
       if (!any) return fail(ErrorCode::not_found, "no endpoint has this id", report.endpoint_id);
       status = row.string(0);
       // Who an endpoint is stands since its enrolment: a heartbeat can't take over another host's events.
-      if (!report.host_id.empty() && row.text(1) != report.host_id) {
+      if (!report.host_id.empty() && !row.text(1).empty() && row.text(1) != report.host_id) {
         return fail(ErrorCode::conflict,
                     "the endpoint enrolled with host.id " + row.string(1) + ", not " + report.host_id,
                     report.endpoint_id);

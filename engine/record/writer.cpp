@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <exception>
 
 #include "engine/base/failpoint.h"
 #include "engine/base/log.h"

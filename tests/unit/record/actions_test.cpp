@@ -1,4 +1,5 @@
 // The life of actions: people's requests, approvals, moves, and what they do to the endpoint.
+#include <atomic>
 #include <thread>
 
 #include "tests/unit/record/record_fixture.h"

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <thread>
@@ -199,6 +201,22 @@ TEST_F(Faults, EveryFailpointIsReached) {
   }
 }
 
+TEST_F(Faults, SpecificationThatIsWrongArmsNothing) {
+  for (const char* text : {"record.begin", "record.begin:1", ":1:kill", "record.begin::kill", "record.begin:0:kill",
+                           "record.begin:x:kill", "record.begin:1:explode", "record.begin:9999999999:err"}) {
+    const Status armed = arm_failpoint(text);
+    ASSERT_FALSE(armed) << text;
+    EXPECT_EQ(armed.error().code, ErrorCode::invalid_argument);
+    EXPECT_TRUE(failpoint("record.begin"));
+  }
+  ASSERT_TRUE(arm_failpoint("record.begin:2:err"));
+  EXPECT_TRUE(failpoint("record.begin"));
+  EXPECT_TRUE(failpoint("record.other"));
+  EXPECT_FALSE(failpoint("record.begin"));
+  EXPECT_TRUE(failpoint("record.begin")) << "only the n-th";
+  EXPECT_EQ(failpoint_hits(), 3u);
+}
+
 TEST_F(Faults, AfterAnIoErrorNothingIsWrittenAnyMore) {
   open();
   enroll("ep-1");
@@ -261,7 +279,7 @@ TEST_F(Faults, BallastIsGivenUpWhenTheDiskIsFullAndComesBack) {
   const std::string ballast = dir_.path() + "/data/ballast";
   ASSERT_EQ(fs::file_size(ballast), 64u << 10);
   ASSERT_TRUE(store_->note("a", "noted", "", ""));  // the clock stands still: what is done once a second is done now
-  ASSERT_TRUE(arm_failpoint("record.before_commit:1:full"));
+  ASSERT_TRUE(arm_failpoint("record.offsets:1:full"));
   BatchOutcome b;
   b.advances = {advance(0, 1)};
   const auto kept = store_->keep(b);
