@@ -48,6 +48,7 @@ using Strand = asio::strand<asio::io_context::executor_type>;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kReadBytes = 16u << 10;     // one read from the socket
+constexpr size_t kWatchBytes = 512;          // the same while an answer is being made
 constexpr int kGoodbyeMs = 1000;             // how long a closing connection may take to say so
 constexpr size_t kLingerBytes = 256u << 10;  // what a refused client may still send before it is cut off
 
@@ -201,8 +202,9 @@ class Session : public std::enable_shared_from_this<Session> {
   void watch() {
     if (watching_ || buffer_.size() > 0) return;
     watching_ = true;
+    buffer_.shrink_to_fit();  // thousands may wait at once
     watch_signal_.expires_at(asio::steady_timer::time_point::max());
-    const auto space = buffer_.prepare(kReadBytes);
+    const auto space = buffer_.prepare(kWatchBytes);
     auto done = [self = shared_from_this()](error_code error, size_t n) {
       self->watching_ = false;
       if (error) {
