@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "engine/match/hash.h"
+#include "engine/match/part_finder.h"
 
 namespace fb::match {
 
@@ -15,7 +16,6 @@ namespace {
 
 using Kind = Atom::Kind;
 
-constexpr size_t kLeastPart = 4;     // shorter parts of a value are too common to look for
 constexpr double kProgramCost = 25;  // nanoseconds to run a program that soon says no
 constexpr double kScanCost = 60;     // nanoseconds to look through a value for parts
 constexpr double kWordsCost = 400;   // nanoseconds to cut a text into words
@@ -67,7 +67,7 @@ double base_share(const Atom& atom, const FieldTable& fields) {
       return std::max(common, 0.3);
     case Kind::exact:
       if (common > 0) return common;
-      return fields.type(field) == FieldType::boolean ? 0.4 : by_length(atom.bytes.size(), 0.02, 0.01, 0.004);
+      return fields.type(field) == FieldType::boolean ? 0.4 : by_length(atom.bytes.size(), 0.02, 0.01, 0.002);
     case Kind::number:
       return common > 0 ? common : 0.02;
     case Kind::address:
@@ -75,11 +75,11 @@ double base_share(const Atom& atom, const FieldTable& fields) {
     case Kind::word:
       return by_length(atom.bytes.size(), 0.3, 0.05, 0.01);
     case Kind::prefix:
-      return atom.bytes.size() <= 12 ? by_length(atom.bytes.size(), 0.3, 0.1, 0.06) : 0.015;
+      return atom.bytes.size() <= 12 ? by_length(atom.bytes.size(), 0.3, 0.1, 0.06) : 0.01;
     case Kind::suffix:
-      return by_length(atom.bytes.size(), 0.3, 0.05, 0.006);
+      return by_length(atom.bytes.size(), 0.3, 0.05, 0.002);
     case Kind::part:
-      return atom.bytes.size() < 6 ? 0.04 : atom.bytes.size() < 9 ? 0.012 : 0.004;
+      return atom.bytes.size() < 6 ? 0.02 : atom.bytes.size() < 9 ? 0.004 : 0.001;
     case Kind::nested:
       break;
   }
@@ -100,7 +100,7 @@ std::vector<Atom> atoms_of(const GlobMatcher& glob, bool fold, uint32_t field) {
       const bool last = tail && p + 1 == segments[i].parts.size();
       if (first || last) {
         out.push_back({first && last ? Kind::exact : first ? Kind::prefix : Kind::suffix, fold, field, part.text});
-      } else if (part.text.size() >= kLeastPart) {
+      } else if (part.text.size() >= PartFinder::kLeastLength) {
         out.push_back({Kind::part, fold, field, part.text});
       }
     }

@@ -1,7 +1,6 @@
 #include "engine/match/index.h"
 
 #include <algorithm>
-#include <bit>
 #include <map>
 #include <tuple>
 
@@ -15,7 +14,6 @@ namespace {
 using Kind = Atom::Kind;
 
 constexpr size_t kMostKeyBytes = 8;  // heads and tails are keyed by at most so many bytes
-constexpr size_t kWindow = 4;
 
 uint64_t seed_of(uint32_t field, Kind kind, bool fold) {
   const uint64_t n = (uint64_t{field} << 8) | (static_cast<uint64_t>(kind) << 1) | (fold ? 1 : 0);
@@ -42,52 +40,6 @@ uint64_t key_of(const Atom& atom) {
   }
 }
 
-uint32_t spread(uint32_t window) {
-  return window * 0x9E3779B1u;
-}
-
-// How common a window of four bytes is in paths, command lines and names: the rarer, the fewer vain comparisons.
-uint32_t window_commonness(std::string_view window) {
-  static constexpr std::string_view kCommonTexts[] = {
-      "c:\\windows\\system32\\",
-      "\\program files (x86)\\",
-      "\\programdata\\",
-      "\\users\\",
-      "\\appdata\\local\\temp\\",
-      ".exe",
-      ".dll",
-      "microsoft",
-      "powershell",
-      "/usr/bin/",
-      "/usr/sbin/",
-      "/etc/",
-      "/var/",
-      "/home/",
-      "http://",
-      "https://",
-      "www.",
-      ".com",
-      "software\\",
-      "currentversion\\",
-      "service",
-      "default",
-      "windows\\",
-  };
-  std::string lower(window);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  uint32_t score = 0;
-  for (const auto text : kCommonTexts) {
-    if (text.find(lower) != std::string_view::npos) score += 100;
-  }
-  static constexpr std::string_view kByFrequency = "etaoinsrlcdmpuwgfyhbvkxjqz";
-  for (const char c : lower) {
-    const size_t at = kByFrequency.find(c);
-    if (at != std::string_view::npos) score += static_cast<uint32_t>(kByFrequency.size() - at) / 3;
-    if (c == ' ' || c == '0' || c == '\\' || c == '/' || c == '.') score += 8;
-  }
-  return score;
-}
-
 }  // namespace
 
 Index::Range Index::add_rules(const std::vector<uint32_t>& rules) {
@@ -98,17 +50,15 @@ Index::Range Index::add_rules(const std::vector<uint32_t>& rules) {
   return out;
 }
 
-Index::Entry Index::add_entry(const Atom& atom, uint32_t window, const std::vector<uint32_t>& rules) {
+Index::Entry Index::add_entry(const Atom& atom, const std::vector<uint32_t>& rules) {
   const std::string& literal = atom.bytes;
   Entry out;
   out.literal = static_cast<uint32_t>(literals_.size());
   out.length = static_cast<uint32_t>(literal.size());
-  out.window = window;
   literals_ += literal;
   if (literal.size() >= 4) {
-    // A head's key is its beginning and a tail's its end; a part's window may lie anywhere.
-    const bool at_begin = atom.kind == Kind::suffix || (atom.kind == Kind::part && window >= literal.size() / 2);
-    out.probe_at = at_begin ? 0 : static_cast<uint32_t>(literal.size() - 4);
+    // A head's key is its beginning and a tail's its end.
+    out.probe_at = atom.kind == Kind::suffix ? 0 : static_cast<uint32_t>(literal.size() - 4);
     out.probe = load4(literal.data() + out.probe_at);
   }
   out.rules = add_rules(rules);
@@ -138,7 +88,6 @@ void Index::build(const std::vector<std::optional<GuardSet>>& guards, const Fiel
   }
 
   std::map<uint64_t, std::vector<Entry>> keyed;
-  std::map<std::pair<uint32_t, bool>, std::vector<std::pair<Atom, std::vector<uint32_t>>>> parts;
   for (const auto& [atom, rules] : waiting) {
     if (atom.kind == Kind::nested) {
       nested_[atom.field] = add_rules(rules);
@@ -154,9 +103,16 @@ void Index::build(const std::vector<std::optional<GuardSet>>& guards, const Fiel
         continue;
       case Kind::nested:
         continue;
-      case Kind::part:
-        parts[{atom.field, atom.fold}].emplace_back(atom, rules);
+      case Kind::part: {
+        if (looks.parts == 0) {
+          parts_.emplace_back();
+          looks.parts = static_cast<uint32_t>(parts_.size());
+        }
+        Parts& parts = parts_[looks.parts - 1];
+        parts.finder.add(atom.bytes, static_cast<uint32_t>(parts.rules.size()));
+        parts.rules.push_back(add_rules(rules));
         continue;
+      }
       case Kind::exact:
         looks.exact_lengths |= uint64_t{1} << std::min<size_t>(atom.bytes.size(), 63);
         break;
@@ -179,7 +135,7 @@ void Index::build(const std::vector<std::optional<GuardSet>>& guards, const Fiel
         looks.suffix_keys = static_cast<uint8_t>(looks.suffix_keys | (1u << (n - 1)));
         break;
     }
-    keyed[key_of(atom)].push_back(add_entry(atom, 0, rules));
+    keyed[key_of(atom)].push_back(add_entry(atom, rules));
   }
 
   size_t size = 16;
@@ -193,58 +149,10 @@ void Index::build(const std::vector<std::optional<GuardSet>>& guards, const Fiel
     entries_.insert(entries_.end(), entries.begin(), entries.end());
     slots_[at].entries.end = static_cast<uint32_t>(entries_.size());
   }
-  for (auto& [where, list] : parts) build_windows(where.first, where.second, list);
+  for (auto& parts : parts_) parts.finder.freeze();
   for (auto& field : fields_) {
     field.any_look = field.numbers || field.addresses || field.words || field.plain.any() || field.fold.any();
   }
-}
-
-void Index::build_windows(uint32_t field, bool fold, std::vector<std::pair<Atom, std::vector<uint32_t>>>& parts) {
-  std::map<uint32_t, std::vector<Entry>> by_window;
-  std::map<uint32_t, uint32_t> uses;
-  for (const auto& [atom, rules] : parts) {
-    for (size_t i = 0; i + kWindow <= atom.bytes.size(); ++i) ++uses[load4(atom.bytes.data() + i)];
-  }
-  for (const auto& [atom, rules] : parts) {
-    size_t best = 0;
-    uint32_t best_score = 0xFFFFFFFF;
-    for (size_t i = 0; i + kWindow <= atom.bytes.size(); ++i) {
-      const uint32_t shared = std::min(uses[load4(atom.bytes.data() + i)], 50u);
-      const uint32_t score = window_commonness(std::string_view(atom.bytes).substr(i, kWindow)) + shared;
-      if (score < best_score) {
-        best_score = score;
-        best = i;
-      }
-    }
-    by_window[load4(atom.bytes.data() + best)].push_back(add_entry(atom, static_cast<uint32_t>(best), rules));
-  }
-
-  // About one bit in 64 is set, within what the first-level cache holds; the slots are at most half full.
-  const auto bits_for = [](size_t wanted, uint32_t least, uint32_t most) {
-    const auto bits = static_cast<uint32_t>(std::bit_width(wanted));
-    return std::clamp(bits, least, most);
-  };
-  Windows out;
-  const uint32_t filter_bits = bits_for(by_window.size() * 64, 10, 17);
-  const uint32_t slot_bits = bits_for(by_window.size() * 2, 4, 24);
-  out.filter.resize((size_t{1} << filter_bits) / 64);
-  out.filter_shift = 32 - filter_bits;
-  out.slots.resize(size_t{1} << slot_bits);
-  out.slot_shift = 32 - slot_bits;
-  for (const auto& [window, entries] : by_window) {
-    const uint32_t hash = spread(window);
-    const uint32_t bit = hash >> out.filter_shift;
-    out.filter[bit / 64] |= uint64_t{1} << (bit % 64);
-    size_t at = hash >> out.slot_shift;
-    while (out.slots[at].entries.end != 0) at = (at + 1) & (out.slots.size() - 1);
-    out.slots[at].window = window;
-    out.slots[at].entries.begin = static_cast<uint32_t>(entries_.size());
-    entries_.insert(entries_.end(), entries.begin(), entries.end());
-    out.slots[at].entries.end = static_cast<uint32_t>(entries_.size());
-  }
-  windows_.push_back(std::move(out));
-  TextLooks& looks = fold ? fields_[field].fold : fields_[field].plain;
-  looks.windows = static_cast<uint32_t>(windows_.size());
 }
 
 const Index::Slot* Index::find(uint64_t key) const {
@@ -331,40 +239,19 @@ void Index::look_text(const TextLooks& looks, std::string_view text, Candidates&
   };
   if (looks.prefix_keys != 0) anchored(looks.prefix_keys, true);
   if (looks.suffix_keys != 0) anchored(looks.suffix_keys, false);
-  if (looks.windows != 0) look_windows(windows_[looks.windows - 1], text, out);
-}
-
-void Index::look_windows(const Windows& windows, std::string_view text, Candidates& out) const {
-  if (text.size() < kWindow) return;
-  const char* const begin = text.data();
-  const char* const last = begin + text.size() - kWindow;
-  const uint64_t* const filter = windows.filter.data();
-  const uint32_t shift = windows.filter_shift;
-  for (const char* p = begin; p <= last; ++p) {
-    const uint32_t window = load4(p);
-    const uint32_t hash = spread(window);
-    const uint32_t bit = hash >> shift;
-    if ((filter[bit / 64] >> (bit % 64) & 1) == 0) continue;
-    const size_t mask = windows.slots.size() - 1;
-    for (size_t at = hash >> windows.slot_shift; windows.slots[at].entries.end != 0; at = (at + 1) & mask) {
-      if (windows.slots[at].window != window) continue;
-      const auto offset = static_cast<size_t>(p - begin);
-      for (uint32_t e = windows.slots[at].entries.begin; e < windows.slots[at].entries.end; ++e) {
-        const Entry& entry = entries_[e];
-        if (offset < entry.window || text.size() - (offset - entry.window) < entry.length) continue;
-        if (stands_at(entry, p - entry.window)) touch(entry.rules, out);
-      }
-      break;
-    }
+  if (looks.parts != 0) {
+    const Parts& parts = parts_[looks.parts - 1];
+    parts.finder.find(text, [&](uint32_t payload) {
+      touch(parts.rules[payload], out);
+      return false;
+    });
   }
 }
 
 size_t Index::bytes() const {
   size_t out = fields_.size() * sizeof(Field) + nested_.size() * sizeof(Range) + rules_.size() * sizeof(uint32_t) +
                entries_.size() * sizeof(Entry) + slots_.size() * sizeof(Slot) + literals_.size();
-  for (const auto& windows : windows_) {
-    out += windows.filter.size() * sizeof(uint64_t) + windows.slots.size() * sizeof(Windows::Slot);
-  }
+  for (const auto& parts : parts_) out += parts.finder.bytes() + parts.rules.size() * sizeof(Range);
   return out;
 }
 

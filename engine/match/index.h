@@ -1,6 +1,6 @@
 // From the values of an event to the rules worth looking at. One hash lookup finds all rules that wait for a value as a
-// whole; heads and tails are hashed by their first or last bytes; parts of values are found by a filter over four-byte
-// windows (one load and one bit test a byte) whose hits are then compared. Built once, immutable, shared by threads.
+// whole; heads and tails are hashed by their first or last bytes; parts of values are found in one pass over the value
+// (part_finder.h). Built once, immutable, shared by threads.
 #pragma once
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include "engine/match/guard.h"
 #include "engine/match/hash.h"
 #include "engine/match/judge.h"
+#include "engine/match/part_finder.h"
 
 namespace fb::match {
 
@@ -59,11 +60,10 @@ class Index {
     uint32_t begin = 0;
     uint32_t end = 0;
   };
-  // Rules that wait for one literal. Heads, tails and parts are compared before their rules are touched.
+  // Rules that wait for one literal. Heads and tails are compared before their rules are touched.
   struct Entry {
     uint32_t literal = 0;  // offset in literals_
     uint32_t length = 0;
-    uint32_t window = 0;    // parts: where in the literal the window lies
     uint32_t probe_at = 0;  // four bytes of the literal far from its key, compared first
     uint32_t probe = 0;
     Range rules;  // in rules_
@@ -72,25 +72,19 @@ class Index {
     uint64_t key = 0;
     Range entries;  // in entries_; empty = free
   };
-  // The windows of one field's parts.
-  struct Windows {
-    std::vector<uint64_t> filter;  // bits
-    uint32_t filter_shift = 0;
-    struct Slot {
-      uint32_t window = 0;
-      Range entries;
-    };
-    std::vector<Slot> slots;
-    uint32_t slot_shift = 0;
+  // The parts that rules wait for in one field; a payload is an index into `rules`.
+  struct Parts {
+    PartFinder finder;
+    std::vector<Range> rules;
   };
   // What is looked for in a value's text, once as it is and once lower-cased.
   struct TextLooks {
     uint64_t exact_lengths = 0;  // bit min(length, 63)
     uint8_t prefix_keys = 0;     // bit k-1: some head is keyed by k bytes
     uint8_t suffix_keys = 0;
-    uint32_t windows = 0;  // 1 + index into windows_, 0 = none
+    uint32_t parts = 0;  // 1 + index into parts_, 0 = none
     uint64_t seed = 0;
-    bool any() const { return (exact_lengths | prefix_keys | suffix_keys | windows) != 0; }
+    bool any() const { return (exact_lengths | prefix_keys | suffix_keys | parts) != 0; }
   };
   struct Field {
     bool used = false;
@@ -118,10 +112,8 @@ class Index {
   const Slot* find(uint64_t key) const;
   void look(const Field& field, uint32_t f, const Value& value, JudgeScratch& scratch, Candidates& out) const;
   void look_text(const TextLooks& looks, std::string_view text, Candidates& out) const;
-  void look_windows(const Windows& windows, std::string_view text, Candidates& out) const;
-  void build_windows(uint32_t field, bool fold, std::vector<std::pair<Atom, std::vector<uint32_t>>>& parts);
   Range add_rules(const std::vector<uint32_t>& rules);
-  Entry add_entry(const Atom& atom, uint32_t window, const std::vector<uint32_t>& rules);
+  Entry add_entry(const Atom& atom, const std::vector<uint32_t>& rules);
 
   std::vector<Field> fields_;
   std::vector<Range> nested_;
@@ -129,7 +121,7 @@ class Index {
   std::vector<uint32_t> rules_;
   std::vector<Entry> entries_;
   std::vector<Slot> slots_;
-  std::vector<Windows> windows_;
+  std::vector<Parts> parts_;
   std::string literals_;
 };
 

@@ -26,6 +26,11 @@ bool within(ir::Op op, int order) {
   }
 }
 
+// Rough nanoseconds to try a pattern: one with a fixed end mostly fails at its first byte.
+uint32_t glob_cost(const GlobMatcher& glob) {
+  return glob.segments().size() < 2 && glob.open_start() != glob.open_end() ? 3 : 25;
+}
+
 std::string folded(std::string_view text) {
   std::string out;
   ir::fold_case(text, out);
@@ -137,8 +142,32 @@ void Judge::add_text_test(const ir::Test& test) {
 
 void Judge::freeze() {
   exact_.freeze();
+  freeze_globs();
   words_.freeze();
   std::sort(numbers_.begin(), numbers_.end(), [](const Number& a, const Number& b) { return compare(a, b) < 0; });
+}
+
+// A few patterns are tried one after the other. Of many, one pass over the value finds those that are worth it.
+void Judge::freeze_globs() {
+  constexpr uint32_t kPassCost = 80;  // nanoseconds of one pass over a value
+  const auto longest = [](const GlobMatcher& glob) {
+    const std::string* best = nullptr;
+    for (const auto& segment : glob.segments()) {
+      for (const auto& part : segment.parts) {
+        if (!part.any_one && (best == nullptr || part.text.size() > best->size())) best = &part.text;
+      }
+    }
+    return best != nullptr && best->size() >= PartFinder::kLeastLength ? best : nullptr;
+  };
+  const auto middle = std::stable_partition(globs_.begin(), globs_.end(),
+                                            [&](const GlobMatcher& glob) { return longest(glob) == nullptr; });
+  uint32_t cost = 0;
+  for (auto glob = middle; glob != globs_.end(); ++glob) cost += glob_cost(*glob);
+  found_ = globs_.size();
+  if (cost <= kPassCost) return;
+  found_ = static_cast<size_t>(middle - globs_.begin());
+  for (size_t i = found_; i < globs_.size(); ++i) finder_.add(*longest(globs_[i]), static_cast<uint32_t>(i));
+  finder_.freeze();
 }
 
 bool Judge::never() const {
@@ -156,7 +185,8 @@ uint32_t Judge::cost() const {
   uint32_t cost = 3;
   if (fold_) cost += 20;
   if (!exact_.empty()) cost += exact_.strings().size() > 4 ? 8 : 2;
-  for (const auto& glob : globs_) cost += glob.segments().size() < 2 && glob.open_start() != glob.open_end() ? 4 : 25;
+  for (size_t i = 0; i < found_; ++i) cost += glob_cost(globs_[i]);
+  if (!finder_.empty()) cost += 80;
   cost += static_cast<uint32_t>(text_bounds_.size() + numbers_.size() + number_bounds_.size()) * 3;
   if (!addresses_.empty() || !address_bounds_.empty()) cost += 60;
   cost += static_cast<uint32_t>(dates_.size()) * 60;
@@ -165,7 +195,7 @@ uint32_t Judge::cost() const {
 }
 
 size_t Judge::bytes() const {
-  size_t out = sizeof(Judge);
+  size_t out = sizeof(Judge) + finder_.bytes();
   for (const StringSet* set : {&exact_, &words_}) {
     for (const auto& s : set->strings()) out += sizeof(s) + s.capacity() + 2 * sizeof(uint32_t);
   }
@@ -222,9 +252,10 @@ bool Judge::holds_bytes(std::string_view text, JudgeScratch& scratch) const {
     text = scratch.folded;
   }
   if (exact_.contains(text)) return true;
-  for (const auto& glob : globs_) {
-    if (glob.matches(text)) return true;
+  for (size_t i = 0; i < found_; ++i) {
+    if (globs_[i].matches(text)) return true;
   }
+  if (finder_.find(text, [&](uint32_t glob) { return globs_[glob].matches(text); })) return true;
   for (const auto& bound : text_bounds_) {
     if (within(bound.op, text.compare(bound.literal))) return true;
   }

@@ -11,6 +11,7 @@
 #include "engine/ir/ir.h"
 #include "engine/ir/typed.h"
 #include "engine/match/glob_matcher.h"
+#include "engine/match/part_finder.h"
 #include "engine/match/string_set.h"
 
 namespace fb::match {
@@ -76,6 +77,7 @@ class Judge {
   void add_address_test(const ir::Test& test);
   void add_date_test(const ir::Test& test);
 
+  void freeze_globs();
   bool holds_bytes(std::string_view text, JudgeScratch& scratch) const;
   bool holds_number(const Number& number) const;
   bool holds_address(std::string_view text) const;
@@ -87,7 +89,9 @@ class Judge {
   bool on_true_ = false;
   bool on_false_ = false;
   StringSet exact_;
-  std::vector<GlobMatcher> globs_;
+  std::vector<GlobMatcher> globs_;  // those from found_ on are tried only where the finder finds a part of them
+  size_t found_ = 0;
+  PartFinder finder_;  // a payload is an index into globs_
   std::vector<TextBound> text_bounds_;
   std::vector<Number> numbers_;  // sorted
   std::vector<NumberBound> number_bounds_;

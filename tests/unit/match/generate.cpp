@@ -232,7 +232,9 @@ Query random_query(Random& random, int depth, bool nested) {
   } else if (dice < 83) {
     out.kind = Query::Kind::values;
     out.all_values = chance(random, 25);
-    for (size_t n = 2 + below(random, 7); n > 0; --n) {
+    // Long lists are judged in another way than short ones.
+    const size_t count = chance(random, 15) ? 20 + below(random, 40) : 2 + below(random, 7);
+    for (size_t n = count; n > 0; --n) {
       Query value;
       value.kind = Query::Kind::value_only;
       value.literal = random_literal(random);
