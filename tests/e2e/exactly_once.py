@@ -41,6 +41,14 @@ def alert_id(rule_id, cluster, topic, partition, offset):
     return h.hexdigest()
 
 
+def value_at(event, path):
+    """The text at a path in the nested or the dotted spelling."""
+    if path in event:
+        return event[path]
+    head, _, rest = path.partition(".")
+    return value_at(event[head], rest) if rest and isinstance(event.get(head), dict) else None
+
+
 class Load:
     """The events, and what the oracle says of them."""
 
@@ -112,9 +120,7 @@ class Load:
         with open(self.path) as f:
             for line in f:
                 event = json.loads(line)
-                agent = event.get("agent", {}).get("id")
-                host = event.get("host", {}).get("id")
-                name = event.get("host", {}).get("name")
+                agent, host, name = (value_at(event, path) for path in ("agent.id", "host.id", "host.name"))
                 if agent in self.isolate and isinstance(agent, str):
                     found.setdefault(agent, (host or agent, name or agent))
         missing = self.isolate - set(found)

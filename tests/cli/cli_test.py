@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""The contracts of the command line, on the real program. usage: cli_test.py PATH_TO_FIREBREAK"""
+import gzip, json, os, re, shutil, signal, sqlite3, subprocess, sys, tempfile, time, unittest, urllib.error, urllib.request
+
+FIREBREAK = sys.argv.pop(1)
+ROOT = os.path.realpath(os.environ.get("FB_SOURCE_DIR", os.path.join(os.path.dirname(__file__), "..", "..")))
+RULES = os.path.join(ROOT, "rules")
+
+
+def firebreak(*args, stdin=None):
+    done = subprocess.run([FIREBREAK, *args], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.dir)
+
+    def file(self, name, text):
+        path = os.path.join(self.dir, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def rule(self, name="r.yml", query="event.code: 4688", more=""):
+        return self.file(name, f"rule_id: {name}\nname: Test\ndescription: d\ntype: query\nseverity: high\nrisk_score: 50\n"
+                               f"query: '{query}'\nresponse_actions:\n  - action_type_id: .endpoint\n"
+                               f"    params: {{command: isolate, comment: c}}\n{more}")
+
+
+class Query(Case):
+    def test_text_prints_matching_lines_as_they_were(self):
+        events = b'{"a": 1}\n\n{"b":"x"}\r\n{"a":1.0}\n'
+        code, out, err = firebreak("query", "--query", "a:1", self.file("e.ndjson", events))
+        self.assertEqual((code, out, err), (0, '{"a": 1}\n{"a":1.0}\n', ""))
+
+    def test_json_gives_indices_over_all_files_without_blank_lines(self):
+        one = self.file("1.ndjson", '{"a":1}\n\n   \n{"a":2}\n')
+        two = os.path.join(self.dir, "2.ndjson.gz")
+        with gzip.open(two, "wb") as f:
+            f.write(b'{"a":1}')
+        queries = self.file("q.ndjson", '{"id":"x","query":"a:1"}\n{"id":"y","query":"a:("}\n{"id":"z","query":"a > 1","language":"kuery"}\n')
+        code, out, _ = firebreak("query", "--query-file", queries, "--format", "json", one, two)
+        lines = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(code, 0)
+        self.assertEqual(lines[0], {"id": "x", "matches": [0, 2]})
+        self.assertEqual(lines[1]["error"]["type"], "parse")
+        self.assertEqual((lines[1]["error"]["line"], lines[1]["error"]["column"]), (1, 4))
+        self.assertEqual(lines[2], {"id": "z", "matches": [1]})
+
+    def test_a_query_that_does_not_parse_shows_a_caret_and_ends_with_2(self):
+        code, out, err = firebreak("query", "--query", "a: b and\nc: (", "-", stdin=b"")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("query:2:5", err)
+        self.assertIn("^", err)
+
+    def test_languages_of_later_are_named(self):
+        for language in ("eql", "lucene", "sql"):
+            code, out, err = firebreak("query", "--language", language, "--query", "x", "-", stdin=b"{}")
+            self.assertEqual(code, 2)
+            self.assertIn("unsupported-language", err)
+
+    def test_malformed_lines_alone_are_no_failure(self):
+        code, out, err = firebreak("query", "--query", "*", "--format", "json", "-",
+                                   stdin=b'{"a":1}\n[1]\n{"a":tru}\n{"a":"\\q"}\n{"a":01}\n{"b":18446744073709551616}\n')
+        self.assertEqual((code, json.loads(out)["matches"]), (0, [0, 5]))
+        self.assertIn("event 1:", err)
+        self.assertIn("4 malformed event lines matched nothing", err)
+
+    def test_usage_and_missing_files_end_with_2_and_one_line(self):
+        for args in (["query", "--query", "a"], ["query", "x"], ["query", "--query", "a", "--bogus", "x"], ["nonsense"], [],
+                     ["query", "--query", "a", "/no/such/file"], ["query", "--query", "a", self.dir],
+                     ["query", "--query-file", "/no/such", "-"], ["query", "--query", "a", "--fields", "/no/such", "-"],
+                     ["query", "--query", "a", "--format", "xml", "-"]):
+            code, out, err = firebreak(*args, stdin=b"")
+            self.assertEqual((code, out), (2, ""), args)
+            self.assertEqual(len(err.strip().splitlines()), 1, (args, err))
+
+    def test_a_damaged_gz_ends_with_1_and_names_the_file(self):
+        whole = gzip.compress(b'{"a":1}\n' * 5000)
+        for name, data in (("cut.gz", whole[:-20]), ("bad.gz", whole[:40] + b"\0" * 20 + whole[60:])):
+            path = self.file(name, data)
+            code, _, err = firebreak("query", "--query", "a:1", "--format", "json", path)
+            self.assertEqual(code, 1, name)
+            self.assertIn(name, err)
+
+    def test_fields_file_renames(self):
+        fields = self.file("f.yml", "CommandLine: process.command_line\n")
+        code, out, _ = firebreak("query", "--query", "process.command_line: *evil*", "--fields", fields, "--format", "json", "-",
+                                 stdin=b'{"CommandLine":"an evil one"}\n{"CommandLine":"good"}\n')
+        self.assertEqual(json.loads(out)["matches"], [0])
+
+
+class Rules(Case):
+    def test_shipped_rules_are_good_and_pass_their_tests(self):
+        code, out, _ = firebreak("rules", "check", "--format", "json", RULES)
+        rules = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(code, 0)
+        self.assertGreaterEqual(len(rules), 12)
+        self.assertTrue(all(r["ok"] and not r["errors"] for r in rules))
+        self.assertEqual(set(rules[0]), {"file", "rule_id", "name", "type", "language", "ok", "errors", "warnings"})
+        report = os.path.join(self.dir, "report.xml")
+        code, out, _ = firebreak("rules", "test", RULES, "--junit", report)
+        self.assertEqual(code, 0, out)
+        self.assertIn('failures="0"', read(report))
+        _, out, _ = firebreak("rules", "list", "--format", "json", RULES)
+        isolating = [r for r in map(json.loads, out.splitlines()) if r["isolates"]]
+        self.assertGreaterEqual(len(isolating), 3)
+
+    def test_errors_name_the_place_and_end_with_1(self):
+        path = self.file("bad.yml", "rule_id: a\nname: n\ndescription: d\ntype: query\nseverity: hihg\nrisk_score: 5\n"
+                                    "query: >\n  process.name: x and\n  a: (\n")
+        code, out, _ = firebreak("rules", "check", "--format", "json", path)
+        self.assertEqual(code, 1)
+        errors = json.loads(out)["errors"]
+        places = {(e["line"], e["column"]) for e in errors}
+        self.assertIn((5, 11), places)
+        self.assertIn((9, 7), places)
+
+    def test_a_failing_rule_test_ends_with_1(self):
+        self.rule(more="tests:\n  - name: wrong\n    events: [{a: 1}]\n    expect: {alerts: 1}\n")
+        code, out, _ = firebreak("rules", "test", self.dir)
+        self.assertEqual(code, 1)
+        self.assertIn("0 passed, 1 failed", out)
+
+    def test_missing_path_ends_with_2(self):
+        self.assertEqual(firebreak("rules", "check", "/no/such")[0], 2)
+
+
+class Replay(Case):
+    EVENTS = b'{"@timestamp":"2026-01-01T00:00:00Z","event":{"code":4688},"agent":{"id":"a1"},"host":{"id":"h1"}}\n{"x":1}\n{"event.code":"4688"}\n'
+
+    def test_lines_have_the_contract_keys_and_nothing_acts(self):
+        stats = os.path.join(self.dir, "stats.json")
+        code, out, _ = firebreak("replay", "--rules", self.rule(), "--format", "json", "--stats", stats, "-", stdin=self.EVENTS)
+        self.assertEqual(code, 0)
+        first, second = map(json.loads, out.splitlines())
+        self.assertEqual((first["event_index"], first["event_indices"], second["event_index"]), (0, [0], 2))
+        self.assertEqual(first["timestamp"], "2026-01-01T00:00:00.000Z")
+        self.assertEqual(first["actions"], [{"command": "isolate", "endpoint": "a1", "comment": "c", "verdict": "would_act", "guard": ""}])
+        self.assertEqual((second["actions"][0]["verdict"], second["actions"][0]["guard"]), ("blocked", "unknown_target"))
+        self.assertRegex(first["alert_id"], "^[0-9a-f]{64}$")
+        self.assertEqual({k: json.loads(read(stats))[k] for k in ("events", "rules", "alerts", "threads")},
+                         {"events": 3, "rules": 1, "alerts": 2, "threads": 1})
+
+    def test_every_way_gives_the_same_answer(self):
+        samples = sorted(os.path.join(ROOT, "samples", f) for f in os.listdir(os.path.join(ROOT, "samples")) if f.endswith(".ndjson"))
+        answers = {firebreak("replay", "--format", "json", *more, "--rules", RULES, "--fields", "ecs", *samples)[1]
+                   for more in ([], ["--no-index"], ["--threads", "2"], ["--threads", "3", "--no-index"])}
+        self.assertEqual(len(answers), 1)
+        self.assertGreaterEqual(len(answers.pop().splitlines()), 5)
+
+    def test_a_broken_rule_runs_nothing_unless_allowed(self):
+        self.rule("good.yml")
+        self.rule("broken.yml", query="a:")
+        code, out, err = firebreak("replay", "--rules", self.dir, "--format", "json", "-", stdin=self.EVENTS)
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("broken.yml", err)
+        code, out, err = firebreak("replay", "--rules", self.dir, "--allow-broken", "--format", "json", "-", stdin=self.EVENTS)
+        self.assertEqual((code, len(out.splitlines())), (0, 2))
+        self.assertIn("broken.yml", err)
+
+    def test_the_directory_says_who_is_known_and_protected(self):
+        endpoints = self.file("endpoints.ndjson", '{"endpoint_id":"a1","host_id":"h1","protected":true}\n')
+        _, out, _ = firebreak("replay", "--rules", self.rule(), "--endpoints", endpoints, "--format", "json", "-", stdin=self.EVENTS)
+        self.assertEqual(json.loads(out.splitlines()[0])["actions"][0]["guard"], "protected")
+
+    def test_exceptions_keep_events_out(self):
+        rule = self.rule(more="exceptions_list:\n  - {id: l1, list_id: l1, type: detection, namespace_type: single}\n")
+        items = self.file("x.ndjson", json.dumps({
+            "list_id": "l1", "item_id": "i1", "name": "n", "description": "d", "type": "simple", "namespace_type": "single",
+            "entries": [{"field": "host.id", "operator": "included", "type": "match", "value": "h1"}]}) + "\n")
+        _, out, _ = firebreak("replay", "--rules", rule, "--exceptions", items, "--format", "json", "-", stdin=self.EVENTS)
+        self.assertEqual([json.loads(line)["event_index"] for line in out.splitlines()], [2])
+
+
+class Service(Case):
+    """The service without a broker: it starts, says so, keeps trying, and ends cleanly."""
+
+    def config(self, **changes):
+        values = {"data_dir": os.path.join(self.dir, "data"),
+                  "kafka": {"properties": {"bootstrap.servers": "127.0.0.1:1"}, "topics": ["t"], "start": "earliest"},
+                  "rules": [RULES], "response": {"mode": "dry_run"}, "http": {"listen": "127.0.0.1:0"},
+                  "agents": {"listen": "127.0.0.1:0"}}
+        values.update(changes)
+        return self.file("firebreak.yml", json.dumps(values))
+
+    def start(self, config):
+        with open(os.path.join(self.dir, "log"), "ab") as log:
+            service = subprocess.Popen([FIREBREAK, "run", "-c", config], stdout=log, stderr=log)
+        self.addCleanup(lambda: (service.kill(), service.wait()))
+        socket = os.path.join(self.dir, "data", "firebreak.sock")
+        for _ in range(200):
+            if os.path.exists(socket) or service.poll() is not None:
+                break
+            time.sleep(0.05)
+        self.assertIsNone(service.poll(), read(os.path.join(self.dir, "log")))
+        return service
+
+    def test_config_problems_end_with_2_and_name_the_place(self):
+        config = self.config(response={"mode": "enforced"})
+        code, _, err = firebreak("run", "-c", config)
+        self.assertEqual(code, 2)
+        self.assertIn("did you mean 'enforce'", err)
+        self.assertEqual(firebreak("config", "check", config)[0], 1)
+        config = self.config(response={"mode": "enforce", "guards": {"fresness_limit": "5m"}})
+        code, _, err = firebreak("config", "check", config)
+        self.assertEqual(code, 1)
+        self.assertIn("freshness_limit", err)
+        code, _, err = firebreak("run", "-c", self.config())
+        self.assertEqual(code, 2)
+        self.assertIn("firebreak setup", err)
+
+    def test_setup_shows_the_key_once_and_keeps_what_is_there(self):
+        config = self.config()
+        code, first, _ = firebreak("setup", "-c", config)
+        self.assertEqual(code, 0)
+        key = re.search(r"shown this once:\n  (\S+)", first).group(1)
+        code, again, _ = firebreak("setup", "-c", config)
+        self.assertEqual(code, 0)
+        self.assertNotIn(key, again)
+        for name in ("ca.key", "service.key", "api_keys"):
+            mode = os.stat(os.path.join(self.dir, "data", name)).st_mode & 0o777
+            self.assertEqual(mode, 0o600, name)
+            if name == "api_keys":
+                self.assertNotIn(key, read(os.path.join(self.dir, "data", name)))
+
+    def test_runs_without_a_broker_says_so_and_drains(self):
+        config = self.config()
+        firebreak("setup", "-c", config)
+        service = self.start(config)
+        code, out, err = firebreak("endpoints", "-c", config)
+        self.assertEqual((code, out.strip()), (0, "no endpoint is enrolled"), err)
+        for what in ("alerts", "actions", "deadletters"):
+            self.assertEqual(firebreak(what, "-c", config)[0], 0)
+        code, _, err = firebreak("isolate", "nobody", "--comment", "x", "-c", config)
+        self.assertEqual(code, 2)
+        self.assertIn("nobody", err)
+        code, out, err = firebreak("agents", "token", "-c", config)
+        self.assertEqual((code, out[:5]), (0, "fbt1."))
+        second = subprocess.run([FIREBREAK, "run", "-c", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(second.returncode, 2)
+        self.assertIn(b"data", second.stderr)
+        service.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        self.assertIsNone(service.poll())
+        service.send_signal(signal.SIGTERM)
+        self.assertEqual(service.wait(timeout=30), 0)
+        self.assertEqual(firebreak("endpoints", "-c", config)[0], 2)
+        code, out, _ = firebreak("audit", "verify", "-c", config)
+        self.assertEqual(code, 0)
+
+    def test_http_needs_a_key_but_for_health_and_metrics(self):
+        port = free_port()
+        config = self.config(http={"listen": f"127.0.0.1:{port}"})
+        key = re.search(r"shown this once:\n  (\S+)", firebreak("setup", "-c", config)[1]).group(1)
+        self.start(config)
+
+        def get(path, **headers):
+            try:
+                with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers), timeout=10) as r:
+                    return r.status, r.read().decode()
+            except urllib.error.HTTPError as e:
+                return e.code, e.read().decode()
+
+        self.assertEqual(get("/healthz")[0], 200)
+        status, body = get("/readyz")
+        self.assertEqual(status, 503)
+        self.assertFalse(json.loads(body)["parts"]["kafka"]["ready"])
+        self.assertIn("firebreak_rules 23", get("/metrics")[1].replace(".0", ""))
+        self.assertEqual(get("/api/firebreak/alerts")[0], 401)
+        self.assertEqual(get("/nothing")[0], 401)
+        self.assertEqual(get("/api/firebreak/alerts", Authorization="ApiKey " + "A" * 100)[0], 401)
+        self.assertEqual(get("/api/firebreak/alerts", Authorization="ApiKey " + key)[0], 200)
+        self.assertEqual(get("/api/firebreak/alerts?limit=x", Authorization="ApiKey " + key)[0], 400)
+        self.assertEqual(get("/nothing", Authorization="ApiKey " + key)[0], 404)
+        self.assertEqual(firebreak("alerts", "--url", f"http://127.0.0.1:{port}", "--api-key", key)[0], 0)
+
+    def test_a_changed_rule_is_taken_and_a_broken_one_is_not(self):
+        rules = os.path.join(self.dir, "rules")
+        self.rule("rules/one.yml")
+        port = free_port()
+        config = self.config(rules=[rules], http={"listen": f"127.0.0.1:{port}"})
+        firebreak("setup", "-c", config)
+        self.start(config)
+
+        def wait_for(text):
+            for _ in range(100):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as r:
+                    if text in r.read().decode():
+                        return True
+                time.sleep(0.1)
+            return False
+
+        self.assertTrue(wait_for("firebreak_rules 1"))
+        self.rule("rules/two.yml")
+        self.assertTrue(wait_for("firebreak_rules 2"))
+        self.rule("rules/three.yml", query="a:")
+        self.assertTrue(wait_for('firebreak_rule_reloads_total{result="refused"} 1'))
+        self.assertTrue(wait_for("firebreak_rules 2"))
+
+
+class Demo(Case):
+    """The main job, and the operating commands against it."""
+
+    def test_operating_commands(self):
+        demo = subprocess.Popen([FIREBREAK, "demo", "--keep"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(lambda: (demo.kill(), demo.wait(), demo.stdout.close()))
+        story, socket = [], None
+        for line in demo.stdout:
+            story.append(line)
+            found = re.search(r"--socket (\S+)", line)
+            if found:
+                socket = found.group(1)
+            if "/metrics" in line:
+                break
+        self.assertIsNotNone(socket, "".join(story))
+        self.assertIn("verified: read back", "".join(story))
+
+        def ask(*args):
+            return firebreak(*args, "--socket", socket)
+
+        def rows(*args):
+            return [json.loads(line) for line in ask(*args, "--format", "json")[1].splitlines()]
+
+        alerts = rows("alerts")
+        self.assertEqual(set(alerts[0]), {"alert_id", "rule_id", "rule_name", "severity", "risk_score", "endpoint_id", "timestamp",
+                                          "topic", "partition", "offset", "doc"})
+        doc = alerts[0]["doc"]
+        self.assertEqual(doc["kibana.alert.uuid"], alerts[0]["alert_id"])
+        self.assertEqual(doc["event"]["kind"], "signal")
+        self.assertIn("kibana.alert.original_event.code", doc)
+        actions = rows("actions", "--command", "isolate")
+        self.assertEqual(set(actions[0]), {"action_id", "request_id", "alert_id", "rule_id", "command", "endpoint_id", "comment",
+                                           "status", "verdict", "guard", "requested_by", "created_at", "dispatched_at", "finished_at"})
+        isolated = [e for e in rows("endpoints") if e["observed"] == "isolated"]
+        self.assertGreaterEqual(len(isolated), 2)
+        host = isolated[0]
+        code, out, err = ask("release", host["hostname"], "--comment", "it was a drill")
+        self.assertEqual((code, "verified" in out), (0, True), out + err)
+        self.assertEqual([e["observed"] for e in rows("endpoints") if e["endpoint_id"] == host["endpoint_id"]], ["released"])
+        self.assertEqual(ask("isolate", host["host_id"], "--comment", "once more")[0], 0)
+        self.assertEqual(ask("kill-switch", "on", "--comment", "test")[0], 0)
+        self.assertEqual(ask("release", host["endpoint_id"])[0], 0)
+        code, out, _ = ask("isolate", host["endpoint_id"])
+        self.assertEqual(code, 1)
+        self.assertIn("kill_switch", out)
+        self.assertEqual(ask("kill-switch", "off", "--comment", "test")[0], 0)
+        self.assertEqual(rows("deadletters"), [])
+        table = ask("actions", "--host", host["endpoint_id"])[1].splitlines()
+        self.assertTrue(table[0].startswith("TIME"))
+
+        # An altered row is found.
+        database = os.path.join(os.path.dirname(socket), "firebreak.db")
+        copy = os.path.join(self.dir, "copy.db")
+        source, target = sqlite3.connect(f"file:{database}?mode=ro", uri=True), sqlite3.connect(copy)
+        source.backup(target)
+        source.close()
+        self.assertEqual(firebreak("audit", "verify", "--db", copy)[0], 0)
+        with self.assertRaises(sqlite3.IntegrityError):  # the table takes no changes, until somebody drops that rule
+            target.execute("DELETE FROM audit WHERE seq = 7")
+        for (name,) in target.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'").fetchall():
+            target.execute(f"DROP TRIGGER {name}")
+        target.execute("UPDATE audit SET detail = 'nothing happened' WHERE seq = 7")
+        target.commit()
+        target.close()
+        code, out, _ = firebreak("audit", "verify", "--db", copy, "--format", "json")
+        self.assertEqual((code, json.loads(out)["bad_seq"]), (1, 7))
+        demo.send_signal(signal.SIGINT)
+        self.assertEqual(demo.wait(timeout=30), 0)
+
+
+class Help(Case):
+    def test_every_command_shows_an_example(self):
+        for words in (["--help"], *([w, "--help"] for w in ("demo", "run", "setup", "query", "replay", "alerts", "actions", "endpoints",
+                      "isolate", "release", "deadletters")), ["rules", "check", "--help"], ["rules", "list", "--help"],
+                      ["rules", "test", "--help"], ["audit", "verify", "--help"], ["config", "check", "--help"],
+                      ["agents", "token", "--help"], ["kill-switch", "on", "--help"], ["actions", "approve", "--help"]):
+            code, out, err = firebreak(*words)
+            self.assertEqual((code, err), (0, ""), words)
+            self.assertIn("Example:\n  firebreak ", out, words)
+
+    def test_version(self):
+        code, out, _ = firebreak("--version")
+        self.assertEqual((code, out.startswith("firebreak ")), (0, True))
+
+
+def free_port():
+    import socket
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
