@@ -68,37 +68,55 @@ Status DispatchCore::step(std::vector<Report> reports) {
     log(LogLevel::error, "kill_switch_unreadable", s.error().describe());
   }
   stopped_.set(kill_switch_.on() ? 1 : 0);
-  FB_TRY_VOID(load());
-  FB_TRY_VOID(take_reports());
-  FB_TRY_VOID(mark_silent());
-  FB_TRY_VOID(end_leases());
-  FB_TRY_VOID(advance());
-  return repair();
+  Status done = pass();
+  if (!done) endpoints_known_ = false;  // the next pass looks at everything anew
+  return done;
 }
 
+Status DispatchCore::pass() {
+  FB_TRY_VOID(load());
+  FB_TRY_VOID(take_reports());
+  // A pass that was woken for an action does not pay for the whole fleet.
+  const bool sweep = endpoints_mono_ms_ == mono_ms_;
+  if (sweep) {
+    FB_TRY_VOID(mark_silent());
+    FB_TRY_VOID(end_leases());
+  }
+  FB_TRY_VOID(advance());
+  return sweep ? repair() : Status{};
+}
+
+// Actions are read each time, endpoints now and then: a newer generation of one shows as an open action too.
 Status DispatchCore::load() {
-  // Actions first: an endpoint's generation may then only be newer than the actions we look at, never older.
   FB_TRY(actions_, store_.open_actions());
-  FB_TRY(std::vector<Endpoint> all, store_.endpoints());
   action_at_.clear();
   for (size_t i = 0; i < actions_.size(); ++i) action_at_.emplace(actions_[i].action_id, i);
-  endpoints_.clear();
-  for (Endpoint& e : all) {
-    Heard& heard = heard_of(e.endpoint_id);
-    if (heard.known_generation < 0) heard.known_generation = e.generation;
-    std::string id = e.endpoint_id;
-    endpoints_.emplace(std::move(id), std::move(e));
-  }
-  for (const auto& [id, e] : endpoints_) {
-    if (e.ordered_generation < 0) continue;
-    Heard& heard = heard_of(id);
-    heard.ordered_generation = heard.known_generation = e.ordered_generation;
+  const bool stranger = std::any_of(actions_.begin(), actions_.end(),
+                                    [this](const OpenAction& a) { return !endpoints_.contains(a.endpoint_id); });
+  if (stranger || !endpoints_known_ || mono_ms_ - endpoints_mono_ms_ >= settings_.endpoints_every_ms) {
+    FB_TRY_VOID(load_endpoints());
   }
   for (const OpenAction& a : actions_) {
+    if (Endpoint* const e = endpoint(a.endpoint_id)) e->generation = std::max(e->generation, a.generation);
     Heard& heard = heard_of(a.endpoint_id);
     heard.ordered_generation = std::max(heard.ordered_generation, a.generation);
     heard.known_generation = std::max(heard.known_generation, a.generation);
   }
+  return {};
+}
+
+Status DispatchCore::load_endpoints() {
+  FB_TRY(std::vector<Endpoint> all, store_.endpoints());
+  endpoints_.clear();
+  for (Endpoint& e : all) {
+    Heard& heard = heard_of(e.endpoint_id);
+    if (heard.known_generation < 0) heard.known_generation = e.generation;
+    if (e.ordered_generation >= 0) heard.ordered_generation = heard.known_generation = e.ordered_generation;
+    std::string id = e.endpoint_id;
+    endpoints_.emplace(std::move(id), std::move(e));
+  }
+  endpoints_known_ = true;
+  endpoints_mono_ms_ = mono_ms_;
   return {};
 }
 
@@ -193,7 +211,10 @@ Status DispatchCore::take(const Report& report) {
       heard.generation_mono_ms = mono_ms_;
     }
     // A record that is behind its endpoint learns the generation before anything is decided.
-    if (report.generation > e->generation) FB_TRY_VOID(see(report, *e));
+    if (report.generation > e->generation) {
+      FB_TRY_VOID(see(report, *e));
+      e->generation = report.generation;
+    }
   }
   if (e->status == AgentStatus::offline) {
     FB_TRY_VOID(store_.set_status(e->endpoint_id, AgentStatus::online, "it speaks again"));
@@ -336,6 +357,7 @@ Status DispatchCore::submit_release(const Endpoint& e, std::string comment, std:
   request.comment = std::move(comment);
   request.requested_by = std::move(requested_by);
   request.idempotency_key = std::move(key);
+  endpoints_known_ = false;  // what is wanted of it changes
   const auto submitted = store_.submit(request);
   return tolerate(submitted ? Status{} : Status(tl::unexpected<Error>(submitted.error())), "release_not_submitted",
                   e.endpoint_id);

@@ -8,8 +8,8 @@
 //   again, same id repair    an endpoint that left the state it had reached is told its current command again, never an
 //   older one
 //
-// One thread. A step costs one read of the endpoints and of the open actions, and one transaction a move. An error of
-// the record ends the step; the reports that were not yet taken in wait for the next.
+// One thread. A step costs one read of the open actions, one of the endpoints a second, and one transaction a move. An
+// error of the record ends the step; the reports that were not yet taken in wait for the next.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,7 @@ namespace fb {
 
 struct DispatchSettings {
   int64_t tick_ms = 1000;              // a step at least this often
+  int64_t endpoints_every_ms = 1000;   // how old the view of the endpoints may be while actions go out
   int64_t heartbeat_ms = 10'000;       // how often an endpoint is expected to speak
   int64_t missed_heartbeats = 3;       // that many in a row missed: offline
   int64_t answer_timeout_ms = 15'000;  // sent, and no sign of acceptance: unknown
@@ -64,7 +65,9 @@ class DispatchCore {
     int repairs = 0;
   };
 
+  Status pass();
   Status load();
+  Status load_endpoints();
   Status take_reports();
   Status take(const Report& report);
   Status see(const Report& report, const Endpoint& endpoint);
@@ -119,6 +122,8 @@ class DispatchCore {
   std::vector<OpenAction> actions_;
   std::unordered_map<std::string, size_t> action_at_;
   std::unordered_map<std::string, Endpoint> endpoints_;
+  bool endpoints_known_ = false;
+  int64_t endpoints_mono_ms_ = 0;
 
   Histogram& to_dispatch_;
   Histogram& event_to_dispatch_;

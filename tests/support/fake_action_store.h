@@ -105,6 +105,10 @@ class FakeActionStore final : public ActionStore, public Ledger {
     tripped_rules_.clear();
     fleet_tripped_ = false;
   }
+  size_t rows() {
+    const std::lock_guard lock(mutex_);
+    return order_.size();
+  }
   int illegal_moves() {
     const std::lock_guard lock(mutex_);
     return illegal_moves_;

@@ -478,6 +478,22 @@ TEST_F(DispatchTest, ReleaseOvertakesAnIsolationThatWasNotSent) {
   EXPECT_EQ(plugin.sent[0].expires_at_ms, 0);  // a release is never refused for time
 }
 
+// The view of the endpoints may be a second old; the actions are always read.
+TEST_F(DispatchTest, WithinTheSameSecondNewEndpointsAndNewerActionsAreSeen) {
+  step();
+  store.add_endpoint("a2");
+  const std::string id = isolate("k2", "a2");
+  step();
+  EXPECT_EQ(state(id), State::dispatched);
+  const std::string first = isolate("k3");
+  const std::string second = release("r3");
+  plugin.sent.clear();
+  step();
+  EXPECT_EQ(state(first), State::superseded);
+  ASSERT_EQ(plugin.sent.size(), 1u);
+  EXPECT_EQ(plugin.sent[0].action_id, second);
+}
+
 TEST_F(DispatchTest, LateAnswerOfAnOvertakenIsolationDoesNotShowIsolated) {
   FakeAgent agent;
   const std::string first = isolate();
@@ -629,6 +645,7 @@ TEST_F(DispatchTest, ReleaseThatFailedIsGivenAgainAsANewAction) {
   EXPECT_EQ(state(id), State::failed);
   agent.fails = false;
   pass(20'000, &agent);
+  step();
   EXPECT_EQ(plugin.last().verb, Verb::release);
   EXPECT_EQ(plugin.last().generation, 3);
   step({agent.obey(plugin.last(), clock.wall_ms())});

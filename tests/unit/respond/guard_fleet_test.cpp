@@ -142,11 +142,11 @@ TEST(GuardFleet, HoldsItsPromisesOnRandomStreams) {
       if (pick(60) == 0) store.reset_trips();
       const RuleMetaPtr& rule = rules[static_cast<size_t>(pick(6))];
       const PlannedAction p = make_planned(rule, endpoint, n, clock.wall_ms() - pick(1'200'000));
-      const size_t rows = store.all_actions().size();
+      const size_t rows = store.rows();
       const Result<Judgement> j = store.keep(p);
       ASSERT_TRUE(j);
       EXPECT_FALSE(j->detail.empty());
-      EXPECT_EQ(store.all_actions().size(), rows + (j->verdict == Verdict::joined ? 0 : 1));
+      EXPECT_EQ(store.rows(), rows + (j->verdict == Verdict::joined ? 0 : 1));
       if (j->verdict == Verdict::joined) {
         EXPECT_EQ(store.action(j->joined_action).row.endpoint_id, endpoint);
       }
