@@ -50,8 +50,14 @@ void Checks::warning(std::string_view code, const FileMember& at, std::string me
 }
 
 void Checks::only_keys(const FileNode& object, std::string_view what, std::span<const std::string_view> known) {
+  // A file that is something else altogether is not worth thousands of messages.
+  constexpr size_t kMostReported = 20;
+  size_t reported = 0;
   for (const FileMember& m : object.members) {
     if (std::find(known.begin(), known.end(), m.key) != known.end()) continue;
+    if (++reported > kMostReported) {
+      return error(code::kUnknownKey, m, "more unknown keys follow; they are not listed");
+    }
     error(code::kUnknownKey, m, "'" + shortened(m.key) + "' is not a key of " + std::string(what),
           did_you_mean(m.key, known));
   }

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <unordered_set>
 
 #include "engine/base/text.h"
@@ -28,10 +27,10 @@ class Reader {
         check_end();
       } catch (const Stop& stop) {
         out.problems.push_back(stop.problem);
-        // The next line may be whole again.
-        const size_t line_end = text_.find('\n', std::max(start, failed_at_));
-        if (line_end == std::string_view::npos || out.problems.size() >= kMaxProblems) return out;
-        at_ = line_end + 1;
+        // The next line that begins with a value may be whole again.
+        const size_t next = text_.find("\n{", start);
+        if (next == std::string_view::npos || out.problems.size() >= kMaxProblems) return out;
+        at_ = next + 1;
       }
     }
   }
@@ -40,7 +39,6 @@ class Reader {
   static constexpr size_t kMaxProblems = 100;
 
   [[noreturn]] void stop(size_t begin, size_t end, std::string message, std::string_view code = code::kJsonSyntax) {
-    failed_at_ = begin;
     throw Stop{source_.error(code, begin, end, std::move(message))};
   }
 
@@ -219,7 +217,6 @@ class Reader {
   std::string_view text_;
   uint32_t max_depth_;
   size_t at_ = 0;
-  size_t failed_at_ = 0;
 };
 
 }  // namespace

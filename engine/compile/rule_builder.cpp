@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <map>
 
 #include "engine/base/digest.h"
 #include "engine/compile/checks.h"
-#include "engine/compile/file_readers.h"
 #include "engine/compile/filters.h"
+#include "engine/event/json_tree.h"
 #include "engine/lang/kuery/kuery.h"
 
 namespace fb::compile {
@@ -166,6 +167,16 @@ bool is_always(const ir::Node& n) {
     default:
       return false;
   }
+}
+
+// The N of "offset N".
+size_t offset_in(std::string_view context) {
+  constexpr std::string_view kWord = "offset ";
+  size_t offset = 0;
+  if (context.substr(0, kWord.size()) == kWord) {
+    std::from_chars(context.data() + kWord.size(), context.data() + context.size(), offset);
+  }
+  return offset;
 }
 
 class RuleBuilder {
@@ -565,17 +576,12 @@ class RuleBuilder {
         if (event.is(Kind::object)) {
           test.events.push_back(to_json(event));
         } else if (checks_.is(event, "events[]", Kind::string)) {
-          const SourceText text("event", event.text);
-          const ReadFile parsed = read_json(text, context_.limits.max_yaml_depth);
-          if (!parsed.problems.empty() || parsed.values.size() != 1 || !parsed.values.front().is(Kind::object)) {
-            const size_t at = parsed.problems.empty()
-                                  ? 0
-                                  : text.offset_of(parsed.problems.front().line, parsed.problems.front().column);
-            const size_t place = place_of(source_.text(), event, at);
-            checks_.add(
-                source_.error(code::kJsonSyntax, place, place + 1,
-                              "an event written as text must be one JSON object" +
-                                  (parsed.problems.empty() ? std::string() : ": " + parsed.problems.front().message)));
+          const Result<JsonNode> tree = parse_json_tree(event.text);
+          if (!tree || tree->kind != JsonNode::Kind::object) {
+            const size_t place = place_of(source_.text(), event, tree ? 0 : offset_in(tree.error().context));
+            checks_.add(source_.error(code::kJsonSyntax, place, place + 1,
+                                      "an event written as text must be one JSON object" +
+                                          (tree ? std::string() : ": " + tree.error().message)));
           }
           test.events.push_back(event.text);
         }

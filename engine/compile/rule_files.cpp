@@ -167,6 +167,11 @@ Diagnostic file_problem(std::string_view code, const std::string& file, std::str
   return d;
 }
 
+std::string resolve_path(const std::string& path) {
+  std::string real = resolve(path);
+  return real.empty() ? path : real;
+}
+
 Result<FoundFiles> find_rule_files(const std::vector<std::string>& paths, const RuleLimits& limits) {
   FoundFiles out;
   Walker walker(out, limits);

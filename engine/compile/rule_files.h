@@ -26,7 +26,10 @@ struct FoundFiles {
 // An error only when a given path does not exist.
 Result<FoundFiles> find_rule_files(const std::vector<std::string>& paths, const RuleLimits& limits);
 
-// Reads a whole file. The error's message is for a person; its context is a diagnostic code.
+// The path with its links resolved; itself when that fails (opening it then says why).
+std::string resolve_path(const std::string& path);
+
+// Reads a whole file, which must not be a link. The error's message is for a person; its context is a diagnostic code.
 Result<std::string> read_rule_file(const std::string& path, const RuleLimits& limits);
 
 // A problem of a file that has no place in its text.

@@ -30,7 +30,7 @@ class Loader {
   explicit Loader(const LoadOptions& options) : options_(options) {}
 
   void exception_file(const std::string& path) {
-    std::unique_ptr<File> file = open(path, path);
+    std::unique_ptr<File> file = open(path, resolve_path(path));
     if (file == nullptr) return;
     file->source = std::make_unique<SourceText>(path, file->view());
     ReadFile read = read_json(*file->source, options_.limits.max_yaml_depth);

@@ -1,6 +1,9 @@
+// toml++ destroys its tree recursively: this limit and kMaxDots below bound the depth of the tree.
+#define TOML_MAX_NESTED_VALUES 32
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
+#include <optional>
 #include <sstream>
 
 #include "engine/compile/diagnostic_codes.h"
@@ -8,6 +11,52 @@
 
 namespace fb::compile {
 namespace {
+
+// A dotted key (a.b.c) makes a table within a table for each dot, without end in toml++. So a line with hundreds of
+// dots that could belong to keys is refused: single words between dots, or dots beside quotes. Prose has neither in
+// number.
+constexpr size_t kMaxDots = 400;
+
+// The place of the first dot that is too many.
+std::optional<size_t> too_many_dots(std::string_view text) {
+  size_t beside_quotes = 0;
+  size_t between_words = 0;
+  size_t words = 0;  // since the last dot
+  char last = ' ';   // that is not blank
+  bool after_quote = false;
+  bool after_dot = false;  // nothing but blanks since the last dot
+  bool in_word = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      beside_quotes = between_words = words = 0;
+      after_dot = in_word = false;
+      last = ' ';
+      continue;
+    }
+    if (c == ' ' || c == '\t' || c == '\r') {
+      in_word = false;
+      continue;
+    }
+    const bool quote = c == '"' || c == '\'';
+    if (quote && after_dot && !after_quote) ++beside_quotes;
+    after_dot = false;
+    if (c == '.') {
+      after_quote = last == '"' || last == '\'';
+      if (after_quote) ++beside_quotes;
+      between_words = words == 1 ? between_words + 1 : 0;
+      words = 0;
+      after_dot = true;
+      in_word = false;
+    } else if (!in_word) {
+      in_word = true;
+      ++words;
+    }
+    last = c;
+    if (beside_quotes > kMaxDots || between_words > kMaxDots) return i;
+  }
+  return std::nullopt;
+}
 
 // Turns toml++'s tree into ours. toml++ itself bounds the depth of what it reads, so the recursion here is bounded too.
 class Converter {
@@ -88,14 +137,22 @@ class Converter {
 
 ReadFile read_toml(const SourceText& source, uint32_t max_depth) {
   ReadFile out;
+  if (const std::optional<size_t> at = too_many_dots(source.text())) {
+    out.problems.push_back(source.error(code::kTooDeep, *at, *at + 1,
+                                        "the keys on this line have more than " + std::to_string(kMaxDots) + " parts"));
+    return out;
+  }
   const toml::parse_result parsed = toml::parse(source.text());
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
     const size_t at = source.offset_of(static_cast<uint32_t>(error.source().begin.line),
                                        static_cast<uint32_t>(error.source().begin.column));
     const std::string description(error.description());
-    const bool twice = description.find("redefine") != std::string::npos;
-    out.problems.push_back(source.error(twice ? code::kDuplicateKey : code::kTomlSyntax, at, at + 1, description));
+    const auto says = [&](std::string_view word) { return description.find(word) != std::string::npos; };
+    const std::string_view code = says("redefine")         ? code::kDuplicateKey
+                                  : says("maximum nested") ? code::kTooDeep
+                                                           : code::kTomlSyntax;
+    out.problems.push_back(source.error(code, at, at + 1, description));
     return out;
   }
   FileNode root = Converter(source, max_depth, out.problems).convert(parsed.table(), 0);
