@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <random>
 #include <thread>
 
 #include "engine/net/http.h"
@@ -177,6 +178,56 @@ TEST(HttpServer, RefusesHostileHeads) {
   }
   EXPECT_EQ(handled.load(), 0);
   EXPECT_EQ(server->stats().bad_requests, std::size(cases));
+}
+
+// Whatever bytes come, in whatever pieces: every connection ends, and the server serves on.
+TEST(HttpServer, SurvivesMutatedRequests) {
+  ServerLimits limits;
+  limits.max_header_bytes = 1000;
+  limits.max_body_bytes = 200;
+  limits.header_deadline_ms = 2000;
+  limits.body_deadline_ms = 2000;
+  const auto server = serve(echo, limits);
+  const std::string seeds[] = {
+      "GET /a?b=c HTTP/1.1\r\nHost: h\r\nX-A: b\r\n\r\n",
+      "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.0\r\n\r\n",
+      "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nT: "
+      "v\r\n\r\n",
+      "POST /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab",
+  };
+  std::mt19937 random(20261121);
+  const auto below = [&](size_t n) { return std::uniform_int_distribution<size_t>(0, n - 1)(random); };
+  for (int round = 0; round < 600; ++round) {
+    std::string bytes = seeds[below(std::size(seeds))];
+    for (size_t changes = below(4); changes > 0; --changes) {
+      const size_t at = below(bytes.size());
+      switch (below(4)) {
+        case 0:
+          bytes[at] = static_cast<char>(below(256));
+          break;
+        case 1:
+          bytes.erase(at, 1 + below(8));
+          break;
+        case 2:
+          bytes.insert(at, bytes.substr(below(bytes.size()), 1 + below(40)));
+          break;
+        default:
+          bytes.insert(at, 1 + below(1500), static_cast<char>(below(256)));
+      }
+      if (bytes.empty()) bytes = "x";
+    }
+    RawClient client(server->port());
+    const size_t cut = below(bytes.size() + 1);
+    client.send(bytes.substr(0, cut));
+    if (below(4) == 0) usleep(200);
+    client.send(bytes.substr(cut));
+    ::shutdown(client.fd(), SHUT_WR);
+    const int64_t start = now_ms();
+    client.read_all();
+    ASSERT_LT(now_ms() - start, 8000) << "round " << round;
+  }
+  EXPECT_TRUE(eventually([&] { return server->stats().connections == 0; }));
+  EXPECT_EQ(status_of(ask(*server, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")), 200);
 }
 
 TEST(HttpServer, ClosesASlowHeaderAtTheDeadlineHoweverItDribbles) {
