@@ -315,6 +315,34 @@ TEST_F(Faults, JobThatFailsTakesNoOtherOfItsGroupDown) {
   EXPECT_TRUE(record::verify_audit(db()).value().ok);
 }
 
+TEST_F(Faults, IntentWaitsForNoOtherJob) {
+  open();
+  enroll("ep-1");
+  enroll("ep-2");
+  ASSERT_TRUE(store_->note("a", "noted", "", ""));
+  // The first batch holds the writer; an intent and then five notes gather behind it.
+  judge_.answer = [](const PlannedAction& a, Ledger&, int64_t) -> Result<Judgement> {
+    if (a.endpoint_id == "ep-1") std::this_thread::sleep_for(std::chrono::milliseconds(600));
+    return ScriptedJudge::passes();
+  };
+  ASSERT_TRUE(arm_failpoint("record.before_commit:1000000:err"));  // only counts
+  std::vector<std::thread> threads;
+  const auto start = [&](auto work) {
+    threads.emplace_back(work);
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  };
+  start([&] { keep(batch(rule("r1"), "ep-1", 0)); });
+  start([&] {
+    BatchOutcome b = batch(rule("r2"), "ep-2", 0);
+    b.alerts[0].position.partition = 1;
+    b.advances = {advance(0, 1, 1)};
+    keep(b);
+  });
+  for (int i = 0; i < 5; ++i) start([&] { EXPECT_TRUE(store_->note("a", "noted", "", "")); });
+  for (auto& t : threads) t.join();
+  EXPECT_EQ(failpoint_hits(), 3u) << "one commit each for the intents, one for all the notes";
+}
+
 TEST_F(Faults, ForeignWriterIsWaitedFor) {
   open();
   enroll("ep-1");
