@@ -312,7 +312,7 @@ void Decoder::Impl::open_nested(Lane& lane, Frame& frame, Place place, const cha
   frame.nested_first = static_cast<uint32_t>(lane.event.nested_.size());
   frame.nested_count = 0;
   for (const uint32_t path : paths.nested(place)) {
-    lane.event.nested_.push_back({path, {begin, 0}});
+    lane.event.nested_.push_back({path, {begin, 1}});  // the rest of it when it closes
     ++frame.nested_count;
   }
 }

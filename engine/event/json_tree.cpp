@@ -240,6 +240,8 @@ Error refusal(std::string_view json, const EventLimits& limits, std::string mess
 
 }  // namespace
 
+JsonNode::JsonNode() = default;
+
 Result<JsonNode> parse_json_tree(std::string_view json, const EventLimits& limits) {
   const auto refuse = [&](std::string message, size_t at) {
     return tl::unexpected<Error>(refusal(json, limits, std::move(message), at));

@@ -16,6 +16,7 @@ namespace fb {
 
 struct JsonNode {
   enum class Kind : uint8_t { null, boolean, number, string, array, object };
+  JsonNode();  // null; not implicit, as Clang would need the pair below complete for that
   Kind kind = Kind::null;
   bool truth = false;
   Number number;
