@@ -1,7 +1,5 @@
 #include "engine/match/glob_matcher.h"
 
-#include <string.h>  // memmem
-
 #include <algorithm>
 #include <cstring>
 
@@ -24,13 +22,6 @@ size_t step(std::string_view text, size_t at) {
   ++at;
   while (at < text.size() && continues(text[at])) ++at;
   return at;
-}
-
-size_t find(std::string_view hay, size_t from, std::string_view needle) {
-  if (needle.empty()) return from;
-  if (hay.size() < from + needle.size()) return kNowhere;
-  const void* found = memmem(hay.data() + from, hay.size() - from, needle.data(), needle.size());
-  return found == nullptr ? kNowhere : static_cast<size_t>(static_cast<const char*>(found) - hay.data());
 }
 
 // Most patterns fail at their first or last byte; that is seen without a call.
@@ -60,8 +51,8 @@ size_t end_at(const GlobMatcher::Segment& segment, std::string_view value, size_
 // The end of the leftmost place of the segment in value[from, ...).
 size_t end_of_first(const GlobMatcher::Segment& segment, std::string_view value, size_t from) {
   if (segment.literal) {
-    const size_t at = find(value, from, segment.text);
-    return at == kNowhere ? kNowhere : at + segment.text.size();
+    const size_t at = segment.needle.find(value, from);
+    return at == kNowhere ? kNowhere : at + segment.needle.text().size();
   }
   for (size_t at = from; at <= value.size(); at = step(value, at)) {
     const size_t end = end_at(segment, value, at);
@@ -77,18 +68,19 @@ GlobMatcher::GlobMatcher(const ir::Glob& glob) {
   Segment segment;
   const auto close = [&] {
     if (segment.parts.empty()) return;
+    std::string text;
     for (const auto& part : segment.parts) {
       if (part.any_one) {
         segment.literal = false;
         ++segment.code_points;
         ++least_bytes_;
       } else {
-        segment.text += part.text;
+        text += part.text;
         segment.code_points += count_code_points(part.text);
         least_bytes_ += part.text.size();
       }
     }
-    if (!segment.literal) segment.text.clear();
+    if (segment.literal) segment.needle = Needle(std::move(text));
     segments_.push_back(std::move(segment));
     segment = Segment{};
   };
@@ -120,8 +112,9 @@ bool GlobMatcher::matches(std::string_view value) const {
   if (!has_run_) return end_at(segments_[0], value, 0) == value.size();
   if (!open_start_) {
     if (segments_[0].literal) {
-      if (!begins(value, segments_[0].text)) return false;
-      at = segments_[0].text.size();
+      const std::string& head = segments_[0].needle.text();
+      if (!begins(value, head)) return false;
+      at = head.size();
     } else {
       at = end_at(segments_[0], value, 0);
       if (at == kNowhere) return false;
@@ -132,8 +125,8 @@ bool GlobMatcher::matches(std::string_view value) const {
     const Segment& tail = segments_[last - 1];
     size_t begin = value.size();
     if (tail.literal) {
-      if (!ends(value, tail.text)) return false;
-      begin -= tail.text.size();
+      if (!ends(value, tail.needle.text())) return false;
+      begin -= tail.needle.text().size();
     } else {
       for (size_t n = 0; n < tail.code_points; ++n) {
         if (begin == 0) return false;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/ir/ir.h"
+#include "engine/match/needle.h"
 
 namespace fb::match {
 
@@ -19,7 +20,7 @@ class GlobMatcher {
       std::string text;  // unless any_one
     };
     std::vector<Part> parts;
-    std::string text;        // the whole segment when it has no "any one"
+    Needle needle;           // the whole segment when it has no "any one"
     bool literal = true;     // no "any one" inside
     size_t code_points = 0;  // its length; fixed, whatever it matches
   };

@@ -16,9 +16,10 @@ namespace {
 
 using Kind = Atom::Kind;
 
-constexpr double kProgramCost = 25;  // nanoseconds to run a program that soon says no
-constexpr double kScanCost = 60;     // nanoseconds to look through a value for parts
-constexpr double kWordsCost = 400;   // nanoseconds to cut a text into words
+constexpr double kProgramCost = 25;  // nanoseconds to begin a program; half of its tests are run, as a guess
+constexpr double kMostProgramCost = 500;
+constexpr double kScanCost = 60;    // nanoseconds to look through a value for parts
+constexpr double kWordsCost = 400;  // nanoseconds to cut a text into words
 
 // Atoms that are found by going through the bytes of a value; worth it only when enough rules profit.
 bool is_scan(const Atom& atom) {
@@ -335,7 +336,7 @@ std::vector<std::optional<GuardSet>> choose_guards(const std::vector<Form>& form
     best.push_back(chooser.choose(form, false, nullptr));
     if (!best.back()) continue;
     const double before = plain.back() ? plain.back()->share : 1;
-    double gain = (before - best.back()->share) * kProgramCost;
+    double gain = (before - best.back()->share) * std::min(kProgramCost + form.cost / 2.0, kMostProgramCost);
     std::unordered_set<uint64_t> scanned;
     for (const auto& atom : best.back()->atoms) {
       if (is_scan(atom)) scanned.insert(scan_key(atom));

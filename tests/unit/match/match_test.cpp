@@ -2,11 +2,15 @@
 // hash.
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "agree.h"
 #include "allocations.h"
 #include "engine/lang/kuery/kuery.h"
 #include "engine/match/glob_matcher.h"
 #include "engine/match/guard.h"
+#include "engine/match/needle.h"
+#include "engine/match/part_finder.h"
 #include "engine/match/string_set.h"
 
 namespace fb::test {
@@ -63,6 +67,60 @@ TEST(GlobMatcher, AgreesWithTheSlowOneOnEveryShortPatternAndValue) {
     }
   }
   EXPECT_GT(held, 10'000u);
+}
+
+TEST(Needle, FindsTheFirstPlaceWhateverTheLengths) {
+  std::mt19937 random(3);
+  size_t found = 0;
+  for (int i = 0; i < 40'000; ++i) {
+    const auto text = [&](size_t length) {
+      std::string out;
+      while (out.size() < length) out += static_cast<char>('a' + random() % 3);
+      return out;
+    };
+    const std::string hay = text(random() % 80);
+    const match::Needle needle(text(random() % 9));
+    const size_t from = random() % (hay.size() + 1);
+    // A copy of exact size, so that a sanitizer sees every byte read beyond.
+    const std::vector<char> exact(hay.begin(), hay.end());
+    const size_t expected = hay.find(needle.text(), from);
+    ASSERT_EQ(needle.find({exact.data(), exact.size()}, from), expected) << needle.text() << " in " << hay;
+    found += expected != std::string::npos ? 1 : 0;
+  }
+  EXPECT_GT(found, 5'000u);
+}
+
+TEST(PartFinder, FindsEveryPlaceOfEveryLiteral) {
+  std::mt19937 random(4);
+  const auto text = [&](size_t length) {
+    std::string out;
+    while (out.size() < length) out += static_cast<char>('a' + random() % 3);
+    return out;
+  };
+  size_t found = 0;
+  for (int round = 0; round < 300; ++round) {
+    match::PartFinder finder;
+    std::vector<std::string> literals;
+    for (size_t n = random() % 40; n > 0; --n) literals.push_back(text(4 + random() % 12));
+    for (uint32_t i = 0; i < literals.size(); ++i) finder.add(literals[i], i);
+    finder.freeze();
+    for (int i = 0; i < 20; ++i) {
+      const std::string hay = text(random() % 100);
+      const std::vector<char> exact(hay.begin(), hay.end());
+      std::vector<size_t> places(literals.size());
+      finder.find({exact.data(), exact.size()}, [&](uint32_t payload) {
+        ++places[payload];
+        return false;
+      });
+      for (size_t l = 0; l < literals.size(); ++l) {
+        size_t expected = 0;
+        for (size_t at = hay.find(literals[l]); at != std::string::npos; at = hay.find(literals[l], at + 1)) ++expected;
+        ASSERT_EQ(places[l], expected) << literals[l] << " in " << hay;
+        found += expected;
+      }
+    }
+  }
+  EXPECT_GT(found, 2'000u);
 }
 
 TEST(StringSet, FindsItsOwnAndNothingElseWhateverItsSize) {
