@@ -96,7 +96,7 @@ void AlertPublisher::Impl::destroy() {
   if (handle == nullptr) return;
   rd_kafka_purge(handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
   rd_kafka_poll(handle, 0);
-  rd_kafka_destroy(handle);
+  kafka::destroy_within(handle, 0, kStopMs);
   handle = nullptr;
 }
 
@@ -129,9 +129,12 @@ int AlertPublisher::Impl::on_stats(rd_kafka_t*, char* json, size_t size, void* o
 
 void AlertPublisher::Impl::failed(int64_t seq, rd_kafka_resp_err_t error) {
   if (is_permanent(error)) {
-    log(LogLevel::error, "alert_not_published", "the broker refuses this alert for good",
-        {{"seq", std::to_string(seq)}, {"cause", kafka::error_text(error)}});
-    if (hooks.refused) hooks.refused(seq, kafka::error_text(error));
+    if (hooks.refused) {
+      hooks.refused(seq, kafka::error_text(error));
+    } else {
+      log(LogLevel::error, "alert_not_published", "the broker will not take this alert; it stays in the record",
+          {{"seq", std::to_string(seq)}, {"cause", kafka::error_text(error)}});
+    }
     done.push_back(seq);
     return;
   }

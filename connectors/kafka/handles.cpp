@@ -1,7 +1,12 @@
 #include "connectors/kafka/handles.h"
 
 #include <array>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
 #include <string_view>
+#include <thread>
 
 #include "engine/base/log.h"
 #include "engine/base/text.h"
@@ -119,6 +124,30 @@ Result<rd_kafka_t*> make_handle(Role role, Conf conf) {
   if (handle == nullptr) return fail(ErrorCode::invalid_argument, to_utf8(why.data()), "kafka.properties");
   (void)conf.release();  // the handle owns it now
   return handle;
+}
+
+void destroy_within(rd_kafka_t* handle, int flags, int timeout_ms) {
+  struct Ending {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool done = false;
+  };
+  const auto ending = std::make_shared<Ending>();
+  std::thread destroyer([handle, flags, ending] {
+    rd_kafka_destroy_flags(handle, flags);
+    const std::lock_guard lock(ending->mutex);
+    ending->done = true;
+    ending->changed.notify_all();
+  });
+  std::unique_lock lock(ending->mutex);
+  const bool done = ending->changed.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] { return ending->done; });
+  lock.unlock();
+  if (done) {
+    destroyer.join();
+    return;
+  }
+  log(LogLevel::warn, "kafka_client_left", "the Kafka client does not end and is left behind");
+  destroyer.detach();
 }
 
 }  // namespace fb::kafka

@@ -42,6 +42,10 @@ KafkaProperties consumer_requirements();
 // rd_kafka_new; takes the configuration.
 Result<rd_kafka_t*> make_handle(Role role, Conf conf);
 
+// rd_kafka_destroy_flags, waiting at most timeout_ms. librdkafka 2.0.2 waits for ever for a thread of its own when a
+// topic was deleted and made anew under a consumer; such a handle is left to a thread that ends with the process.
+void destroy_within(rd_kafka_t* handle, int flags, int timeout_ms);
+
 // "Broker: ..." in one line.
 std::string error_text(rd_kafka_resp_err_t error);
 

@@ -25,6 +25,7 @@ constexpr int kCommitEveryMs = 1'000;
 constexpr int kCommitLostMs = 30'000;     // an unanswered commit is sent again
 constexpr int kHandBackCommitMs = 3'000;  // commit while partitions are handed back
 constexpr int kCloseMs = 4'000;
+constexpr int kDestroyMs = 3'000;
 constexpr int kRecheckMs = 15'000;  // a partition that stopped beyond the end of its log
 constexpr int kRecreateEveryMs = 2'000;
 
@@ -163,7 +164,7 @@ void KafkaSource::Impl::shut_down() {
       const Owned<rd_kafka_message_t> message(rd_kafka_consume_queue(queue.get(), kPollSliceMs));
     }
   }
-  rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  destroy_within(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, kDestroyMs);
   handle = nullptr;
   partitions.clear();
   last_topic = nullptr;
@@ -454,14 +455,11 @@ void KafkaSource::Impl::take(const rd_kafka_message_t& message) {
   if (message.offset < p->next) {
     if (!p->regressing) {
       p->regressing = true;
-      log(LogLevel::error, "kafka_offset_regression",
-          "the broker gave an offset below the next one; records are skipped",
-          {{"topic", p->topic},
-           {"partition", std::to_string(p->id)},
-           {"expected", std::to_string(p->next)},
-           {"got", std::to_string(message.offset)}});
       if (hooks.on_regression) {
         hooks.on_regression({cluster, p->topic, config.epoch, p->id, p->next, message.offset});
+      } else {
+        log(LogLevel::error, "offset_regression", "the broker gave an offset again; the record was skipped",
+            {{"topic", p->topic}, {"expected", std::to_string(p->next)}, {"got", std::to_string(message.offset)}});
       }
     }
     const std::lock_guard lock(mutex);

@@ -67,6 +67,15 @@ class RealKafka : public ::testing::Test {
     EXPECT_EQ(rd_kafka_event_error(e), RD_KAFKA_RESP_ERR_NO_ERROR);
     rd_kafka_event_destroy(e);
   }
+  void delete_topic(const std::string& name) {
+    rd_kafka_DeleteTopic_t* t = rd_kafka_DeleteTopic_new(name.c_str());
+    rd_kafka_DeleteTopics(admin, &t, 1, nullptr, queue);
+    rd_kafka_DeleteTopic_destroy(t);
+    rd_kafka_event_t* e = answer();
+    ASSERT_NE(e, nullptr);
+    EXPECT_EQ(rd_kafka_event_error(e), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_event_destroy(e);
+  }
   // The log of partition 0 begins at `offset` from now on, as retention would have it.
   void delete_before(int64_t offset) {
     rd_kafka_topic_partition_list_t* list = rd_kafka_topic_partition_list_new(1);
@@ -178,6 +187,34 @@ TEST_F(RealKafka, APositionBeyondTheEndStops) {
   ASSERT_TRUE(a.until([&] { return !a.gaps.empty(); }));
   EXPECT_EQ(a.gaps[0].kind, GapKind::beyond_end);
   EXPECT_TRUE(a.seen.empty());
+}
+
+// New records must not get the positions of old ones: the ids of their alerts would be taken.
+TEST_F(RealKafka, ATopicThatIsMadeAnewUnderUsStopsAndIsReadUnderTheNextEpoch) {
+  send(numbered(0, 0, 20));
+  KafkaSourceConfig c = config();
+  c.properties["topic.metadata.refresh.interval.ms"] = "500";
+  {
+    Reader a(c, offsets);
+    ASSERT_TRUE(a.until_seen(20));
+    a.run_for(1200);  // the commit is out
+    delete_topic(topic);
+    a.run_for(1500);
+    make_topic(topic, 2);
+    send(numbered(0, 0, 3));
+    ASSERT_TRUE(a.until([&] { return !a.gaps.empty(); }, 40'000)) << a.source->health().detail;
+    EXPECT_EQ(a.gaps[0].kind, GapKind::beyond_end);
+    a.run_for(500);
+    EXPECT_EQ(a.seen.size(), 20u);
+    EXPECT_FALSE(a.source->health().connected);
+    a.source->close();
+  }
+  c.epoch = 1;
+  Reader b(c, offsets);
+  ASSERT_TRUE(b.until_seen(3)) << b.source->health().detail;
+  EXPECT_EQ(b.offsets_of(0), range(0, 3));
+  EXPECT_EQ(offsets.at(topic, 0, 1), 3);
+  EXPECT_EQ(offsets.at(topic, 0, 0), 20);
 }
 
 TEST_F(RealKafka, LatestStartsAtTheEndAndNewPartitionsAtTheirBeginning) {
