@@ -349,7 +349,8 @@ Result<bool> Store::move(const ActionMove& m) {
                      a.planned.endpoint_id, txn.now_ms, a.generation));
     }
     if (m.observed) {
-      FB_TRY_VOID(impl_->observe(txn, a.planned.endpoint_id, *m.observed, a.generation, m.actor));
+      FB_TRY_VOID(
+          impl_->observe(txn, a.planned.endpoint_id, *m.observed, a.generation, Impl::Told::in_answer, m.actor));
       txn.after_commit.push_back([this, id = a.planned.endpoint_id] { impl_->forget_seen(id); });
     }
     return txn.point("record.move");

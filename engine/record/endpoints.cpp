@@ -63,7 +63,7 @@ Status Store::Impl::load_directory(Sqlite& db) {
 }
 
 // What was read back. Only this makes an endpoint observed isolated.
-Status Store::Impl::observe(Txn& txn, const std::string& endpoint_id, Isolation observed, int64_t generation,
+Status Store::Impl::observe(Txn& txn, const std::string& endpoint_id, Isolation observed, int64_t generation, Told told,
                             const std::string& actor) {
   Isolation desired = Isolation::unknown;
   Isolation before = Isolation::unknown;
@@ -77,7 +77,7 @@ Status Store::Impl::observe(Txn& txn, const std::string& endpoint_id, Isolation 
                         endpoint_id));
     FB_TRY(const bool any, row.next());
     if (!any) return {};
-    if (generation < row.integer(2)) return {};  // a late answer about a command that was overtaken
+    if (told == Told::in_answer && generation < row.integer(2)) return {};
     desired = from_string<Isolation>(row.text(0)).value_or(Isolation::unknown);
     before = from_string<Isolation>(row.text(1)).value_or(Isolation::unknown);
     drifted = row.integer(3) != 0;
@@ -95,7 +95,8 @@ Status Store::Impl::observe(Txn& txn, const std::string& endpoint_id, Isolation 
     drifts = true;
   }
   FB_TRY_VOID(
-      txn.db.run("UPDATE endpoints SET observed = ?2, observed_generation = ?3, drifted = ?4 WHERE endpoint_id = ?1",
+      txn.db.run("UPDATE endpoints SET observed = ?2, observed_generation = max(observed_generation, ?3), drifted = ?4 "
+                 "WHERE endpoint_id = ?1",
                  endpoint_id, to_string(observed), generation, drifts));
   if (observed != before) {
     FB_TRY_VOID(txn.audit(actor, "observed", endpoint_id,
@@ -123,7 +124,8 @@ Status Store::enroll(const EndpointReport& agent, const std::string& credential_
     FB_TRY(const auto standing,
            txn.db.text("SELECT sha256 FROM credentials WHERE endpoint_id = ? AND revoked_at = 0 LIMIT 1",
                        agent.endpoint_id));
-    if (standing && *standing != credential_sha256) {
+    if (standing && *standing == credential_sha256) return {};  // the answer was lost and the agent asks again
+    if (standing) {
       return fail(ErrorCode::already_exists, "endpoint " + agent.endpoint_id +
                                                  " is enrolled; its credential must be revoked before it enrols again");
     }
@@ -145,6 +147,8 @@ Status Store::enroll(const EndpointReport& agent, const std::string& credential_
     FB_TRY_VOID(
         txn.db.run("INSERT INTO credentials(sha256, endpoint_id, created_at) VALUES(?,?,?) ON CONFLICT DO NOTHING",
                    credential_sha256, agent.endpoint_id, txn.now_ms));
+    FB_TRY_VOID(impl_->observe(txn, agent.endpoint_id, agent.observed, agent.generation, Impl::Told::in_heartbeat,
+                               "agent:" + agent.endpoint_id));
     FB_TRY_VOID(txn.audit("agent:" + agent.endpoint_id, "enrolled", agent.endpoint_id,
                           "host " + agent.host_id + " (" + agent.hostname + "), agent " + agent.agent_version));
     txn.commit_now = true;  // the directory must know it before the next batch is judged
@@ -252,7 +256,8 @@ Status Store::seen(const EndpointReport& report) {
                    report.endpoint_id, report.hostname, report.os, record::string_list_json(report.ips),
                    report.agent_version, report.simulated, report.generation, txn.now_ms, comes_back));
     if (comes_back) FB_TRY_VOID(txn.audit(actor, "online", report.endpoint_id, ""));
-    FB_TRY_VOID(impl_->observe(txn, report.endpoint_id, report.observed, report.generation, actor));
+    FB_TRY_VOID(
+        impl_->observe(txn, report.endpoint_id, report.observed, report.generation, Impl::Told::in_heartbeat, actor));
     txn.after_commit.push_back([this, report, at = txn.now_ms] {
       const std::lock_guard lock(impl_->seen_mutex);
       impl_->last_seen.insert_or_assign(report.endpoint_id, Impl::LastSeen{report, at});

@@ -87,8 +87,10 @@ struct Store::Impl {
   Status end_action(record::Txn& txn, const std::string& action_id, ActionState to, const std::string& actor,
                     const std::string& detail);
   Status housekeeping(record::Txn& txn);
-  // endpoints.cpp
-  Status observe(record::Txn& txn, const std::string& endpoint_id, Isolation observed, int64_t generation,
+  // endpoints.cpp. An answer about a command that was overtaken since is old news; a heartbeat tells what is now,
+  // whatever generation it names (an agent that was installed anew begins at 0).
+  enum class Told : uint8_t { in_answer, in_heartbeat };
+  Status observe(record::Txn& txn, const std::string& endpoint_id, Isolation observed, int64_t generation, Told told,
                  const std::string& actor);
   Status load_directory(record::Sqlite& db);
 };

@@ -56,8 +56,10 @@ TEST_F(Endpoints, HostAndAgentEnrolOnce) {
   const Status same_agent = store_->enroll(agent("ep-1", "h-1"), "another credential");
   ASSERT_FALSE(same_agent);
   EXPECT_EQ(same_agent.error().code, ErrorCode::already_exists);
+  const int64_t audit = count("SELECT count(*) FROM audit");
   EXPECT_TRUE(store_->enroll(agent("ep-1", "h-1"), hex(sha256("credential of ep-1")))) << "the same again is no error";
   EXPECT_EQ(count("SELECT count(*) FROM endpoints"), 1);
+  EXPECT_EQ(count("SELECT count(*) FROM audit"), audit);
 }
 
 TEST_F(Endpoints, RevokedCredentialLetsNobodyIn) {
@@ -155,6 +157,23 @@ TEST_F(Endpoints, GenerationGoesOnFromWhatAnAgentReports) {
     r.generation = absurd;
     EXPECT_EQ(store_->seen(r).error().code, ErrorCode::invalid_argument);
   }
+}
+
+TEST_F(Endpoints, AgentThatWasInstalledAnewIsBelieved) {
+  enroll("ep-1");
+  EndpointReport r = agent("ep-1");
+  r.generation = 9;
+  ASSERT_TRUE(store_->seen(r));
+  isolate_fully(store_->submit(request(Verb::isolate, {"ep-1"})).value().front().action_id);
+  EXPECT_EQ(row("observed"), "isolated");
+  // Its state directory is gone, and the isolation with it: "released", by generation 0, is what it says from now on.
+  ASSERT_TRUE(store_->revoke_credentials("ep-1", "user:ada", "installed anew"));
+  r.generation = 0;
+  ASSERT_TRUE(store_->enroll(r, "new credential"));
+  EXPECT_EQ(row("observed || drifted || generation"), "released110");
+  r.observed = Isolation::isolated;
+  ASSERT_TRUE(store_->seen(r));
+  EXPECT_EQ(row("observed || drifted"), "isolated0");
 }
 
 TEST_F(Endpoints, ProtectedByListOrTag) {
