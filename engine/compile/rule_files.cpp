@@ -69,7 +69,8 @@ class Walker {
  private:
   void file(const std::string& shown, const std::string& real, mode_t mode) {
     if (!S_ISREG(mode)) {
-      out_.problems.push_back(file_problem(code::kNotAFile, shown, "is not a regular file (a device, pipe or socket)"));
+      out_.problems.push_back(
+          file_problem(code::kNotAFile, shown, "the path is not a regular file (a device, pipe or socket)"));
       return;
     }
     if (!taken_.insert(real).second) return;  // given twice, or a link to a file that is read anyway
@@ -99,7 +100,7 @@ class Walker {
     ::closedir(dir);
     if (names.size() > most) {
       out_.problems.push_back(
-          file_problem(code::kTooManyRules, shown, "holds more entries than " + std::to_string(most)));
+          file_problem(code::kTooManyRules, shown, "the folder holds more entries than " + std::to_string(most)));
       return;
     }
     std::sort(names.begin(), names.end());
@@ -114,12 +115,12 @@ class Walker {
       real = resolve(path);
       struct stat target {};
       if (real.empty() || ::stat(real.c_str(), &target) != 0) {
-        if (has_rule_name(name)) unreadable(shown, errno, "is a link that leads nowhere: ");
+        if (has_rule_name(name)) unreadable(shown, errno, "the link leads nowhere: ");
         return;
       }
       if (!is_inside(real, root_)) {
         if (has_rule_name(name) || S_ISDIR(target.st_mode)) {
-          out_.problems.push_back(file_problem(code::kLinkOutside, shown, "is a link that leads out of " + root_,
+          out_.problems.push_back(file_problem(code::kLinkOutside, shown, "the link leads out of " + root_,
                                                "put a copy here, or name the other place as a rules path of its own"));
         }
         return;
@@ -130,7 +131,7 @@ class Walker {
     if (has_rule_name(name)) file(shown, real, info.st_mode);
   }
 
-  void unreadable(const std::string& shown, int error, const std::string& what = "can't be read: ") {
+  void unreadable(const std::string& shown, int error, const std::string& what = "the file can't be read: ") {
     out_.problems.push_back(file_problem(code::kFileUnreadable, shown, what + system_message(error)));
   }
 
@@ -183,7 +184,7 @@ Result<std::string> read_rule_file(const std::string& path, const RuleLimits& li
   // O_NONBLOCK: opening a pipe that took the file's place must not wait for a writer.
   const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
   if (fd < 0) {
-    return fail(ErrorCode::io, "can't be read: " + system_message(errno), std::string(code::kFileUnreadable));
+    return fail(ErrorCode::io, "the file can't be read: " + system_message(errno), std::string(code::kFileUnreadable));
   }
   struct Closer {
     int fd;
@@ -191,7 +192,7 @@ Result<std::string> read_rule_file(const std::string& path, const RuleLimits& li
   } closer{fd};
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    return fail(ErrorCode::invalid_argument, "is not a regular file (a device, pipe or socket)",
+    return fail(ErrorCode::invalid_argument, "the path is not a regular file (a device, pipe or socket)",
                 std::string(code::kNotAFile));
   }
   std::string text;
@@ -203,9 +204,11 @@ Result<std::string> read_rule_file(const std::string& path, const RuleLimits& li
     limit = "limits.max_rule_import_bytes";
     read = read_up_to(fd, most + 1, text);
   }
-  if (!read) return fail(ErrorCode::io, "can't be read: " + system_message(errno), std::string(code::kFileUnreadable));
+  if (!read)
+    return fail(ErrorCode::io, "the file can't be read: " + system_message(errno), std::string(code::kFileUnreadable));
   if (text.size() > most) {
-    return fail(ErrorCode::limit, "is larger than " + std::to_string(most) + " bytes (" + std::string(limit) + ")",
+    return fail(ErrorCode::limit,
+                "the file is larger than " + std::to_string(most) + " bytes (" + std::string(limit) + ")",
                 std::string(code::kFileTooLarge));
   }
   return text;

@@ -62,7 +62,7 @@ class Loader {
         kind == FileKind::yaml ? options_.limits.max_rule_file_bytes : options_.limits.max_rule_import_bytes;
     if (text.size() > most) {
       out_.file_diagnostics.push_back(
-          file_problem(code::kFileTooLarge, shown, "is larger than " + std::to_string(most) + " bytes"));
+          file_problem(code::kFileTooLarge, shown, "the file is larger than " + std::to_string(most) + " bytes"));
       return;
     }
     if (is_text(*file, shown)) take(std::move(file), shown);
@@ -116,25 +116,25 @@ class Loader {
     const std::string_view text = file.text;
     const std::string_view start = text.substr(0, 4);
     if (start.substr(0, 2) == "\xFF\xFE" || start.substr(0, 2) == "\xFE\xFF") {
-      out_.file_diagnostics.push_back(file_problem(code::kNotUtf8, shown, "is UTF-16", "save it as UTF-8"));
+      out_.file_diagnostics.push_back(file_problem(code::kNotUtf8, shown, "the file is UTF-16", "save it as UTF-8"));
       return false;
     }
     if (start.substr(0, 3) == "\xEF\xBB\xBF") file.skipped = 3;
     const SourceText source(shown, file.view());
     if (const size_t nul = file.view().find('\0'); nul != std::string_view::npos) {
-      Diagnostic d = source.error(code::kNotText, nul, nul + 1, "is not a text file: it holds a NUL byte");
+      Diagnostic d = source.error(code::kNotText, nul, nul + 1, "the file is not text: it holds a NUL byte");
       d.excerpt.clear();
       out_.file_diagnostics.push_back(std::move(d));
       return false;
     }
     if (!is_utf8(file.view())) {
       const size_t at = first_bad_byte(file.view());
-      Diagnostic d = source.error(code::kNotUtf8, at, at + 1, "is not UTF-8 from here on", "save it as UTF-8");
+      Diagnostic d = source.error(code::kNotUtf8, at, at + 1, "the file is not UTF-8 from here on", "save it as UTF-8");
       out_.file_diagnostics.push_back(std::move(d));
       return false;
     }
     if (file.view().find_first_not_of(" \t\r\n") == std::string_view::npos) {
-      out_.file_diagnostics.push_back(file_problem(code::kEmptyFile, shown, "is empty"));
+      out_.file_diagnostics.push_back(file_problem(code::kEmptyFile, shown, "the file is empty"));
       return false;
     }
     return true;
@@ -177,7 +177,7 @@ class Loader {
       for (const FileNode& value : file->read.values) rule_or_list(*file, value, kind);
     }
     if (file->read.values.empty() && !broken) {
-      out_.file_diagnostics.push_back(file_problem(code::kEmptyFile, shown, "holds no rule"));
+      out_.file_diagnostics.push_back(file_problem(code::kEmptyFile, shown, "the file holds no rule"));
     }
     files_.push_back(std::move(file));
   }
@@ -259,6 +259,12 @@ class Loader {
 }  // namespace compile
 
 std::string render(const Diagnostic& d) {
+  if (d.excerpt.empty() && d.line == 1 && d.column == 1) {  // of the file as a whole: there is no line to show
+    std::string text = d.level == Diagnostic::Level::warning ? "warning[" : "error[";
+    text += d.code + "]: " + printable(d.message) + "\n  --> " + printable(d.file) + "\n";
+    if (!d.help.empty()) text += "   = help: " + printable(d.help) + "\n";
+    return text;
+  }
   lang::QueryError error;
   error.code = d.code;
   error.message = d.message;

@@ -131,6 +131,23 @@ TEST(Samples, SetOffTheShippedRules) {
   }
 }
 
+TEST(Guide, TheExampleRuleIsRightAndItsTestPasses) {
+  const std::string guide = read_file(source_dir() + "/docs/guides/rules.md");
+  const size_t begin = guide.find("```yaml\n");
+  ASSERT_NE(begin, std::string::npos);
+  const size_t start = begin + 8;
+  std::string rule = guide.substr(start, guide.find("```", start) - start);
+  // With the guide's exceptions at its end it is still a right rule.
+  const size_t next = guide.find("```yaml\n", start) + 8;
+  rule += guide.substr(next, guide.find("```", next) - next);
+  const LoadedRules loaded = load_rule_text(rule, "guide.yml");
+  ASSERT_EQ(all_problems(loaded), "");
+  ASSERT_EQ(loaded.rules.size(), 1u);
+  ASSERT_EQ(loaded.rules[0].tests.size(), 1u);
+  const RuleTestResult result = run_rule_test(loaded.rules[0], loaded.rules[0].tests[0]);
+  EXPECT_TRUE(result.passed) << result.message;
+}
+
 // The mapper that made the samples, on events of our own.
 std::string map_to_ecs(const std::string& options, const std::string& input) {
   TempFolder folder;
