@@ -30,8 +30,8 @@ struct Parts {
   std::function<std::vector<PartHealth>()> health;
   std::function<void()> refresh_gauges;  // before /metrics answers
   std::string service_version;
-  std::string ca_fingerprint;                 // of the CA that agents are to trust
-  std::function<std::string()> new_token;     // a fresh enrolment token, in the form that agents take
+  std::string ca_fingerprint;                                 // of the CA that agents are to trust
+  std::function<std::string()> new_token;                     // a fresh enrolment token, in the form that agents take
   std::function<std::string(const std::string&)> token_hash;  // what of it is stored
 };
 

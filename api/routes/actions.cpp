@@ -40,7 +40,8 @@ net::Response submit(const Call& call) {
   request.comment = body.value("comment", "");
   if (request.comment.size() > kMaxComment) return problem(400, "a comment has at most 30000 bytes");
   request.override_protected = body.value("override", false);
-  if (request.override_protected && request.comment.empty()) return problem(400, "an override needs a comment that says why");
+  if (request.override_protected && request.comment.empty())
+    return problem(400, "an override needs a comment that says why");
   request.requested_by = call.actor;
   if (const auto it = call.request.headers.find("idempotency-key"); it != call.request.headers.end()) {
     request.idempotency_key = it->second;

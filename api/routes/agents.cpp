@@ -19,11 +19,11 @@ net::Response make_token(const Call& call) {
   if (ttl <= 0 || ttl > kMaxTtlMs) return problem(400, "ttl_ms must be more than 0 and at most 7 days");
   const std::string token = call.parts.new_token();
   const int64_t expires_at = call.parts.clock.wall_ms() + ttl;
-  if (const Status kept = call.parts.store.add_token(call.parts.token_hash(token), expires_at); !kept) return failed(kept.error());
+  if (const Status kept = call.parts.store.add_token(call.parts.token_hash(token), expires_at); !kept)
+    return failed(kept.error());
   (void)call.parts.store.note(call.actor, "token_made", "", "expires " + iso8601(expires_at));
-  const nlohmann::ordered_json answer{{"token", token},
-                                      {"expires_at", iso8601(expires_at)},
-                                      {"ca_fingerprint", call.parts.ca_fingerprint}};
+  const nlohmann::ordered_json answer{
+      {"token", token}, {"expires_at", iso8601(expires_at)}, {"ca_fingerprint", call.parts.ca_fingerprint}};
   return json(200, answer.dump());
 }
 

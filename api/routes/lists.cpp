@@ -45,7 +45,8 @@ Result<ListCall> open_list(const Call& call) {
   ListCall list;
   const auto limit = number(call, "limit", kDefaultLimit, kMaxLimit);
   const auto skip = number(call, "skip", 0, INT64_MAX);
-  if (!limit || !skip) return fail(ErrorCode::invalid_argument, "limit takes a number from 0 to 100000, skip one from 0");
+  if (!limit || !skip)
+    return fail(ErrorCode::invalid_argument, "limit takes a number from 0 to 100000, skip one from 0");
   list.limit = *limit;
   list.skip = *skip;
   FB_TRY(list.reader, record::Reader::open(call.parts.store.db_path()));

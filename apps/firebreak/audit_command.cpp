@@ -21,13 +21,16 @@ int run_audit_verify(const AuditOptions& options) {
   const auto verdict = record::verify_audit(db);
   if (!verdict) return complain(verdict.error(), kCantRun);
   if (options.format == Format::json) {
-    const nlohmann::ordered_json line{{"ok", verdict->ok}, {"rows", verdict->rows}, {"head", verdict->head},
-                                      {"bad_seq", verdict->ok ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(verdict->bad_seq)},
-                                      {"message", verdict->why}};
+    const nlohmann::ordered_json line{
+        {"ok", verdict->ok},
+        {"rows", verdict->rows},
+        {"head", verdict->head},
+        {"bad_seq", verdict->ok ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(verdict->bad_seq)},
+        {"message", verdict->why}};
     std::printf("%s\n", line.dump().c_str());
   } else if (verdict->ok) {
-    std::printf("%s: %s rows, every link holds\nhead %s\n", db.c_str(), grouped(static_cast<uint64_t>(verdict->rows)).c_str(),
-                verdict->head.c_str());
+    std::printf("%s: %s rows, every link holds\nhead %s\n", db.c_str(),
+                grouped(static_cast<uint64_t>(verdict->rows)).c_str(), verdict->head.c_str());
   } else {
     std::printf("%s\n", paint(Paint::red, "seq " + std::to_string(verdict->bad_seq) + ": " + verdict->why).c_str());
     std::printf("the %s rows before it are good\n", grouped(static_cast<uint64_t>(verdict->rows)).c_str());

@@ -1,5 +1,5 @@
-// The command line of `firebreak`: names, options, help. It parses and calls; what a command does stands in its own file.
-// The only unit that sees CLI11.
+// The command line of `firebreak`: names, options, help. It parses and calls; what a command does stands in its own
+// file. The only unit that sees CLI11.
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <filesystem>
@@ -23,7 +23,8 @@ void add_connect(CLI::App& command, ConnectOptions& connect) {
   command.add_option("-c,--config", connect.config, "the service's config file; its data_dir holds the socket");
   command.add_option("--socket", connect.socket, "the service's socket (default: firebreak.sock in the data_dir)");
   command.add_option("--url", connect.url, "the service's URL, when it is not on this machine");
-  command.add_option("--api-key", connect.api_key, "API key for --url (or FIREBREAK_API_KEY)")->envname("FIREBREAK_API_KEY");
+  command.add_option("--api-key", connect.api_key, "API key for --url (or FIREBREAK_API_KEY)")
+      ->envname("FIREBREAK_API_KEY");
   command.add_option("--ca-file", connect.ca_file, "CA certificate of the service");
 }
 
@@ -39,9 +40,12 @@ struct Commands {
   TokenOptions token;
   std::string config;
   std::string action_id;
+  std::string breaker;
 };
 
-void example(CLI::App& command, const std::string& text) { command.footer("Example:\n  " + text); }
+void example(CLI::App& command, const std::string& text) {
+  command.footer("Example:\n  " + text);
+}
 
 using Chosen = std::function<int()>;
 
@@ -57,8 +61,8 @@ void add_query(CLI::App& app, Commands& c, Chosen& chosen) {
   q.callback([&] { chosen = [&] { return run_query(c.query); }; });
 }
 
-// `--rules` takes several paths, so in `--rules rules/ a.ndjson b.ndjson` it takes the events too. Where no events are left,
-// the last paths that can't be YAML or TOML rules are the events; the first path is always a rule.
+// `--rules` takes several paths, so in `--rules rules/ a.ndjson b.ndjson` it takes the events too. Where no events are
+// left, the last paths that can't be YAML or TOML rules are the events; the first path is always a rule.
 void tell_events_from_rules(std::vector<std::string>& rules, std::vector<std::string>& events) {
   if (!events.empty()) return;
   const auto may_be_events = [](const std::string& path) {
@@ -80,7 +84,8 @@ void add_replay(CLI::App& app, Commands& c, Chosen& chosen) {
   r.add_option("--fields", c.replay.fields, "ecs (default), none, or a YAML file of renamings");
   add_format(r, c.replay.format);
   r.add_option("--stats", c.replay.stats_file, "write counts and times to this file as JSON");
-  r.add_option("--endpoints", c.replay.endpoints_file, "NDJSON of the known endpoints (endpoint_id, host_id, hostname, protected)");
+  r.add_option("--endpoints", c.replay.endpoints_file,
+               "NDJSON of the known endpoints (endpoint_id, host_id, hostname, protected)");
   r.add_option("--exceptions", c.replay.exceptions, "NDJSON of exception lists and items, as Kibana exports it")
       ->allow_extra_args(false);
   r.add_flag("--no-index", c.replay.no_index, "judge every rule on every event by the slow interpreter");
@@ -107,7 +112,8 @@ void add_rules(CLI::App& app, Commands& c, Chosen& chosen) {
     s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.rules); }; });
     return &s;
   };
-  add("check", "Load and type-check rule files of every kind it reads", "firebreak rules check rules/", run_rules_check);
+  add("check", "Load and type-check rule files of every kind it reads", "firebreak rules check rules/",
+      run_rules_check);
   auto* list = add("list", "What is in these rule files", "firebreak rules list rules/", run_rules_list);
   list->add_flag("--with-tests", c.rules.with_tests, "with --format json: the events of the rules' own tests too");
   auto* test = add("test", "Run the tests written inside rule files", "firebreak rules test rules/ --junit report.xml",
@@ -162,32 +168,45 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
   alerts->add_option("--host", c.list.host, "agent id, host id or host name");
   alerts->add_option("--rule", c.list.rule, "rule id");
   alerts->add_option("--since", c.list.since, "a duration such as 30m or 1d, or an ISO time");
-  auto* actions = add("actions", "What was done, or would have been, and why", "firebreak actions --host web-1 --command isolate --since 1d");
+  auto* actions = add("actions", "What was done, or would have been, and why",
+                      "firebreak actions --host web-1 --command isolate --since 1d");
   actions->add_option("--host", c.list.host, "agent id, host id or host name");
   actions->add_option("--command", c.list.command, "isolate or release");
   actions->add_option("--status", c.list.status, "a state such as verified, blocked or awaiting_approval");
   actions->add_option("--since", c.list.since, "a duration such as 30m or 1d, or an ISO time");
   for (const bool approve : {true, false}) {
-    auto& s = *actions->add_subcommand(approve ? "approve" : "deny", approve ? "Let a waiting action go ahead" : "Refuse a waiting action");
+    auto& s = *actions->add_subcommand(approve ? "approve" : "deny",
+                                       approve ? "Let a waiting action go ahead" : "Refuse a waiting action");
     add_connect(s, c.act.connect);
     s.add_option("ID", c.action_id, "action id (a prefix that is unique)")->required();
     s.add_option("--comment", c.act.comment, "why");
-    example(s, std::string("firebreak actions ") + (approve ? "approve" : "deny") + " 3f2a --comment 'checked with the owner'");
+    example(s, std::string("firebreak actions ") + (approve ? "approve" : "deny") +
+                   " 3f2a --comment 'checked with the owner'");
     s.callback([&c, &chosen, approve] { chosen = [&c, approve] { return run_decide(approve, c.action_id, c.act); }; });
   }
+  auto* breakers = add("breakers", "Budgets that tripped and wait for a person", "firebreak breakers");
+  auto& reset = *breakers->add_subcommand("reset", "Let a rule (or the fleet) isolate again");
+  add_connect(reset, c.act.connect);
+  reset.add_option("BREAKER", c.breaker, "a rule id, or fleet")->required();
+  reset.add_option("--comment", c.act.comment, "why")->required();
+  example(reset, "firebreak breakers reset office-starts-shell --comment 'the rule is mended'");
+  reset.callback([&c, &chosen] { chosen = [&c] { return run_breaker_reset(c.breaker, c.act); }; });
   add("endpoints", "The known endpoints and whether they are isolated", "firebreak endpoints");
   add("deadletters", "Records that could not be processed, with their reason", "firebreak deadletters --format json");
 }
 
 void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
   for (const std::string verb : {"isolate", "release"}) {
-    auto& s = *app.add_subcommand(verb, verb == "isolate" ? "Cut a host off the network" : "Give a host its network back");
+    auto& s =
+        *app.add_subcommand(verb, verb == "isolate" ? "Cut a host off the network" : "Give a host its network back");
     add_connect(s, c.act.connect);
     add_format(s, c.act.format);
     s.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
     s.add_option("--comment", c.act.comment, "why; kept with the action");
-    s.add_option("--wait", c.act.wait_s, "seconds to wait for the outcome (default 10, 0 = don't)")->check(CLI::Range(0, 3600));
-    if (verb == "isolate") s.add_flag("--override", c.act.override_protected, "ask for a protected endpoint; a second person must approve");
+    s.add_option("--wait", c.act.wait_s, "seconds to wait for the outcome (default 10, 0 = don't)")
+        ->check(CLI::Range(0, 3600));
+    if (verb == "isolate")
+      s.add_flag("--override", c.act.override_protected, "ask for a protected endpoint; a second person must approve");
     example(s, "firebreak " + verb + " WORKSTATION5 --comment 'incident 42'");
     s.callback([&c, &chosen, verb] { chosen = [&c, verb] { return run_act(verb, c.act); }; });
   }
@@ -195,7 +214,8 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& stop = *app.add_subcommand("kill-switch", "Stop all new isolations at once, or allow them again");
   stop.require_subcommand(1);
   for (const bool on : {true, false}) {
-    auto& s = *stop.add_subcommand(on ? "on" : "off", on ? "No new isolation until it is off" : "Isolations may go out again");
+    auto& s = *stop.add_subcommand(on ? "on" : "off",
+                                   on ? "No new isolation until it is off" : "Isolations may go out again");
     add_connect(s, c.act.connect);
     s.add_option("--comment", c.act.comment, "why")->required();
     example(s, std::string("firebreak kill-switch ") + (on ? "on" : "off") + " --comment 'rule 7f0c misfires'");

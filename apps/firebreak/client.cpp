@@ -27,7 +27,8 @@ Result<std::string> socket_path(const ConnectOptions& options) {
   const Config::Loaded loaded = Config::load(options.config);
   if (!loaded.ok()) {
     const Diagnostic& d = loaded.problems[0];
-    return fail(ErrorCode::invalid_argument, d.message, d.file + ":" + std::to_string(d.line) + ":" + std::to_string(d.column));
+    return fail(ErrorCode::invalid_argument, d.message,
+                d.file + ":" + std::to_string(d.line) + ":" + std::to_string(d.column));
   }
   return ServiceFiles(loaded.config.text("data_dir")).socket;
 }
@@ -40,9 +41,8 @@ Result<ApiClient> ApiClient::connect(const ConnectOptions& options) {
   FB_TRY(const std::string socket, socket_path(options));
   if (options.url.empty() || !options.socket.empty()) {
     if (!is_socket(socket)) {
-      return fail(ErrorCode::unavailable,
-                  "no service is running here: there is no socket " + socket +
-                      " (give -c CONFIG or --socket PATH, or --url URL with --api-key)");
+      return fail(ErrorCode::unavailable, "no service is running here: there is no socket " + socket +
+                                              " (give -c CONFIG or --socket PATH, or --url URL with --api-key)");
     }
     http.unix_socket = socket;
     client.base_ = "http://localhost";
@@ -61,8 +61,12 @@ Result<ApiClient> ApiClient::connect(const ConnectOptions& options) {
   return client;
 }
 
-Result<std::string> ApiClient::get(const std::string& path) { return request("GET", path, ""); }
-Result<std::string> ApiClient::post(const std::string& path, const std::string& body) { return request("POST", path, body); }
+Result<std::string> ApiClient::get(const std::string& path) {
+  return request("GET", path, "");
+}
+Result<std::string> ApiClient::post(const std::string& path, const std::string& body) {
+  return request("POST", path, body);
+}
 
 Result<std::string> ApiClient::request(const std::string& method, const std::string& path, const std::string& body) {
   std::map<std::string, std::string> headers;
@@ -89,7 +93,8 @@ std::string url_encoded(std::string_view text) {
   static constexpr char kDigits[] = "0123456789ABCDEF";
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
     if (plain) {
       out += c;
     } else {

@@ -1,5 +1,5 @@
-// firebreak demo: the main job on recorded attacks, with nothing to install. An embedded Kafka-protocol broker, the real
-// service in enforce mode, a simulated agent a host; then the story of what happened, read back from the record.
+// firebreak demo: the main job on recorded attacks, with nothing to install. An embedded Kafka-protocol broker, the
+// real service in enforce mode, a simulated agent a host; then the story of what happened, read back from the record.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -116,10 +116,11 @@ class Workplace {
 };
 
 Result<Config> demo_config(const std::string& data_dir, const std::string& bootstrap, const std::string& rules) {
-  const std::string text = "data_dir: " + data_dir + "\nkafka:\n  properties:\n    bootstrap.servers: '" + bootstrap +
-                           "'\n  topics: [" + kTopic + "]\nrules: ['" + rules +
-                           "']\nresponse:\n  mode: enforce\nhttp:\n  listen: 127.0.0.1:0\nagents:\n  listen: 127.0.0.1:0\n"
-                           "  heartbeat: 1s\n  offline_after: 5s\nlog:\n  level: error\n";
+  const std::string text =
+      "data_dir: " + data_dir + "\nkafka:\n  properties:\n    bootstrap.servers: '" + bootstrap + "'\n  topics: [" +
+      kTopic + "]\nrules: ['" + rules +
+      "']\nresponse:\n  mode: enforce\nhttp:\n  listen: 127.0.0.1:0\nagents:\n  listen: 127.0.0.1:0\n"
+      "  heartbeat: 1s\n  offline_after: 5s\nlog:\n  level: error\n";
   Config::Loaded loaded = Config::parse(text, "demo");
   if (!loaded.ok()) return fail(ErrorCode::internal, loaded.problems[0].message);
   return std::move(loaded.config);
@@ -240,9 +241,10 @@ Status tell_story(const Scene& scene, record::Reader& reader, const std::string&
   FB_TRY(const auto verdict, record::verify_audit(db));
   FB_TRY(const auto counts, reader.counts());
   std::printf("\nThe record: %s alerts, %s actions, %s dead letters; audit chain of %s rows %s\n",
-              grouped(static_cast<uint64_t>(counts.alerts)).c_str(), grouped(static_cast<uint64_t>(counts.actions)).c_str(),
-              grouped(static_cast<uint64_t>(counts.dead_letters)).c_str(), grouped(static_cast<uint64_t>(verdict.rows)).c_str(),
-              verdict.ok ? "holds" : "IS BROKEN");
+              grouped(static_cast<uint64_t>(counts.alerts)).c_str(),
+              grouped(static_cast<uint64_t>(counts.actions)).c_str(),
+              grouped(static_cast<uint64_t>(counts.dead_letters)).c_str(),
+              grouped(static_cast<uint64_t>(verdict.rows)).c_str(), verdict.ok ? "holds" : "IS BROKEN");
   if (!verdict.ok) return fail(ErrorCode::corrupt, verdict.why);
   const bool isolated_some = std::any_of(actions.begin(), actions.end(), [](const record::ActionRow& a) {
     return a.command == "isolate" && a.status == "verified";
@@ -278,7 +280,8 @@ Status play(const DemoOptions& options, const Signals& signals) {
   const ServiceFiles files(data_dir);
   Fleet fleet;
   FB_TRY_VOID(fleet.enroll(*service, files, scene, work.path() + "/agents"));
-  step(std::to_string(scene.hosts.size()) + " agents are enrolled and online (isolation is simulated: no network is touched)");
+  step(std::to_string(scene.hosts.size()) +
+       " agents are enrolled and online (isolation is simulated: no network is touched)");
   FB_TRY_VOID(produce_scene(broker->bootstrap(), scene));
   step(grouped(scene.events.size()) + " recorded events of " + std::to_string(scene.files.size()) +
        " attacks are in topic " + kTopic + "; the consumer joins its group (about 3 s)");
@@ -287,9 +290,11 @@ Status play(const DemoOptions& options, const Signals& signals) {
   step("every event is evaluated, every action is over");
   FB_TRY_VOID(tell_story(scene, *reader, files.database));
   if (options.keep) {
-    std::printf("\nIt goes on until Ctrl-C. Try:\n  firebreak endpoints --socket %s\n  firebreak release HOST --comment why --socket %s\n"
-                "  curl http://127.0.0.1:%u/metrics\n",
-                files.socket.c_str(), files.socket.c_str(), static_cast<unsigned>(service->http_port()));
+    std::printf(
+        "\nIt goes on until Ctrl-C. Try:\n  firebreak endpoints --socket %s\n  firebreak release HOST --comment why "
+        "--socket %s\n"
+        "  curl http://127.0.0.1:%u/metrics\n",
+        files.socket.c_str(), files.socket.c_str(), static_cast<unsigned>(service->http_port()));
     std::fflush(stdout);
     while (signals.wait(200) == 0 && service->fatal_exit() == 0) {
     }

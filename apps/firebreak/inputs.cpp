@@ -41,8 +41,8 @@ Result<std::vector<std::pair<std::string, std::string>>> read_fields(const std::
                 fields + ":" + std::to_string(d.line) + ":" + std::to_string(d.column));
   }
   if (read.values.empty() || !read.values[0].is(compile::FileNode::Kind::object)) {
-    return fail(ErrorCode::invalid_argument, "a file of renamings holds lines such as `CommandLine: process.command_line`",
-                fields);
+    return fail(ErrorCode::invalid_argument,
+                "a file of renamings holds lines such as `CommandLine: process.command_line`", fields);
   }
   for (const compile::FileMember& member : read.values[0].members) {
     if (!member.value.is(compile::FileNode::Kind::string) || member.value.text.empty()) {

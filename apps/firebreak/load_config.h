@@ -1,4 +1,5 @@
-// The service's config file as the commands take it: problems are printed as pictures; settings of the guard are checked too.
+// The service's config file as the commands take it: problems are printed as pictures; settings of the guard are
+// checked too.
 #pragma once
 
 #include <string>

@@ -46,15 +46,41 @@ struct List {
 
 const List* find_list(const std::string& name) {
   static const std::vector<List> lists = {
-      {"alerts", "no alert", {{"TIME", "timestamp", 0, true}, {"SEVERITY", "severity"}, {"RISK", "risk_score"},
-        {"ENDPOINT", "endpoint_id", 36}, {"ALERT", "alert_id", 13}, {"RULE", "rule_name", 60}}},
-      {"actions", "no action", {{"TIME", "created_at", 0, true}, {"COMMAND", "command"}, {"ENDPOINT", "endpoint_id", 36},
-        {"STATUS", "status"}, {"GUARD", "guard"}, {"BY", "requested_by", 40}, {"ACTION", "action_id", 13},
+      {"alerts",
+       "no alert",
+       {{"TIME", "timestamp", 0, true},
+        {"SEVERITY", "severity"},
+        {"RISK", "risk_score"},
+        {"ENDPOINT", "endpoint_id", 36},
+        {"ALERT", "alert_id", 13},
+        {"RULE", "rule_name", 60}}},
+      {"actions",
+       "no action",
+       {{"TIME", "created_at", 0, true},
+        {"COMMAND", "command"},
+        {"ENDPOINT", "endpoint_id", 36},
+        {"STATUS", "status"},
+        {"GUARD", "guard"},
+        {"BY", "requested_by", 40},
+        {"ACTION", "action_id", 13},
         {"COMMENT", "comment", 40}}},
-      {"endpoints", "no endpoint is enrolled", {{"HOST", "hostname", 30}, {"ENDPOINT", "endpoint_id", 36}, {"OS", "os"},
-        {"AGENT", "agent_status"}, {"DESIRED", "desired"}, {"OBSERVED", "observed"}, {"GEN", "generation"},
+      {"endpoints",
+       "no endpoint is enrolled",
+       {{"HOST", "hostname", 30},
+        {"ENDPOINT", "endpoint_id", 36},
+        {"OS", "os"},
+        {"AGENT", "agent_status"},
+        {"DESIRED", "desired"},
+        {"OBSERVED", "observed"},
+        {"GEN", "generation"},
         {"LAST SEEN", "last_seen", 0, true}}},
-      {"deadletters", "no dead letter", {{"REASON", "reason"}, {"TOPIC", "topic"}, {"PART", "partition"}, {"OFFSET", "offset"},
+      {"breakers", "no breaker has tripped", {{"BREAKER", "breaker"}}},
+      {"deadletters",
+       "no dead letter",
+       {{"REASON", "reason"},
+        {"TOPIC", "topic"},
+        {"PART", "partition"},
+        {"OFFSET", "offset"},
         {"DETAIL", "detail", 80}}},
   };
   for (const List& list : lists) {
@@ -66,13 +92,17 @@ const List* find_list(const std::string& name) {
 Result<std::string> since_iso(const std::string& since) {
   if (const auto ms = parse_duration_ms(since)) return iso8601(system_clock().wall_ms() - *ms);
   if (const auto ms = ir::parse_date_value(since)) return iso8601(*ms);
-  return fail(ErrorCode::invalid_argument, "--since takes a duration such as 30m or 1d, or an ISO time, not '" + printable(since) + "'");
+  return fail(ErrorCode::invalid_argument,
+              "--since takes a duration such as 30m or 1d, or an ISO time, not '" + printable(since) + "'");
 }
 
-int exit_code_of(const Error& error) { return error.code == ErrorCode::conflict ? kFound : kCantRun; }
+int exit_code_of(const Error& error) {
+  return error.code == ErrorCode::conflict ? kFound : kCantRun;
+}
 
 void print_action(const Json& action) {
-  std::string line = text_of(action, "command") + " " + text_of(action, "endpoint_id") + ": " + text_of(action, "status");
+  std::string line =
+      text_of(action, "command") + " " + text_of(action, "endpoint_id") + ": " + text_of(action, "status");
   if (text_of(action, "guard") != "-") line += " (" + text_of(action, "guard") + ")";
   if (text_of(action, "detail") != "-") line += ", " + text_of(action, "detail");
   std::printf("%s\n", paint(paint_of(text_of(action, "status")), printable(line)).c_str());
@@ -123,7 +153,8 @@ int run_list(const std::string& what, const ListOptions& options) {
   Table table(std::move(head));
   for (size_t at = 0; at < body->size();) {
     const size_t end = std::min(body->find('\n', at), body->size());
-    const Json line = Json::parse(body->begin() + static_cast<std::ptrdiff_t>(at), body->begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+    const Json line = Json::parse(body->begin() + static_cast<std::ptrdiff_t>(at),
+                                  body->begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
     at = end + 1;
     if (!line.is_object()) continue;
     std::vector<std::string> cells;
@@ -145,7 +176,10 @@ int run_list(const std::string& what, const ListOptions& options) {
 int run_act(const std::string& verb, const ActOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
-  const Json request{{"command", verb}, {"host", options.host}, {"comment", options.comment}, {"override", options.override_protected}};
+  const Json request{{"command", verb},
+                     {"host", options.host},
+                     {"comment", options.comment},
+                     {"override", options.override_protected}};
   auto body = client->post("/api/firebreak/actions", request.dump(-1, ' ', false, Json::error_handler_t::replace));
   if (!body) return complain(body.error(), exit_code_of(body.error()));
   Json action = Json::parse(*body, nullptr, false);
@@ -158,7 +192,8 @@ int run_act(const std::string& verb, const ActOptions& options) {
     print_action(*followed);
   }
   const std::string status = text_of(*followed, "status");
-  const bool bad = status == "blocked" || status == "failed" || status == "denied" || status == "expired" || status == "superseded";
+  const bool bad =
+      status == "blocked" || status == "failed" || status == "denied" || status == "expired" || status == "superseded";
   return bad ? kFound : kDone;
 }
 
@@ -166,7 +201,8 @@ int run_decide(bool approve, const std::string& action_id, const ActOptions& opt
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const Json request{{"comment", options.comment}};
-  auto body = client->post("/api/firebreak/actions/" + url_encoded(action_id) + (approve ? "/approve" : "/deny"), request.dump());
+  auto body = client->post("/api/firebreak/actions/" + url_encoded(action_id) + (approve ? "/approve" : "/deny"),
+                           request.dump());
   if (!body) return complain(body.error(), exit_code_of(body.error()));
   const Json action = Json::parse(*body, nullptr, false);
   if (action.is_object()) print_action(action);
@@ -184,9 +220,21 @@ int run_kill_switch(bool on, const ActOptions& options) {
   return kDone;
 }
 
+int run_breaker_reset(const std::string& breaker, const ActOptions& options) {
+  auto client = ApiClient::connect(options.connect);
+  if (!client) return complain(client.error(), kCantRun);
+  const Json request{{"breaker", breaker}, {"comment", options.comment}};
+  auto body =
+      client->post("/api/firebreak/breakers/reset", request.dump(-1, ' ', false, Json::error_handler_t::replace));
+  if (!body) return complain(body.error(), exit_code_of(body.error()));
+  std::printf("reset: %s\n", printable(breaker).c_str());
+  return kDone;
+}
+
 int run_token(const TokenOptions& options) {
   const auto ttl = parse_duration_ms(options.ttl);
-  if (!ttl || *ttl == 0) return complain("--ttl takes a duration such as 30m or 1h, not '" + printable(options.ttl) + "'", kCantRun);
+  if (!ttl || *ttl == 0)
+    return complain("--ttl takes a duration such as 30m or 1h, not '" + printable(options.ttl) + "'", kCantRun);
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   auto body = client->post("/api/firebreak/agents/tokens", Json{{"ttl_ms", *ttl}}.dump());

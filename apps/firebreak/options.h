@@ -10,8 +10,8 @@ namespace fb::cli {
 
 // Exit codes, the same for every command.
 constexpr int kDone = 0;
-constexpr int kFound = 1;      // a check found a problem
-constexpr int kCantRun = 2;    // usage, missing file, broken rule set
+constexpr int kFound = 1;    // a check found a problem
+constexpr int kCantRun = 2;  // usage, missing file, broken rule set
 
 enum class Format : uint8_t { text, json };
 
@@ -59,7 +59,7 @@ struct DemoOptions {
 
 // How operating commands reach the service.
 struct ConnectOptions {
-  std::string config;    // its data_dir tells the socket
+  std::string config;  // its data_dir tells the socket
   std::string socket;
   std::string url;
   std::string api_key;
@@ -110,6 +110,7 @@ int run_list(const std::string& what, const ListOptions& options);  // alerts, a
 int run_act(const std::string& verb, const ActOptions& options);    // isolate, release
 int run_decide(bool approve, const std::string& action_id, const ActOptions& options);
 int run_kill_switch(bool on, const ActOptions& options);
+int run_breaker_reset(const std::string& breaker, const ActOptions& options);
 int run_token(const TokenOptions& options);
 int run_audit_verify(const AuditOptions& options);
 int run_config_check(const std::string& config);

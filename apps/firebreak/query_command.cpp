@@ -1,5 +1,5 @@
-// firebreak query: which events does a query match. Every query becomes a rule of one rule set, so any number of them costs
-// one pass over the events.
+// firebreak query: which events does a query match. Every query becomes a rule of one rule set, so any number of them
+// costs one pass over the events.
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -33,7 +33,10 @@ Json error_json(const Query& q) {
     return Json{{"type", "parse"}, {"message", q.input_error}, {"line", 1}, {"column", 1}};
   }
   const LineColumn at = locate(q.text, q.error->begin);
-  return Json{{"type", lang::to_string(q.error->kind)}, {"message", q.error->message}, {"line", at.line}, {"column", at.column}};
+  return Json{{"type", lang::to_string(q.error->kind)},
+              {"message", q.error->message},
+              {"line", at.line},
+              {"column", at.column}};
 }
 
 // The picture of the error in the query's own text.
@@ -44,13 +47,17 @@ std::string picture(const Query& q) {
   const std::string line = q.text.substr(line_start, q.text.find('\n', line_start) - line_start);
   const LineColumn end = locate(q.text, q.error->end);
   const uint32_t width = end.line == at.line && end.column > at.column ? end.column - at.column : 1;
-  return lang::render(*q.error, "query:" + std::to_string(at.line) + ":" + std::to_string(at.column), line, at.column, width);
+  return lang::render(*q.error, "query:" + std::to_string(at.line) + ":" + std::to_string(at.column), line, at.column,
+                      width);
 }
 
 Result<ir::Node> parse(Query& q) {
   if (q.language != "kuery") {
     const bool known = q.language == "lucene" || q.language == "eql";
-    q.error = lang::QueryError{lang::QueryError::Kind::unsupported, "unsupported-language", 0, 0,
+    q.error = lang::QueryError{lang::QueryError::Kind::unsupported,
+                               "unsupported-language",
+                               0,
+                               0,
                                known ? q.language + " is not built yet; this version reads kuery"
                                      : "there is no language '" + printable(q.language) + "'; this version reads kuery",
                                ""};

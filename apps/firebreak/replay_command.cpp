@@ -80,12 +80,9 @@ struct Totals {
 };
 
 void print_json(const Alert& alert, const std::vector<ReplayAction>& actions) {
-  Json line{{"rule_id", alert.rule->rule_id},
-            {"rule_name", alert.rule->name},
-            {"event_index", alert.event_index},
-            {"event_indices", Json::array({alert.event_index})},
-            {"alert_id", alert.alert_id},
-            {"timestamp", iso8601(alert.event_time_ms)}};
+  Json line{{"rule_id", alert.rule->rule_id},   {"rule_name", alert.rule->name},
+            {"event_index", alert.event_index}, {"event_indices", Json::array({alert.event_index})},
+            {"alert_id", alert.alert_id},       {"timestamp", iso8601(alert.event_time_ms)}};
   Json list = Json::array();
   for (const ReplayAction& a : actions) {
     list.push_back(Json{{"command", to_string(a.verb)},
@@ -118,7 +115,8 @@ void print_text(const Alert& alert, const std::vector<ReplayAction>& actions) {
 void print_summary(const Totals& totals, const ScanStats& stats, size_t rules) {
   std::printf("\n%s events, %zu rules, %s alerts in %.2f s (%s events/s)\n", grouped(stats.events).c_str(), rules,
               grouped(totals.alerts).c_str(), stats.seconds,
-              grouped(static_cast<uint64_t>(stats.seconds > 0 ? static_cast<double>(stats.events) / stats.seconds : 0)).c_str());
+              grouped(static_cast<uint64_t>(stats.seconds > 0 ? static_cast<double>(stats.events) / stats.seconds : 0))
+                  .c_str());
   for (const auto& [endpoint, rule] : totals.isolated) {
     std::printf("  would isolate %s: %s\n", printable(endpoint).c_str(), printable(rule).c_str());
   }
@@ -171,7 +169,8 @@ int run_replay(const ReplayOptions& options) {
     if (!read) return complain(read.error(), kCantRun);
     listed = std::move(*read);
   }
-  const auto judge = listed ? std::make_unique<ReplayJudge>(*listed, listed->endpoints()) : std::make_unique<ReplayJudge>();
+  const auto judge =
+      listed ? std::make_unique<ReplayJudge>(*listed, listed->endpoints()) : std::make_unique<ReplayJudge>();
 
   auto next = open_events(options.events);
   if (!next) return complain(next.error(), kCantRun);

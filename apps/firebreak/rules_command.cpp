@@ -27,8 +27,8 @@ Json rule_json(const LoadedRule& r) {
   for (const Diagnostic& d : r.diagnostics) {
     (d.level == Diagnostic::Level::error ? errors : warnings).push_back(problem_json(d));
   }
-  return Json{{"file", r.file},         {"rule_id", r.rule_id},   {"name", r.name}, {"type", r.type},
-              {"language", r.language}, {"ok", r.ok},             {"errors", errors}, {"warnings", warnings}};
+  return Json{{"file", r.file},         {"rule_id", r.rule_id}, {"name", r.name},   {"type", r.type},
+              {"language", r.language}, {"ok", r.ok},           {"errors", errors}, {"warnings", warnings}};
 }
 
 void print_line(const Json& json) {
@@ -60,11 +60,20 @@ std::string xml(std::string_view text) {
   std::string out;
   for (char c : printable(text)) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -78,7 +87,8 @@ struct TestOutcome {
 
 Status write_junit(const std::string& path, const std::vector<TestOutcome>& outcomes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  const auto failed = std::count_if(outcomes.begin(), outcomes.end(), [](const TestOutcome& o) { return !o.result.passed; });
+  const auto failed =
+      std::count_if(outcomes.begin(), outcomes.end(), [](const TestOutcome& o) { return !o.result.passed; });
   out << "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"firebreak rules\" tests=\"" << outcomes.size()
       << "\" failures=\"" << failed << "\">\n";
   for (const TestOutcome& o : outcomes) {
@@ -184,11 +194,15 @@ int run_rules_test(const RulesOptions& options) {
   for (const TestOutcome& o : outcomes) {
     if (!o.result.passed) ++failed;
     if (options.format == Format::json) {
-      print_line(Json{{"file", o.rule->file}, {"rule_id", o.rule->rule_id}, {"test", o.test->name}, {"line", o.test->line},
-                      {"ok", o.result.passed}, {"message", o.result.message}});
+      print_line(Json{{"file", o.rule->file},
+                      {"rule_id", o.rule->rule_id},
+                      {"test", o.test->name},
+                      {"line", o.test->line},
+                      {"ok", o.result.passed},
+                      {"message", o.result.message}});
     } else if (!o.result.passed) {
-      std::printf("%s  %s:%u  %s: %s\n", paint(Paint::red, "FAIL").c_str(), printable(o.rule->file).c_str(), o.test->line,
-                  printable(o.test->name).c_str(), printable(o.result.message).c_str());
+      std::printf("%s  %s:%u  %s: %s\n", paint(Paint::red, "FAIL").c_str(), printable(o.rule->file).c_str(),
+                  o.test->line, printable(o.test->name).c_str(), printable(o.result.message).c_str());
     }
   }
   if (options.format == Format::text) {
@@ -196,7 +210,8 @@ int run_rules_test(const RulesOptions& options) {
     std::printf(untested > 0 ? "; %zu rules have no test\n" : "\n", untested);
   }
   if (!options.junit_file.empty()) {
-    if (const Status written = write_junit(options.junit_file, outcomes); !written) return complain(written.error(), kCantRun);
+    if (const Status written = write_junit(options.junit_file, outcomes); !written)
+      return complain(written.error(), kCantRun);
   }
   std::fflush(stdout);
   return loaded->ok() && failed == 0 ? kDone : kFound;

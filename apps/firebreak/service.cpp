@@ -30,11 +30,11 @@
 namespace fb::cli {
 namespace {
 
-constexpr int kExitRecordFailed = 75;     // the supervisor starts us again and the record on disk decides
+constexpr int kExitRecordFailed = 75;  // the supervisor starts us again and the record on disk decides
 constexpr int kRulePollMs = 1000;
 constexpr int kRuleSettleMs = 300;
 constexpr int kDrainMs = 10'000;
-constexpr int64_t kWatchdogMs = 60'000;   // a turn that makes no progress for so long is told loudly
+constexpr int64_t kWatchdogMs = 60'000;  // a turn that makes no progress for so long is told loudly
 
 void raise_limit_of_open_files() {
   rlimit limit{};
@@ -129,7 +129,8 @@ Status Service::Impl::load_rules_once() {
   }
   for (const Diagnostic& d : report.loaded.file_diagnostics) std::fputs(render(d).c_str(), stderr);
   if (!report.swapped) {
-    return fail(ErrorCode::invalid_argument, report.problem + " (nothing was started; --allow-broken leaves broken rules out)");
+    return fail(ErrorCode::invalid_argument,
+                report.problem + " (nothing was started; --allow-broken leaves broken rules out)");
   }
   note_reload(report, "start");
   rules->watch(kRulePollMs, kRuleSettleMs, [this](const ReloadReport& r) { note_reload(r, "files changed"); });
@@ -141,7 +142,9 @@ void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
     const std::lock_guard lock(rules_mutex);
     rules_problem = report.swapped ? "" : report.problem;
   }
-  metrics.counter("firebreak_rule_reloads_total", "Times the rules were loaded", {{"result", report.swapped ? "ok" : "refused"}})
+  metrics
+      .counter("firebreak_rule_reloads_total", "Times the rules were loaded",
+               {{"result", report.swapped ? "ok" : "refused"}})
       .add_one();
   if (!report.swapped) {
     log(LogLevel::error, "rules_refused", "the changed rules have a problem; the old set stays in force",
@@ -199,7 +202,9 @@ Status Service::Impl::start_source() {
   hooks.on_regression = [this](const KafkaRegression& r) {
     metrics.counter("firebreak_kafka_regressions_total", "Records whose offset was below the next one").add_one();
     log(LogLevel::error, "offset_regression", "the broker gave an offset again; the record was skipped",
-        {{"topic", r.topic}, {"partition", std::to_string(r.partition)}, {"expected", std::to_string(r.expected)},
+        {{"topic", r.topic},
+         {"partition", std::to_string(r.partition)},
+         {"expected", std::to_string(r.expected)},
          {"got", std::to_string(r.got)}});
     (void)store->note("service", "offset_regression", r.topic + "/" + std::to_string(r.partition),
                       "expected " + std::to_string(r.expected) + ", got " + std::to_string(r.got));
@@ -211,11 +216,9 @@ Status Service::Impl::start_source() {
   options.batch.max_bytes = static_cast<size_t>(c.integer("limits.batch_bytes"));
   options.batch.max_wait_ms = static_cast<int>(*c.duration_ms("limits.batch_wait"));
   options.events = c.limits().event;
-  pipeline = std::make_unique<Pipeline>(PipelineParts{*source, *rules, store->directory(), *store, clock, metrics,
-                                                      [this] {
-                                                        dispatcher->wake();
-                                                      }},
-                                        options);
+  pipeline = std::make_unique<Pipeline>(
+      PipelineParts{*source, *rules, store->directory(), *store, clock, metrics, [this] { dispatcher->wake(); }},
+      options);
   pipeline_thread = std::thread([this] { run_pipeline(); });
   return {};
 }
@@ -273,8 +276,8 @@ Status Service::Impl::start_api() {
   std::string fingerprint;
   if (const auto f = net::certificate_fingerprint(files.ca_certificate)) fingerprint = *f;
   const auto make = [&] {
-    return api::make_api(api::Parts{*store, clock, metrics, keys, [this] { dispatcher->wake(); }, [this] { return health(); },
-                                    [this] { refresh_gauges(); }, kVersion, fingerprint,
+    return api::make_api(api::Parts{*store, clock, metrics, keys, [this] { dispatcher->wake(); },
+                                    [this] { return health(); }, [this] { refresh_gauges(); }, kVersion, fingerprint,
                                     [fingerprint] { return endpoint::make_token(fingerprint); }, endpoint::token_hash});
   };
   net::ServerOptions socket;
@@ -293,10 +296,12 @@ std::vector<api::PartHealth> Service::Impl::health() const {
   const Source::Health kafka = source->health();
   parts.push_back({"kafka", kafka.connected, kafka.detail});
   const bool stalled = pipeline->storage_stalled();
-  parts.push_back({"record", !stalled && fatal.load() == 0, stalled ? "the record refuses writes (disk full or locked)" : ""});
+  parts.push_back(
+      {"record", !stalled && fatal.load() == 0, stalled ? "the record refuses writes (disk full or locked)" : ""});
   {
     const std::lock_guard lock(rules_mutex);
-    parts.push_back({"rules", true, rules_problem.empty() ? "" : "the old set runs; the changed one was refused: " + rules_problem});
+    parts.push_back({"rules", true,
+                     rules_problem.empty() ? "" : "the old set runs; the changed one was refused: " + rules_problem});
   }
   const int64_t silent = clock.mono_ms() - last_turn_ms.load();
   parts.push_back({"pipeline", silent < kWatchdogMs, silent < kWatchdogMs ? "" : "no turn ended for a minute"});
@@ -309,7 +314,9 @@ void Service::Impl::refresh_gauges() {
   if (!reader) return;
   const auto counts = (*reader)->counts();
   if (!counts) return;
-  const auto set = [this](const char* name, const char* help, int64_t v) { metrics.gauge(name, help).set(static_cast<double>(v)); };
+  const auto set = [this](const char* name, const char* help, int64_t v) {
+    metrics.gauge(name, help).set(static_cast<double>(v));
+  };
   set("firebreak_record_alerts", "Alerts in the record", counts->alerts);
   set("firebreak_record_dead_letters", "Dead letters in the record", counts->dead_letters);
   set("firebreak_actions_open", "Actions being carried out", counts->open_actions);
@@ -337,7 +344,9 @@ void Service::Impl::stop() {
 
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Service::~Service() { impl_->stop(); }
+Service::~Service() {
+  impl_->stop();
+}
 
 Result<std::unique_ptr<Service>> Service::start(ServiceStart start) {
   raise_limit_of_open_files();
@@ -345,12 +354,11 @@ Result<std::unique_ptr<Service>> Service::start(ServiceStart start) {
   auto impl = std::make_unique<Impl>(std::move(start));
   std::error_code error;
   if (!std::filesystem::exists(impl->files.certificate, error)) {
-    return fail(ErrorCode::not_found,
-                "the data directory " + impl->start.config.text("data_dir") +
-                    " is not set up; run `firebreak setup -c FILE` first");
+    return fail(ErrorCode::not_found, "the data directory " + impl->start.config.text("data_dir") +
+                                          " is not set up; run `firebreak setup -c FILE` first");
   }
-  set_log_level(impl->start.config.text("log.level") == "debug"  ? LogLevel::debug
-                : impl->start.config.text("log.level") == "warn" ? LogLevel::warn
+  set_log_level(impl->start.config.text("log.level") == "debug"   ? LogLevel::debug
+                : impl->start.config.text("log.level") == "warn"  ? LogLevel::warn
                 : impl->start.config.text("log.level") == "error" ? LogLevel::error
                                                                   : LogLevel::info);
   FB_TRY_VOID(impl->open_record());
@@ -363,19 +371,37 @@ Result<std::unique_ptr<Service>> Service::start(ServiceStart start) {
   FB_TRY_VOID(i.start_source());
   FB_TRY_VOID(i.start_api());
   log(LogLevel::info, "started", "the service runs",
-      {{"version", kVersion}, {"mode", i.start.config.text("response.mode")}, {"http", i.start.config.text("http.listen")},
+      {{"version", kVersion},
+       {"mode", i.start.config.text("response.mode")},
+       {"http", i.start.config.text("http.listen")},
        {"agents", i.start.config.text("agents.listen")}});
   (void)i.store->note("service", "started", kVersion, "mode " + i.start.config.text("response.mode"));
   return service;
 }
 
-void Service::reload_rules() { impl_->note_reload(impl_->rules->reload(), "asked for"); }
-void Service::stop() { impl_->stop(); }
-int Service::fatal_exit() const { return impl_->fatal.load(); }
-Store& Service::store() { return *impl_->store; }
-RuleSetPtr Service::rules() const { return impl_->rules->current(); }
-uint16_t Service::http_port() const { return impl_->api_tcp ? impl_->api_tcp->port() : 0; }
-uint16_t Service::agents_port() const { return impl_->agents->port(); }
-uint64_t Service::events() const { return impl_->events.load(); }
+void Service::reload_rules() {
+  impl_->note_reload(impl_->rules->reload(), "asked for");
+}
+void Service::stop() {
+  impl_->stop();
+}
+int Service::fatal_exit() const {
+  return impl_->fatal.load();
+}
+Store& Service::store() {
+  return *impl_->store;
+}
+RuleSetPtr Service::rules() const {
+  return impl_->rules->current();
+}
+uint16_t Service::http_port() const {
+  return impl_->api_tcp ? impl_->api_tcp->port() : 0;
+}
+uint16_t Service::agents_port() const {
+  return impl_->agents->port();
+}
+uint64_t Service::events() const {
+  return impl_->events.load();
+}
 
 }  // namespace fb::cli

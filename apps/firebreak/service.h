@@ -25,7 +25,8 @@ struct ServiceStart {
 
 class Service {
  public:
-  // Opens the record, loads the rules, starts every thread. Does not wait for Kafka or agents. The error says what to do.
+  // Opens the record, loads the rules, starts every thread. Does not wait for Kafka or agents. The error says what to
+  // do.
   static Result<std::unique_ptr<Service>> start(ServiceStart start);
   ~Service();
   Service(const Service&) = delete;

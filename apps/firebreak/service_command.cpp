@@ -1,5 +1,5 @@
-// firebreak run: the service until a signal. SIGTERM and SIGINT drain and end with 0 (a second one ends at once), SIGHUP
-// reloads the rules.
+// firebreak run: the service until a signal. SIGTERM and SIGINT drain and end with 0 (a second one ends at once),
+// SIGHUP reloads the rules.
 #include <csignal>
 #include <cstdio>
 #include <ctime>

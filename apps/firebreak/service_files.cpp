@@ -21,7 +21,8 @@ Status set_up_data_dir(const std::string& data_dir, const std::vector<std::strin
   std::error_code error;
   std::filesystem::create_directories(data_dir, error);
   if (error) return fail(ErrorCode::io, "can't make the data directory: " + error.message(), data_dir);
-  if (chmod(data_dir.c_str(), 0700) != 0) return fail(ErrorCode::io, "can't set the data directory to mode 0700", data_dir);
+  if (chmod(data_dir.c_str(), 0700) != 0)
+    return fail(ErrorCode::io, "can't set the data directory to mode 0700", data_dir);
   const ServiceFiles files(data_dir);
   if (!std::filesystem::exists(files.ca_certificate, error)) {
     FB_TRY_VOID(net::create_ca(files.ca_certificate, files.ca_key, "Firebreak CA"));

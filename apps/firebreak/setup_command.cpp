@@ -18,7 +18,8 @@ int run_setup(const std::string& config_file) {
   const ServiceFiles files(data_dir);
   std::error_code error;
   const bool first = !std::filesystem::exists(files.ca_certificate, error);
-  if (const Status done = set_up_data_dir(data_dir, config->list("agents.names")); !done) return complain(done.error(), kCantRun);
+  if (const Status done = set_up_data_dir(data_dir, config->list("agents.names")); !done)
+    return complain(done.error(), kCantRun);
   std::printf("%s %s\n", first ? "made" : "kept", files.ca_certificate.c_str());
   std::printf("made %s for the agent gateway\n", files.certificate.c_str());
   const auto fingerprint = net::certificate_fingerprint(files.ca_certificate);

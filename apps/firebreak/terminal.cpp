@@ -27,13 +27,26 @@ std::string paint(Paint p, std::string_view text) {
   if (!stdout_is_terminal() || p == Paint::plain) return std::string(text);
   const char* code = "0";
   switch (p) {
-    case Paint::plain: break;
-    case Paint::bold: code = "1"; break;
-    case Paint::dim: code = "2"; break;
-    case Paint::red: code = "31"; break;
-    case Paint::yellow: code = "33"; break;
-    case Paint::green: code = "32"; break;
-    case Paint::blue: code = "34"; break;
+    case Paint::plain:
+      break;
+    case Paint::bold:
+      code = "1";
+      break;
+    case Paint::dim:
+      code = "2";
+      break;
+    case Paint::red:
+      code = "31";
+      break;
+    case Paint::yellow:
+      code = "33";
+      break;
+    case Paint::green:
+      code = "32";
+      break;
+    case Paint::blue:
+      code = "34";
+      break;
   }
   return "\x1b[" + std::string(code) + "m" + std::string(text) + "\x1b[0m";
 }
@@ -54,7 +67,9 @@ int complain(std::string_view message, int code) {
   return code;
 }
 
-int complain(const Error& error, int code) { return complain(error.describe(), code); }
+int complain(const Error& error, int code) {
+  return complain(error.describe(), code);
+}
 
 Table::Table(std::vector<std::string> head) : head_(std::move(head)) {}
 

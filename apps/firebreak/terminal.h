@@ -1,4 +1,5 @@
-// What a person sees: errors in one line, tables that line up, colours on a terminal only. Foreign text is made printable.
+// What a person sees: errors in one line, tables that line up, colours on a terminal only. Foreign text is made
+// printable.
 #pragma once
 
 #include <cstdint>

@@ -36,9 +36,9 @@ std::string iso8601(int64_t unix_ms) {
   tm parts{};
   gmtime_r(&t, &parts);
   char text[64];
-  const int n = std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
-                              parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                              static_cast<int>(ms));
+  const int n =
+      std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900, parts.tm_mon + 1,
+                    parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, static_cast<int>(ms));
   return std::string(text, n > 0 ? static_cast<size_t>(n) : 0);
 }
 

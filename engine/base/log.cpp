@@ -50,8 +50,12 @@ void log(LogLevel level, std::string_view event, std::string_view message, LogFi
   if (!write_all(text)) lines_lost.fetch_add(1, std::memory_order_relaxed);
 }
 
-void set_log_level(LogLevel lowest) { lowest_level.store(lowest, std::memory_order_relaxed); }
+void set_log_level(LogLevel lowest) {
+  lowest_level.store(lowest, std::memory_order_relaxed);
+}
 
-uint64_t log_lines_lost() { return lines_lost.load(std::memory_order_relaxed); }
+uint64_t log_lines_lost() {
+  return lines_lost.load(std::memory_order_relaxed);
+}
 
 }  // namespace fb

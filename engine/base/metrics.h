@@ -37,7 +37,8 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  // Names follow Prometheus: firebreak_events_total, firebreak_turn_seconds. The same name and labels give the same handle.
+  // Names follow Prometheus: firebreak_events_total, firebreak_turn_seconds. The same name and labels give the same
+  // handle.
   Counter& counter(const std::string& name, const std::string& help, const Labels& labels = {});
   Gauge& gauge(const std::string& name, const std::string& help, const Labels& labels = {});
   Histogram& histogram(const std::string& name, const std::string& help, const std::vector<double>& buckets,

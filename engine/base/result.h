@@ -56,14 +56,14 @@ inline tl::unexpected<Error> fail(ErrorCode code, std::string message, std::stri
 
 // FB_TRY(auto x, call()): x is the value, or this function returns call()'s error.
 #define FB_TRY(declaration, ...) FB_TRY_(FB_CONCAT(fb_try_, __LINE__), declaration, __VA_ARGS__)
-#define FB_TRY_(name, declaration, ...)                                \
-  auto name = (__VA_ARGS__);                                           \
+#define FB_TRY_(name, declaration, ...)                                   \
+  auto name = (__VA_ARGS__);                                              \
   if (!name) return tl::unexpected<::fb::Error>(std::move(name).error()); \
   declaration = std::move(*name)
 
 #define FB_TRY_VOID(...) FB_TRY_VOID_(FB_CONCAT(fb_try_, __LINE__), __VA_ARGS__)
-#define FB_TRY_VOID_(name, ...)                                        \
-  do {                                                                 \
-    auto name = (__VA_ARGS__);                                         \
+#define FB_TRY_VOID_(name, ...)                                             \
+  do {                                                                      \
+    auto name = (__VA_ARGS__);                                              \
     if (!name) return tl::unexpected<::fb::Error>(std::move(name).error()); \
   } while (false)

@@ -28,8 +28,8 @@ size_t decode(std::string_view s, uint32_t* cp) {
     return 3;
   }
   if (b >= 0xF0 && b <= 0xF4 && tail(1) && tail(2) && tail(3)) {
-    const uint32_t v = static_cast<uint32_t>(b & 0x07) << 18 | (at(1) & 0x3Fu) << 12 | (at(2) & 0x3Fu) << 6 |
-                       (at(3) & 0x3Fu);
+    const uint32_t v =
+        static_cast<uint32_t>(b & 0x07) << 18 | (at(1) & 0x3Fu) << 12 | (at(2) & 0x3Fu) << 6 | (at(3) & 0x3Fu);
     if (v < 0x10000 || v > 0x10FFFF) return 0;
     *cp = v;
     return 4;
@@ -101,8 +101,8 @@ std::string printable(std::string_view text) {
       text.remove_prefix(n == 0 ? 1 : n);
       continue;
     }
-    const bool bidi = (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x200E || cp == 0x200F ||
-                      cp == 0x061C || cp == 0x2028 || cp == 0x2029;
+    const bool bidi = (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x200E ||
+                      cp == 0x200F || cp == 0x061C || cp == 0x2028 || cp == 0x2029;
     if (bidi) {
       std::snprintf(escape, sizeof escape, "\\u{%04x}", cp);
       out += escape;

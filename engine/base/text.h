@@ -17,7 +17,8 @@ std::string to_utf8(std::string_view bytes);
 // Appends one code point (must be a scalar value) as UTF-8.
 void append_utf8(std::string& out, uint32_t code_point);
 
-// Makes foreign text safe to print on a terminal: control characters, ESC and bidirectional marks become \xNN / \u{NNNN}.
+// Makes foreign text safe to print on a terminal: control characters, ESC and bidirectional marks become \xNN /
+// \u{NNNN}.
 std::string printable(std::string_view text);
 
 // 1-based line and column of a byte offset; columns count code points.

@@ -72,14 +72,24 @@ const T& Config::get(std::string_view path) const {
   return std::get<T>(it->second);
 }
 
-const std::string& Config::text(std::string_view path) const { return get<std::string>(path); }
-const std::vector<std::string>& Config::list(std::string_view path) const { return get<std::vector<std::string>>(path); }
+const std::string& Config::text(std::string_view path) const {
+  return get<std::string>(path);
+}
+const std::vector<std::string>& Config::list(std::string_view path) const {
+  return get<std::vector<std::string>>(path);
+}
 const std::map<std::string, std::string>& Config::map(std::string_view path) const {
   return get<std::map<std::string, std::string>>(path);
 }
-bool Config::flag(std::string_view path) const { return get<bool>(path); }
-int64_t Config::integer(std::string_view path) const { return get<int64_t>(path); }
-double Config::percent(std::string_view path) const { return get<double>(path); }
+bool Config::flag(std::string_view path) const {
+  return get<bool>(path);
+}
+int64_t Config::integer(std::string_view path) const {
+  return get<int64_t>(path);
+}
+double Config::percent(std::string_view path) const {
+  return get<double>(path);
+}
 std::optional<int64_t> Config::duration_ms(std::string_view path) const {
   const auto it = values_.find(path);
   if (it == values_.end()) std::abort();
@@ -97,6 +107,9 @@ Limits Config::limits() const {
   l.event.dead_letter_raw_bytes = static_cast<size_t>(integer("limits.dead_letter_raw_bytes"));
   l.rule.max_rule_file_bytes = static_cast<size_t>(integer("limits.max_rule_file_bytes"));
   l.rule.max_rule_import_bytes = static_cast<size_t>(integer("limits.max_rule_import_bytes"));
+  l.rule.max_rule_name_bytes = static_cast<size_t>(integer("limits.max_rule_name_bytes"));
+  l.rule.max_yaml_depth = static_cast<uint32_t>(integer("limits.max_yaml_depth"));
+  l.rule.max_pattern_bytes = static_cast<size_t>(integer("limits.max_pattern_bytes"));
   l.rule.max_query_bytes = static_cast<size_t>(integer("limits.max_query_bytes"));
   l.rule.max_query_depth = static_cast<uint32_t>(integer("limits.max_query_depth"));
   l.rule.max_query_nodes = static_cast<uint32_t>(integer("limits.max_query_nodes"));
@@ -109,8 +122,8 @@ namespace {
 // Reads one file against the table.
 class Reader {
  public:
-  using Value = std::variant<std::monostate, std::string, std::vector<std::string>, std::map<std::string, std::string>, bool,
-                             int64_t, double>;
+  using Value = std::variant<std::monostate, std::string, std::vector<std::string>, std::map<std::string, std::string>,
+                             bool, int64_t, double>;
 
   explicit Reader(const SourceText& source) : source_(source) {}
 
@@ -124,8 +137,8 @@ class Reader {
         if (member.value.is(FileNode::Kind::object)) {
           object(member.value, name);
         } else if (!member.value.is(FileNode::Kind::null)) {
-          problem("wrong-type", member.value, "'" + name + "' holds keys of its own, not " +
-                                                  std::string(compile::kind_name(member.value.kind)));
+          problem("wrong-type", member.value,
+                  "'" + name + "' holds keys of its own, not " + std::string(compile::kind_name(member.value.kind)));
         }
       } else {
         unknown(member, name, path);
@@ -138,9 +151,9 @@ class Reader {
       const std::string path(key.path);
       if (seen_.count(path) != 0) continue;
       if (key.required) {
-        problems.push_back(source_.error("missing-key", root.begin, root.begin + 1, "'" + path + "' is missing",
-                                         std::string(key.meaning) +
-                                             (key.choices.empty() ? "" : " One of: " + std::string(key.choices))));
+        problems.push_back(source_.error(
+            "missing-key", root.begin, root.begin + 1, "'" + path + "' is missing",
+            std::string(key.meaning) + (key.choices.empty() ? "" : " One of: " + std::string(key.choices))));
       }
       values[path] = fallback(key);
     }
@@ -194,7 +207,8 @@ class Reader {
   std::optional<Value> value(const Key& key, const FileNode& node) {
     const std::string name(key.path);
     const auto wrong = [&](const char* wanted) -> std::optional<Value> {
-      problem("wrong-type", node, "'" + name + "' takes " + wanted + ", not " + std::string(compile::kind_name(node.kind)));
+      problem("wrong-type", node,
+              "'" + name + "' takes " + wanted + ", not " + std::string(compile::kind_name(node.kind)));
       return std::nullopt;
     };
     if (node.is(FileNode::Kind::null) && !key.required) return fallback(key);
@@ -212,8 +226,9 @@ class Reader {
         if (!written) return wrong("one word");
         if (std::find(choices.begin(), choices.end(), *written) != choices.end()) return *written;
         const std::string_view near = nearest_word(*written, choices);
-        problem("bad-value", node, "'" + name + "' can't be '" + printable(*written) + "'",
-                (near.empty() ? "" : "did you mean '" + std::string(near) + "'? ") + "One of: " + std::string(key.choices));
+        problem(
+            "bad-value", node, "'" + name + "' can't be '" + printable(*written) + "'",
+            (near.empty() ? "" : "did you mean '" + std::string(near) + "'? ") + "One of: " + std::string(key.choices));
         return std::nullopt;
       }
       case KeyType::text_list:
@@ -229,7 +244,8 @@ class Reader {
         const auto written = scalar(node);
         char* end = nullptr;
         const double v = written ? std::strtod(written->c_str(), &end) : -1;
-        if (!node.is(FileNode::Kind::number) || *end != '\0' || v < 0 || v > 100) return wrong("a number from 0 to 100");
+        if (!node.is(FileNode::Kind::number) || *end != '\0' || v < 0 || v > 100)
+          return wrong("a number from 0 to 100");
         return v;
       }
       case KeyType::duration:
@@ -241,7 +257,8 @@ class Reader {
   std::optional<Value> list(const Key& key, const FileNode& node) {
     std::vector<std::string> out;
     if (!node.is(FileNode::Kind::array)) {
-      problem("wrong-type", node, "'" + std::string(key.path) + "' takes a list, not " + std::string(compile::kind_name(node.kind)),
+      problem("wrong-type", node,
+              "'" + std::string(key.path) + "' takes a list, not " + std::string(compile::kind_name(node.kind)),
               "write it as [one, two]");
       return std::nullopt;
     }
@@ -281,8 +298,9 @@ class Reader {
     const bool is_number = node.is(FileNode::Kind::number);
     const auto [at, error] = std::from_chars(node.text.data(), end, v);
     if (!is_number || error != std::errc() || at != end || v < key.least || v > key.most) {
-      problem("bad-value", node, "'" + std::string(key.path) + "' takes a whole number from " + std::to_string(key.least) +
-                                     " to " + std::to_string(key.most));
+      problem("bad-value", node,
+              "'" + std::string(key.path) + "' takes a whole number from " + std::to_string(key.least) + " to " +
+                  std::to_string(key.most));
       return std::nullopt;
     }
     return v;
@@ -296,8 +314,9 @@ class Reader {
       return std::nullopt;
     }
     if (*ms < key.least || *ms > key.most) {
-      problem("bad-value", node, "'" + std::string(key.path) + "' must be at least " + std::to_string(key.least) +
-                                     " ms and at most " + std::to_string(key.most) + " ms");
+      problem("bad-value", node,
+              "'" + std::string(key.path) + "' must be at least " + std::to_string(key.least) + " ms and at most " +
+                  std::to_string(key.most) + " ms");
       return std::nullopt;
     }
     return *ms;
@@ -326,7 +345,8 @@ Config::Loaded Config::parse(const std::string& text, const std::string& file) {
     return loaded;
   }
   if (read.values.empty() || !read.values[0].is(FileNode::Kind::object)) {
-    loaded.problems.push_back(whole_file(file, "not-a-config", "a config file holds keys and values; this one holds none"));
+    loaded.problems.push_back(
+        whole_file(file, "not-a-config", "a config file holds keys and values; this one holds none"));
     return loaded;
   }
   Reader reader(source);

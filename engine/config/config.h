@@ -23,7 +23,8 @@ class Config {
   static Loaded load(const std::string& path);
   static Loaded parse(const std::string& text, const std::string& file);
 
-  // By path as in keys.h; asking for a path that is not there or of another type ends the process (a programming error).
+  // By path as in keys.h; asking for a path that is not there or of another type ends the process (a programming
+  // error).
   const std::string& text(std::string_view path) const;  // text and choice
   const std::vector<std::string>& list(std::string_view path) const;
   const std::map<std::string, std::string>& map(std::string_view path) const;
@@ -35,8 +36,8 @@ class Config {
   Limits limits() const;
 
  private:
-  using Value = std::variant<std::monostate, std::string, std::vector<std::string>, std::map<std::string, std::string>, bool,
-                             int64_t, double>;
+  using Value = std::variant<std::monostate, std::string, std::vector<std::string>, std::map<std::string, std::string>,
+                             bool, int64_t, double>;
   template <class T>
   const T& get(std::string_view path) const;
   std::map<std::string, Value, std::less<>> values_;

@@ -14,26 +14,35 @@ using enum KeyType;
 constexpr std::array kKeys = {
     Key{"data_dir", text, true, "", "Where the record, keys and certificates are kept; made by `firebreak setup`."},
 
-    Key{"kafka.properties", text_map, true, "", "Properties of librdkafka under their own names, such as bootstrap.servers."},
+    Key{"kafka.properties", text_map, true, "",
+        "Properties of librdkafka under their own names, such as bootstrap.servers."},
     Key{"kafka.topics", text_list, true, "", "Topics to read events from."},
     Key{"kafka.group", text, false, "firebreak", "Consumer group."},
-    Key{"kafka.start", choice, false, "earliest", "Where to begin on a partition that neither the record nor the group knows.", "earliest|latest"},
+    Key{"kafka.start", choice, false, "earliest",
+        "Where to begin on a partition that neither the record nor the group knows.", "earliest|latest"},
     Key{"kafka.alerts_topic", text, false, "", "Topic that alerts are published to; empty: none."},
     Key{"kafka.epoch", integer, false, "0", "Raise it when a topic was deleted and made anew.", "", 0, 1'000'000},
-    Key{"kafka.gap_policy", choice, false, "continue", "When records are gone before they were read: tell it and read on, or leave the partition alone until a person decides.", "continue|stop"},
+    Key{"kafka.gap_policy", choice, false, "continue",
+        "When records are gone before they were read: tell it and read on, or leave the partition alone until a person "
+        "decides.",
+        "continue|stop"},
 
     Key{"rules", text_list, true, "", "Rule files and folders; folders are watched."},
     Key{"exceptions", text_list, false, "", "NDJSON files of exception lists and items, as Kibana exports them."},
 
     Key{"response.mode", choice, true, "", "What happens when a rule wants an isolation.", "dry_run|approve|enforce"},
-    Key{"response.lease", duration, false, "", "How long an isolation lasts unless it is released; empty: until release.", "", kMinute, 3650 * kDay},
-    Key{"response.protected", text_list, false, "", "Endpoints that are never isolated by a rule: ids, host names, or tag:NAME."},
+    Key{"response.lease", duration, false, "",
+        "How long an isolation lasts unless it is released; empty: until release.", "", kMinute, 3650 * kDay},
+    Key{"response.protected", text_list, false, "",
+        "Endpoints that are never isolated by a rule: ids, host names, or tag:NAME."},
     Key{"response.stop_file", text, false, "", "While this file exists no isolation goes out."},
-    Key{"response.guards", text_map, false, "", "Guards switched on or off, and their limits; docs/guard.md has the names and defaults."},
+    Key{"response.guards", text_map, false, "",
+        "Guards switched on or off, and their limits; docs/guard.md has the names and defaults."},
 
     Key{"http.listen", text, false, "127.0.0.1:8770", "Address of the API, /metrics, /healthz and /readyz."},
     Key{"agents.listen", text, false, "0.0.0.0:8771", "Address that agents dial (HTTPS)."},
-    Key{"agents.names", text_list, false, "", "Names and addresses the gateway's certificate is made for, besides this host's name."},
+    Key{"agents.names", text_list, false, "",
+        "Names and addresses the gateway's certificate is made for, besides this host's name."},
     Key{"agents.heartbeat", duration, false, "10s", "How often an agent reports its state.", "", 100, kHour},
     Key{"agents.offline_after", duration, false, "30s", "An agent silent for this long is offline.", "", kSecond, kDay},
     Key{"agents.max_connections", integer, false, "8192", "Connections that agents may hold open.", "", 1, 1'000'000},
@@ -43,15 +52,21 @@ constexpr std::array kKeys = {
 
     Key{"limits.batch_records", integer, false, "2000", "A batch closes at this many records.", "", 1, 100'000},
     Key{"limits.batch_bytes", integer, false, "4194304", "... or this many bytes.", "", 1024, 1 << 30},
-    Key{"limits.batch_wait", duration, false, "100ms", "... or after this long, or at once when nothing more is there.", "", 1, kMinute},
+    Key{"limits.batch_wait", duration, false, "100ms", "... or after this long, or at once when nothing more is there.",
+        "", 1, kMinute},
     Key{"limits.max_event_bytes", integer, false, "1048576", "A larger record is a dead letter.", "", 1024, 64 << 20},
     Key{"limits.max_event_depth", integer, false, "64", "Objects and arrays within each other.", "", 1, 1000},
     Key{"limits.max_event_keys", integer, false, "20000", "Keys of one event.", "", 1, 10'000'000},
     Key{"limits.max_array_length", integer, false, "100000", "Elements of one array.", "", 1, 10'000'000},
     Key{"limits.max_key_bytes", integer, false, "4096", "Length of one key.", "", 1, 1 << 20},
-    Key{"limits.dead_letter_raw_bytes", integer, false, "65536", "How much of a refused record is kept.", "", 0, 1 << 20},
+    Key{"limits.dead_letter_raw_bytes", integer, false, "65536", "How much of a refused record is kept.", "", 0,
+        1 << 20},
     Key{"limits.max_rule_file_bytes", integer, false, "262144", "Size of one YAML rule file.", "", 1024, 64 << 20},
-    Key{"limits.max_rule_import_bytes", integer, false, "67108864", "Size of one TOML or NDJSON rule file.", "", 1024, 1 << 30},
+    Key{"limits.max_rule_import_bytes", integer, false, "67108864", "Size of one TOML or NDJSON rule file.", "", 1024,
+        1 << 30},
+    Key{"limits.max_rule_name_bytes", integer, false, "512", "Length of a rule's id and name.", "", 1, 65536},
+    Key{"limits.max_yaml_depth", integer, false, "64", "Lists and maps of a rule file within each other.", "", 1, 400},
+    Key{"limits.max_pattern_bytes", integer, false, "4096", "Length of one wildcard pattern.", "", 1, 1 << 20},
     Key{"limits.max_query_bytes", integer, false, "65536", "Length of one query.", "", 1, 16 << 20},
     Key{"limits.max_query_depth", integer, false, "200", "Parentheses of a query within each other.", "", 1, 1000},
     Key{"limits.max_query_nodes", integer, false, "20000", "Terms and operators of one query.", "", 1, 1'000'000},
@@ -60,6 +75,8 @@ constexpr std::array kKeys = {
 
 }  // namespace
 
-std::span<const Key> config_keys() { return kKeys; }
+std::span<const Key> config_keys() {
+  return kKeys;
+}
 
 }  // namespace fb

@@ -1,5 +1,5 @@
-// Every key of the service's config file, as data: its path, type, default, bounds and meaning. The loader, the JSON schema
-// and docs/config.md come from this one table. Pure.
+// Every key of the service's config file, as data: its path, type, default, bounds and meaning. The loader, the JSON
+// schema and docs/config.md come from this one table. Pure.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ struct Key {
   std::string_view fallback = "";  // as it would be written; "" = empty or none
   std::string_view meaning = "";   // one sentence
   std::string_view choices = "";   // choice: words separated by '|'
-  int64_t least = 0;          // integer and duration (ms)
+  int64_t least = 0;               // integer and duration (ms)
   int64_t most = INT64_MAX;
 };
 

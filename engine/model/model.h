@@ -86,13 +86,13 @@ struct PlannedAction {
   std::string endpoint_id;  // resolved through the directory; "" when unknown or ambiguous
   std::string target_note;  // why endpoint_id is empty: "unknown", "ambiguous: ..."
   std::string comment;
-  std::string cause;  // alert id, the client's idempotency key, or parent action + ":expiry"
-  std::string alert_id;       // "" for a person's
-  RuleMetaPtr rule;           // null for a person's
-  std::string request_id;     // one UUID over the actions of one request; an automated action's own id
-  std::string requested_by;   // "rule:<rule_id>" or "user:<name>"
+  std::string cause;         // alert id, the client's idempotency key, or parent action + ":expiry"
+  std::string alert_id;      // "" for a person's
+  RuleMetaPtr rule;          // null for a person's
+  std::string request_id;    // one UUID over the actions of one request; an automated action's own id
+  std::string requested_by;  // "rule:<rule_id>" or "user:<name>"
   std::optional<int64_t> lease_ms;
-  Mode ceiling = Mode::enforce;  // the rule's
+  Mode ceiling = Mode::enforce;   // the rule's
   int64_t event_age_base_ms = 0;  // the time that freshness is judged from; see decisions 13
   bool manual = false;
   bool override_protected = false;
@@ -123,8 +123,8 @@ struct Endpoint {
   Isolation observed = Isolation::unknown;
   bool simulated = false;  // the agent's isolation backend is the simulated one
   int64_t generation = 0;
-  // That of the newest action of this record on it, 0 = none yet, -1 = not told. Below `generation` when the endpoint told of
-  // a later command than this record gave.
+  // That of the newest action of this record on it, 0 = none yet, -1 = not told. Below `generation` when the endpoint
+  // told of a later command than this record gave.
   int64_t ordered_generation = -1;
   int64_t lease_until_ms = 0;  // 0 = none
   int64_t last_seen_ms = 0;

@@ -29,16 +29,16 @@ struct Words<Verdict> {
 template <>
 struct Words<Guard> {
   static constexpr std::array<string_view, 19> list{
-      "",           "kill_switch",   "mode",          "protected", "unknown_target", "in_flight", "cooldown",
-      "rule_budget", "fleet_breaker", "group_breaker", "probation", "corroboration",  "freshness", "maintenance",
-      "approval",   "lease",         "intent_expiry", "connector_bucket",            "loop"};
+      "",          "kill_switch", "mode",          "protected",     "unknown_target", "in_flight",
+      "cooldown",  "rule_budget", "fleet_breaker", "group_breaker", "probation",      "corroboration",
+      "freshness", "maintenance", "approval",      "lease",         "intent_expiry",  "connector_bucket",
+      "loop"};
 };
 template <>
 struct Words<ActionState> {
-  static constexpr std::array<string_view, 13> list{"requested", "dry_run",    "awaiting_approval", "denied",
-                                                    "blocked",   "queued",     "dispatched",        "unknown",
-                                                    "accepted",  "verified",   "failed",            "expired",
-                                                    "superseded"};
+  static constexpr std::array<string_view, 13> list{
+      "requested", "dry_run",  "awaiting_approval", "denied", "blocked", "queued",    "dispatched",
+      "unknown",   "accepted", "verified",          "failed", "expired", "superseded"};
 };
 template <>
 struct Words<Isolation> {
@@ -56,14 +56,30 @@ string_view word(Enum value) {
 
 }  // namespace
 
-string_view to_string(Mode v) { return word(v); }
-string_view to_string(Verb v) { return word(v); }
-string_view to_string(Severity v) { return word(v); }
-string_view to_string(Verdict v) { return word(v); }
-string_view to_string(Guard v) { return word(v); }
-string_view to_string(ActionState v) { return word(v); }
-string_view to_string(Isolation v) { return word(v); }
-string_view to_string(AgentStatus v) { return word(v); }
+string_view to_string(Mode v) {
+  return word(v);
+}
+string_view to_string(Verb v) {
+  return word(v);
+}
+string_view to_string(Severity v) {
+  return word(v);
+}
+string_view to_string(Verdict v) {
+  return word(v);
+}
+string_view to_string(Guard v) {
+  return word(v);
+}
+string_view to_string(ActionState v) {
+  return word(v);
+}
+string_view to_string(Isolation v) {
+  return word(v);
+}
+string_view to_string(AgentStatus v) {
+  return word(v);
+}
 
 template <class Enum>
 std::optional<Enum> from_string(string_view text) {

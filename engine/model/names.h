@@ -1,5 +1,5 @@
-// The words of Firebreak that stand in the database, the API, metrics and the terminal: one enum each, one spelling each.
-// Values never change meaning; a new one is added at the end. Pure, thread-safe.
+// The words of Firebreak that stand in the database, the API, metrics and the terminal: one enum each, one spelling
+// each. Values never change meaning; a new one is added at the end. Pure, thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -59,7 +59,9 @@ Json to_json(const JsonNode& node) {
   return nullptr;
 }
 
-bool is_kibana_key(const std::string& key) { return key == "kibana" || key.starts_with("kibana."); }
+bool is_kibana_key(const std::string& key) {
+  return key == "kibana" || key.starts_with("kibana.");
+}
 
 // The first text at a path, in the dotted or the nested spelling; "" when absent.
 std::string text_at(const Json& doc, const std::string& path) {
@@ -114,7 +116,9 @@ std::string reason_of(const Json& source, const Alert& alert) {
 
 }  // namespace
 
-std::string alert_reason(const Alert& alert) { return reason_of(source_fields(alert), alert); }
+std::string alert_reason(const Alert& alert) {
+  return reason_of(source_fields(alert), alert);
+}
 
 std::string alert_document(const Alert& alert, const std::string& rule_set_hash) {
   const Json source = source_fields(alert);
@@ -142,8 +146,8 @@ std::string alert_document(const Alert& alert, const std::string& rule_set_hash)
   doc["kibana.alert.last_detected"] = at;
   doc["kibana.alert.intended_timestamp"] = at;
   doc["kibana.alert.original_time"] = iso8601(alert.event_time_ms);
-  doc["kibana.alert.ancestors"] =
-      Json::array({Json{{"id", source_id}, {"type", "event"}, {"index", p.topic.empty() ? p.cluster : p.topic}, {"depth", 0}}});
+  doc["kibana.alert.ancestors"] = Json::array(
+      {Json{{"id", source_id}, {"type", "event"}, {"index", p.topic.empty() ? p.cluster : p.topic}, {"depth", 0}}});
   doc["kibana.alert.depth"] = 1;
   doc["kibana.alert.status"] = "active";
   doc["kibana.alert.workflow_status"] = "open";
@@ -184,8 +188,8 @@ std::string alert_document(const Alert& alert, const std::string& rule_set_hash)
   }
   doc["firebreak.rule.hash"] = rule.hash;
   doc["firebreak.rule_set"] = rule_set_hash;
-  doc["firebreak.source"] = Json{{"cluster", p.cluster}, {"topic", p.topic}, {"epoch", p.epoch},
-                                 {"partition", p.partition}, {"offset", p.offset}};
+  doc["firebreak.source"] = Json{
+      {"cluster", p.cluster}, {"topic", p.topic}, {"epoch", p.epoch}, {"partition", p.partition}, {"offset", p.offset}};
   return doc.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -61,7 +61,9 @@ Pipeline::Pipeline(PipelineParts parts, PipelineOptions options)
     : impl_(std::make_unique<Impl>(std::move(parts), options)) {}
 Pipeline::~Pipeline() = default;
 
-bool Pipeline::storage_stalled() const { return impl_->stalled.load(); }
+bool Pipeline::storage_stalled() const {
+  return impl_->stalled.load();
+}
 
 // The path of one event.
 Result<TurnStats> Pipeline::turn(const std::function<bool()>& keep_going) {
@@ -80,7 +82,7 @@ Result<TurnStats> Pipeline::turn(const std::function<bool()>& keep_going) {
   for (const RawRecord& record : self.raw.records) {
     self.evaluate(record);  // 2 bytes -> event -> hits -> alerts; what can't be read becomes a dead letter
   }
-  self.plan_responses();  // 3 alerts -> planned actions
+  self.plan_responses();                                // 3 alerts -> planned actions
   FB_TRY(const KeptBatch kept, self.keep(keep_going));  // 4 one transaction: alerts, verdicts, intents, audit, offsets
   self.finish_turn(kept);                               // 5 act from committed rows only; tell the broker
 

@@ -1,5 +1,5 @@
-// The path of one event, whole: pipeline.cpp reads top-down. One thread runs a pipeline; everything it needs is handed in
-// and outlives it.
+// The path of one event, whole: pipeline.cpp reads top-down. One thread runs a pipeline; everything it needs is handed
+// in and outlives it.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,8 @@ class Pipeline {
   ~Pipeline();
 
   // One batch from the source to the record. An error means that the process must end (the record can't be trusted to
-  // have or not have the batch); everything that may pass by itself is waited for inside, as long as keep_going() is true.
+  // have or not have the batch); everything that may pass by itself is waited for inside, as long as keep_going() is
+  // true.
   Result<TurnStats> turn(const std::function<bool()>& keep_going);
 
   // True while the record refuses writes for a passing cause (disk full, locked); any thread.

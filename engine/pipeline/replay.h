@@ -1,6 +1,6 @@
-// Backtest: what would these rules have alerted on, and which hosts would have been isolated. Never acts: it has no record,
-// no dispatcher and no plugin to act with; verdicts come from the same guard on event time (respond/replay_ledger.h).
-// Also the engine of `firebreak query`: many conditions over many lines in one pass.
+// Backtest: what would these rules have alerted on, and which hosts would have been isolated. Never acts: it has no
+// record, no dispatcher and no plugin to act with; verdicts come from the same guard on event time
+// (respond/replay_ledger.h). Also the engine of `firebreak query`: many conditions over many lines in one pass.
 #pragma once
 
 #include <cstdint>
@@ -28,30 +28,30 @@ using NextLine = std::function<Result<bool>(std::string_view* line)>;
 
 struct ScanOptions {
   EventLimits events;
-  int threads = 1;       // 1: everything on the calling thread
-  bool no_index = false;  // the oracle interpreter judges every rule on every event
+  int threads = 1;                // 1: everything on the calling thread
+  bool no_index = false;          // the oracle interpreter judges every rule on every event
   std::optional<int64_t> now_ms;  // what `now` means in date math; without it each event's own time
 };
 
 // One event that some rule matched.
 struct ScanHit {
   int64_t event_index = 0;
-  std::string_view line;              // its bytes
-  std::span<const RuleIx> rules;      // ascending
-  const std::vector<Alert>* alerts;   // one a rule, same order, without documents; null unless `make_alerts`
+  std::string_view line;             // its bytes
+  std::span<const RuleIx> rules;     // ascending
+  const std::vector<Alert>* alerts;  // one a rule, same order, without documents; null unless `make_alerts`
 };
 
 struct ScanStats {
   uint64_t events = 0;  // lines, refused ones included
   uint64_t bytes = 0;
   uint64_t refused = 0;
-  double seconds = 0;   // first byte read to last event matched
+  double seconds = 0;  // first byte read to last event matched
 };
 
 struct ScanSinks {
-  std::function<void(const ScanHit&)> hit;                                       // in event order
-  std::function<void(int64_t event_index, const Refusal& refusal)> refused;      // in event order
-  std::function<void(uint64_t events, uint64_t bytes)> progress;                 // now and then
+  std::function<void(const ScanHit&)> hit;                                   // in event order
+  std::function<void(int64_t event_index, const Refusal& refusal)> refused;  // in event order
+  std::function<void(uint64_t events, uint64_t bytes)> progress;             // now and then
 };
 
 // Runs the rule set over the lines. Sinks are called on the calling thread, in the order of the events.

@@ -53,9 +53,12 @@ struct RuleBook::Watch {
   std::thread thread;
 };
 
-RuleBook::RuleBook(RuleBookOptions options) : options_(std::move(options)), current_(RuleSet::build({}, options_.set)) {}
+RuleBook::RuleBook(RuleBookOptions options)
+    : options_(std::move(options)), current_(RuleSet::build({}, options_.set)) {}
 
-RuleBook::~RuleBook() { stop_watching(); }
+RuleBook::~RuleBook() {
+  stop_watching();
+}
 
 RuleSetPtr RuleBook::current() const {
   const std::lock_guard lock(mutex_);

@@ -1,5 +1,5 @@
-// The rule set in force. A reload is whole or not at all: the new set replaces the old one only when every rule of it is
-// good; until then the old one runs. Thread-safe: the watcher stores, the pipeline reads at the start of a turn.
+// The rule set in force. A reload is whole or not at all: the new set replaces the old one only when every rule of it
+// is good; until then the old one runs. Thread-safe: the watcher stores, the pipeline reads at the start of a turn.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,8 @@ class RuleBook {
   ~RuleBook();
 
   RuleSetPtr current() const;
-  // Loads the paths again and swaps when all is well. Returns what it found; safe to call from any thread, one at a time.
+  // Loads the paths again and swaps when all is well. Returns what it found; safe to call from any thread, one at a
+  // time.
   ReloadReport reload();
 
   // Watches the paths from a thread of its own and reloads when a file changed and has been quiet for `settle_ms`

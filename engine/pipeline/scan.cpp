@@ -39,13 +39,18 @@ struct Chunk {
   bool done = false;
 };
 
-SourcePosition file_position(int64_t event_index) { return {"file", "", 0, 0, event_index}; }
+SourcePosition file_position(int64_t event_index) {
+  return {"file", "", 0, 0, event_index};
+}
 
 // One decoder and matcher; judges lines one by one.
 class Worker {
  public:
   Worker(const RuleSetPtr& rules, const ScanOptions& options, bool make_alerts)
-      : rules_(rules), options_(options), make_alerts_(make_alerts), decoder_(rules->fields(), options.events),
+      : rules_(rules),
+        options_(options),
+        make_alerts_(make_alerts),
+        decoder_(rules->fields(), options.events),
         matcher_(rules, decoder_) {}
 
   // False: nothing to tell about this line.

@@ -1,6 +1,7 @@
-// A response-action plugin: how one kind of agent or EDR is told to isolate or release. Adding one is adding a folder in
-// actions/ that defines `fb::ActionPlugin* make_action_plugin_<folder>(const PluginContext&)`. A plugin neither logs nor counts nor
-// writes records: the dispatcher does it once for all of them. Called from the dispatcher's thread only, unless said.
+// A response-action plugin: how one kind of agent or EDR is told to isolate or release. Adding one is adding a folder
+// in actions/ that defines `fb::ActionPlugin* make_action_plugin_<folder>(const PluginContext&)`. A plugin neither logs
+// nor counts nor writes records: the dispatcher does it once for all of them. Called from the dispatcher's thread only,
+// unless said.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ struct Command {
   std::string action_id;
   Verb verb = Verb::isolate;
   std::string endpoint_id;
-  // Orders the commands of one endpoint; an agent refuses an older one. One with the generation and the verb that it applied
-  // last is carried out again if the endpoint is no longer in that state, and answered with what was read back.
+  // Orders the commands of one endpoint; an agent refuses an older one. One with the generation and the verb that it
+  // applied last is carried out again if the endpoint is no longer in that state, and answered with what was read back.
   int64_t generation = 0;
   std::string comment;
   int64_t lease_ms = 0;  // 0 = until released
@@ -35,11 +36,11 @@ enum class SendOutcome : uint8_t {
 // What an endpoint says about a command or about itself; may come at any time, from any thread of the plugin.
 struct Report {
   enum class Kind : uint8_t {
-    accepted,   // has the command (journalled)
-    done,       // ran it; `observed` was read back after it
-    failed,     // could not; `message` says why
-    state,      // heartbeat: `observed` as it is now
-    refused,    // stale generation, expired, not for this agent
+    accepted,  // has the command (journalled)
+    done,      // ran it; `observed` was read back after it
+    failed,    // could not; `message` says why
+    state,     // heartbeat: `observed` as it is now
+    refused,   // stale generation, expired, not for this agent
   };
   Kind kind = Kind::state;
   std::string endpoint_id;

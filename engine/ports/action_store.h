@@ -26,7 +26,7 @@ struct OpenAction {
   int64_t next_try_ms = 0;  // not before
   int attempts = 0;
   ActionState state = ActionState::requested;
-  std::string boot_id;  // the service run that last sent it
+  std::string boot_id;              // the service run that last sent it
   bool override_protected = false;  // a person asked for it and a second one agreed: `protected` does not hold it back
   int64_t event_base_ms = 0;        // the planned action's event_age_base_ms; 0 for a person's
 };
@@ -36,9 +36,9 @@ struct ActionMove {
   std::string action_id;
   std::vector<ActionState> from;  // the move is made only from one of these
   ActionState to = ActionState::failed;
-  std::string detail;             // for the audit row and the person who looks
+  std::string detail;  // for the audit row and the person who looks
   std::string actor = "dispatcher";
-  std::string boot_id;            // set when sending
+  std::string boot_id;  // set when sending
   int64_t next_try_ms = 0;
   bool count_attempt = false;
   std::optional<Isolation> observed;  // read back with this step: the endpoint's row changes in the same transaction
@@ -72,7 +72,7 @@ class ActionStore {
     std::string request_id;
     std::string endpoint_id;
     ActionState state = ActionState::requested;
-    std::string guard;   // who decided, "" when all passed
+    std::string guard;  // who decided, "" when all passed
     std::string detail;
   };
   virtual Result<std::vector<Submitted>> submit(const ActionRequest& request) = 0;

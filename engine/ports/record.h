@@ -1,5 +1,5 @@
-// What is kept, and how it is asked for: the one authority on disk. `keep` and every other write goes through one writer
-// thread with group commit; reads are made on read-only connections and see the last commit.
+// What is kept, and how it is asked for: the one authority on disk. `keep` and every other write goes through one
+// writer thread with group commit; reads are made on read-only connections and see the last commit.
 #pragma once
 
 #include <cstdint>
@@ -24,21 +24,21 @@ class Ledger {
     AgentStatus status = AgentStatus::offline;
     Isolation desired = Isolation::released;
     Isolation observed = Isolation::unknown;
-    std::string open_isolate;       // action id of a non-terminal isolate, "" if none
-    // True when open_isolate only waits for a person; then another alert may still isolate. An isolate that is on its way
-    // goes before a waiting one.
+    std::string open_isolate;  // action id of a non-terminal isolate, "" if none
+    // True when open_isolate only waits for a person; then another alert may still isolate. An isolate that is on its
+    // way goes before a waiting one.
     bool open_isolate_awaits_approval = false;
-    std::string standing_isolate;   // action id of the isolate that holds the endpoint isolated, "" if none
-    int64_t released_at_ms = 0;     // last release (by a person, lease or break-glass); 0 = never
-    std::string released_rule;      // the rule whose isolation that release ended, "" = a person's
+    std::string standing_isolate;  // action id of the isolate that holds the endpoint isolated, "" if none
+    int64_t released_at_ms = 0;    // last release (by a person, lease or break-glass); 0 = never
+    std::string released_rule;     // the rule whose isolation that release ended, "" = a person's
     int64_t generation = 0;
   };
   virtual Result<EndpointFacts> endpoint(const std::string& endpoint_id) = 0;
-  virtual Result<int64_t> enrolled() = 0;                                                      // endpoints known
+  virtual Result<int64_t> enrolled() = 0;                                                        // endpoints known
   virtual Result<int64_t> rule_intents_since(const std::string& rule_id, int64_t since_ms) = 0;  // distinct endpoints
   virtual Result<int64_t> auto_intents_since(int64_t since_ms) = 0;                              // distinct endpoints
   virtual Result<int64_t> standing_auto_isolations() = 0;                                        // endpoints
-  virtual Result<bool> rule_tripped(const std::string& rule_id) = 0;   // the rule's budget tripped and was not reset
+  virtual Result<bool> rule_tripped(const std::string& rule_id) = 0;  // the rule's budget tripped and was not reset
   virtual Result<bool> fleet_tripped() = 0;
   virtual Status trip_rule(const std::string& rule_id, const std::string& why) = 0;
   virtual Status trip_fleet(const std::string& why) = 0;
@@ -77,11 +77,11 @@ struct KeptBatch {
 class Record {
  public:
   virtual ~Record() = default;
-  // One transaction; returns after it is durable. no_space and busy may be retried with the same outcome; corrupt and io
-  // mean the process must end and start again from the disk.
+  // One transaction; returns after it is durable. no_space and busy may be retried with the same outcome; corrupt and
+  // io mean the process must end and start again from the disk.
   virtual Result<KeptBatch> keep(const BatchOutcome& outcome) = 0;
-  virtual Result<std::optional<int64_t>> next_offset(const std::string& cluster, const std::string& topic, int32_t epoch,
-                                                     int32_t partition) = 0;
+  virtual Result<std::optional<int64_t>> next_offset(const std::string& cluster, const std::string& topic,
+                                                     int32_t epoch, int32_t partition) = 0;
 };
 
 }  // namespace fb

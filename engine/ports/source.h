@@ -29,7 +29,7 @@ struct RawStream {
   std::string topic;
   int32_t epoch = 0;
   int32_t partition = 0;
-  int64_t from = 0;    // the batch handles offsets [from, next) of this stream
+  int64_t from = 0;  // the batch handles offsets [from, next) of this stream
   int64_t next = 0;
   int64_t lag = 0;     // records behind the end of the partition when read; 0 = unknown or none
   int64_t lag_ms = 0;  // the same as time
@@ -72,8 +72,8 @@ class Source {
     idle,     // nothing within the wait
     ended,    // a finite source is at its end (files)
   };
-  // Waits up to idle_wait_ms for the first record, then fills the batch to its limits. An error that may be retried is a
-  // state, not an end: the caller keeps polling.
+  // Waits up to idle_wait_ms for the first record, then fills the batch to its limits. An error that may be retried is
+  // a state, not an end: the caller keeps polling.
   virtual Result<Progress> poll(RawBatch& batch, const BatchLimits& limits, int idle_wait_ms) = 0;
 
   // The record holds everything below these offsets: the source may tell its broker. Never called ahead of the record.

@@ -169,32 +169,40 @@ std::vector<RuleInput> load(const std::vector<std::string>& paths) {
   return out;
 }
 
+using Named = std::vector<std::pair<std::string, std::string>>;
+
+// The strings of an event by their full names.
+void name_strings(const JsonNode& node, const std::string& name, Named& out) {
+  if (node.kind == JsonNode::Kind::string) out.emplace_back(name, node.text);
+  for (const auto& item : node.items) name_strings(item, name, out);
+  for (const auto& [key, value] : node.members) name_strings(value, name.empty() ? key : name + "." + key, out);
+}
+
 // Rules over what the events hold: values changed a little, so that some match and most do not.
 std::vector<RuleInput> make_rules(const Events& events, size_t count) {
   std::mt19937_64 random(20261121);
   const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
   std::vector<RuleInput> out;
-  while (out.size() < count) {
+  for (size_t tries = 0; out.size() < count; ++tries) {
+    if (tries > 100 * count) stop("the events hold too few strings to make rules of");
     const auto tree = parse_json_tree(events.at(below(events.size())));
     if (!tree) continue;
-    std::vector<std::pair<std::string, std::string>> values;
-    for (const auto& [key, value] : tree->members) {
-      if (value.kind == JsonNode::Kind::string && value.text.size() >= 8 && value.text.size() < 400) {
-        values.emplace_back(key, value.text);
-      }
-    }
-    if (values.size() < 3) continue;
+    Named all;
+    name_strings(*tree, "", all);
+    Named values;
     std::vector<ir::Node> tests;
-    for (const char* constant : {"Channel", "EventID"}) {
-      for (const auto& [key, value] : tree->members) {
-        if (key != constant) continue;
+    for (const auto& [name, text] : all) {
+      if (text.size() >= 8 && text.size() < 400) values.emplace_back(name, text);
+      for (const char* constant : {"Channel", "EventID", "event.category", "event.code"}) {
+        if (name != constant) continue;
         ir::Test test;
-        test.field.name = key;
+        test.field.name = name;
         test.op = ir::Op::equal;
-        test.literal = value.text;
+        test.literal = text;
         tests.push_back(ir::test(test));
       }
     }
+    if (values.size() < 3) continue;
     for (size_t n = 1 + below(3); n > 0; --n) {
       const auto& [key, text] = values[below(values.size())];
       std::vector<ir::Node> options;

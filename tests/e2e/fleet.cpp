@@ -1,6 +1,6 @@
 // e2e_fleet URL CA_FILE FLEET_FILE STATE_DIR
-// Runs one simulated endpoint a line of FLEET_FILE ({"agent_id","host_id","hostname","token"}) until SIGTERM, each with its own
-// state below STATE_DIR/<agent_id>.
+// Runs one simulated endpoint a line of FLEET_FILE ({"agent_id","host_id","hostname","token"}) until SIGTERM, each with
+// its own state below STATE_DIR/<agent_id>.
 #include <signal.h>
 #include <sys/stat.h>
 

@@ -1,7 +1,7 @@
 // e2e_produce BOOTSTRAP TOPIC PARTITIONS FILE RECEIPTS [RECORDS_PER_SECOND]
-// Sends each line of FILE to partition hash(agent id) % PARTITIONS and writes "index partition offset" for every record the
-// broker acknowledged. Idempotent, so a broker that goes away meanwhile neither loses nor doubles a record. Exit 0 when all
-// are acknowledged.
+// Sends each line of FILE to partition hash(agent id) % PARTITIONS and writes "index partition offset" for every record
+// the broker acknowledged. Idempotent, so a broker that goes away meanwhile neither loses nor doubles a record. Exit 0
+// when all are acknowledged.
 #include <librdkafka/rdkafka.h>
 
 #include <chrono>
@@ -70,8 +70,8 @@ int main(int argc, char** argv) {
 
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   if (!set(conf, "bootstrap.servers", argv[1]) || !set(conf, "enable.idempotence", "true") ||
-      !set(conf, "linger.ms", "5") || !set(conf, "compression.type", "lz4") || !set(conf, "queue.buffering.max.kbytes", "262144") ||
-      !set(conf, "message.timeout.ms", "120000")) {
+      !set(conf, "linger.ms", "5") || !set(conf, "compression.type", "lz4") ||
+      !set(conf, "queue.buffering.max.kbytes", "262144") || !set(conf, "message.timeout.ms", "120000")) {
     return 2;
   }
   rd_kafka_conf_set_dr_msg_cb(conf, delivered);
@@ -91,10 +91,11 @@ int main(int argc, char** argv) {
     const std::string_view key = key_of(line);
     const auto partition = static_cast<int32_t>(fnv(key) % static_cast<uint32_t>(partitions));
     for (;;) {
-      const rd_kafka_resp_err_t error = rd_kafka_producev(
-          producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-          RD_KAFKA_V_KEY(key.data(), key.size()), RD_KAFKA_V_VALUE(line.data(), line.size()),
-          RD_KAFKA_V_OPAQUE(reinterpret_cast<void*>(static_cast<uintptr_t>(index))), RD_KAFKA_V_END);
+      const rd_kafka_resp_err_t error =
+          rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition),
+                            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key.data(), key.size()),
+                            RD_KAFKA_V_VALUE(line.data(), line.size()),
+                            RD_KAFKA_V_OPAQUE(reinterpret_cast<void*>(static_cast<uintptr_t>(index))), RD_KAFKA_V_END);
       if (error == RD_KAFKA_RESP_ERR_NO_ERROR) break;
       if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
         std::fprintf(stderr, "%s\n", rd_kafka_err2str(error));
@@ -119,6 +120,7 @@ int main(int argc, char** argv) {
     out << i << ' ' << receipts[i].first << ' ' << receipts[i].second << '\n';
   }
   out.flush();
-  std::printf("%zu records acknowledged, %zu not\n", receipts.size() - static_cast<size_t>(missing), static_cast<size_t>(missing));
+  std::printf("%zu records acknowledged, %zu not\n", receipts.size() - static_cast<size_t>(missing),
+              static_cast<size_t>(missing));
   return missing == 0 && failed == 0 && out ? 0 : 1;
 }

@@ -70,7 +70,9 @@ TEST(Text, DurationsHaveUnits) {
 
 TEST(Text, PrintableDefusesTerminals) {
   EXPECT_EQ(printable("a\x1b]0;x\x07"), "a\\x1b]0;x\\x07");
-  EXPECT_EQ(printable("\xE2\x80\xAE" "exe"), "\\u{202e}exe");
+  EXPECT_EQ(printable("\xE2\x80\xAE"
+                      "exe"),
+            "\\u{202e}exe");
   EXPECT_EQ(printable("\xff"), "\\xff");
   EXPECT_EQ(printable("gr\xC3\xBC\xC3\x9F"), "gr\xC3\xBC\xC3\x9F");
 }
@@ -84,7 +86,10 @@ TEST(Text, Utf8IsStrict) {
 }
 
 TEST(Text, LocateCountsCodePoints) {
-  const LineColumn at = locate("a\n\xC3\xBC" "b", 4);
+  const LineColumn at = locate(
+      "a\n\xC3\xBC"
+      "b",
+      4);
   EXPECT_EQ(at.line, 2u);
   EXPECT_EQ(at.column, 2u);
 }

@@ -54,19 +54,22 @@ TEST(Config, ReadsWhatIsWrittenAndFillsInDefaults) {
 }
 
 TEST(Config, DefaultsOfLimitsAreThoseOfTheCode) {
-  const Limits fromConfig = Config::parse(kGood, "c.yml").config.limits();
+  const Limits from_config = Config::parse(kGood, "c.yml").config.limits();
   const Limits code;
-  EXPECT_EQ(fromConfig.event.max_event_depth, code.event.max_event_depth);
-  EXPECT_EQ(fromConfig.event.max_event_keys, code.event.max_event_keys);
-  EXPECT_EQ(fromConfig.event.max_array_length, code.event.max_array_length);
-  EXPECT_EQ(fromConfig.event.max_key_bytes, code.event.max_key_bytes);
-  EXPECT_EQ(fromConfig.event.dead_letter_raw_bytes, code.event.dead_letter_raw_bytes);
-  EXPECT_EQ(fromConfig.rule.max_rule_file_bytes, code.rule.max_rule_file_bytes);
-  EXPECT_EQ(fromConfig.rule.max_rule_import_bytes, code.rule.max_rule_import_bytes);
-  EXPECT_EQ(fromConfig.rule.max_query_bytes, code.rule.max_query_bytes);
-  EXPECT_EQ(fromConfig.rule.max_query_depth, code.rule.max_query_depth);
-  EXPECT_EQ(fromConfig.rule.max_query_nodes, code.rule.max_query_nodes);
-  EXPECT_EQ(fromConfig.rule.max_rules, code.rule.max_rules);
+  EXPECT_EQ(from_config.event.max_event_depth, code.event.max_event_depth);
+  EXPECT_EQ(from_config.event.max_event_keys, code.event.max_event_keys);
+  EXPECT_EQ(from_config.event.max_array_length, code.event.max_array_length);
+  EXPECT_EQ(from_config.event.max_key_bytes, code.event.max_key_bytes);
+  EXPECT_EQ(from_config.event.dead_letter_raw_bytes, code.event.dead_letter_raw_bytes);
+  EXPECT_EQ(from_config.rule.max_rule_file_bytes, code.rule.max_rule_file_bytes);
+  EXPECT_EQ(from_config.rule.max_rule_import_bytes, code.rule.max_rule_import_bytes);
+  EXPECT_EQ(from_config.rule.max_rule_name_bytes, code.rule.max_rule_name_bytes);
+  EXPECT_EQ(from_config.rule.max_yaml_depth, code.rule.max_yaml_depth);
+  EXPECT_EQ(from_config.rule.max_pattern_bytes, code.rule.max_pattern_bytes);
+  EXPECT_EQ(from_config.rule.max_query_bytes, code.rule.max_query_bytes);
+  EXPECT_EQ(from_config.rule.max_query_depth, code.rule.max_query_depth);
+  EXPECT_EQ(from_config.rule.max_query_nodes, code.rule.max_query_nodes);
+  EXPECT_EQ(from_config.rule.max_rules, code.rule.max_rules);
 }
 
 TEST(Config, TheModeHasNoSilentDefaultAndNoTypoIsTaken) {
@@ -76,8 +79,9 @@ TEST(Config, TheModeHasNoSilentDefaultAndNoTypoIsTaken) {
   EXPECT_NE(problem(text).find("'response.mode'"), std::string::npos);
   text = kGood;
   text.replace(text.find("dry_run"), 7, "enforced");
-  EXPECT_EQ(problem(text),
-            "bad-value 8:9 'response.mode' can't be 'enforced' | did you mean 'enforce'? One of: dry_run|approve|enforce");
+  EXPECT_EQ(
+      problem(text),
+      "bad-value 8:9 'response.mode' can't be 'enforced' | did you mean 'enforce'? One of: dry_run|approve|enforce");
 }
 
 TEST(Config, UnknownKeysAreRefusedWithASuggestion) {
@@ -112,7 +116,8 @@ TEST(Config, AFileThatCannotBeReadIsNamed) {
 }
 
 TEST(Config, TheExampleIsGoodAndTheSchemaIsTheOneInTheTree) {
-  const Config::Loaded example = Config::parse(file_text("config/firebreak.example.yml"), "config/firebreak.example.yml");
+  const Config::Loaded example =
+      Config::parse(file_text("config/firebreak.example.yml"), "config/firebreak.example.yml");
   EXPECT_TRUE(example.ok()) << render(example.problems[0]);
   EXPECT_EQ(config_schema(), file_text("config/firebreak.schema.json"))
       << "run: firebreak config schema > config/firebreak.schema.json";

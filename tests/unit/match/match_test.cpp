@@ -197,6 +197,23 @@ TEST(Matcher, FindsHeadsTailsAndPartsWithoutLookingAtOtherRules) {
   EXPECT_LT(engines.counters().rules_looked_at, 10u);
 }
 
+TEST(Matcher, CaselessViewsFindTheirRulesInTheFoldedValue) {
+  std::vector<std::string> queries;
+  for (int i = 0; i < 300; ++i) {
+    const std::string n = std::to_string(1000 + i);
+    queries.push_back("process.name.caseless:Tool" + n + ".EXE");
+    queries.push_back("process.name.caseless:Head" + n + "*");
+    queries.push_back("process.name.caseless:*Part" + n + "*");
+  }
+  Engines engines(rules_of(queries));
+  EXPECT_EQ(engines.match("{\"process\":{\"name\":\"TOOL1007.exe\"}}"), Hits{21});
+  EXPECT_EQ(engines.match("{\"process\":{\"name\":\"hEAD1002 pART1001 x\"}}"), (Hits{4, 7}));
+  // The field itself, when an event has it, is compared as it is written.
+  EXPECT_EQ(engines.match("{\"process\":{\"name\":{\"caseless\":\"TOOL1007.exe\"}}}"), Hits{});
+  EXPECT_EQ(engines.match("{\"process\":{\"name\":{\"caseless\":\"Tool1007.EXE\"}}}"), Hits{21});
+  EXPECT_LT(engines.counters().rules_looked_at, 10u);
+}
+
 TEST(Matcher, ATermOfATextFindsItsRuleByTheWord) {
   std::vector<std::string> queries;
   for (int i = 0; i < 400; ++i) queries.push_back("message:\"login of user" + std::to_string(i) + " failed\"");
