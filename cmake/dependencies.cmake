@@ -22,7 +22,6 @@ fb_pkg(sqlite sqlite3 libsqlite3-dev)
 fb_pkg(rdkafka rdkafka librdkafka-dev)
 fb_pkg(zstd libzstd libzstd-dev)
 fb_pkg(hyperscan libhs libvectorscan-dev)
-fb_pkg(spdlog spdlog libspdlog-dev)
 
 find_package(CLI11 REQUIRED)
 find_package(prometheus-cpp REQUIRED CONFIG)

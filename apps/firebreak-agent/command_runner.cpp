@@ -104,10 +104,29 @@ Status CommandRunner::resume() {
   return backend_.apply(command);
 }
 
+// The newest command, given again because its state was lost since. It is no new command: the journal has it already.
+Report CommandRunner::set_again(const Command& command) {
+  log(LogLevel::warn, "state_lost", "the state is not that of the last command; it is set again",
+      {{"action_id", newest_id_}, {"wanted", std::string(to_string(wanted(command.verb)))}});
+  const Status applied = backend_.apply(command);
+  if (!applied) return report_of(command, Report::Kind::failed, applied.error().describe());
+  Report report = report_of(command, Report::Kind::done, "");
+  if (report.observed != wanted(command.verb)) {
+    report.kind = Report::Kind::failed;
+    report.message = "ran, but the state read back is " + std::string(to_string(report.observed));
+  }
+  return report;
+}
+
 Report CommandRunner::run(const Command& command, int64_t service_now_ms, const std::function<void()>& on_begin) {
   const std::lock_guard lock(mutex_);
   if (command.endpoint_id != endpoint_id_) {
     return report_of(command, Report::Kind::refused, "the command is for endpoint " + command.endpoint_id);
+  }
+  if (const auto newest = known_.find(newest_id_);
+      newest != known_.end() && newest->second.finished && newest->second.ok && newest->second.verb == command.verb &&
+      newest_generation_ == command.generation && observe() != wanted(command.verb)) {
+    return set_again(command);
   }
   const auto at = known_.find(command.action_id);
   if (at != known_.end() && at->second.finished) {

@@ -47,6 +47,7 @@ class CommandRunner {
   Isolation observe();
   Report report_of(const Command& command, Report::Kind kind, std::string message);
   Report apply(const Command& command);
+  Report set_again(const Command& command);
 
   const std::string endpoint_id_;
   IsolationBackend& backend_;

@@ -283,7 +283,8 @@ Result<std::vector<Endpoint>> Store::endpoints() {
     std::vector<Endpoint> list;
     FB_TRY(Rows rows,
            db.query("SELECT endpoint_id, host_id, hostname, os, ips, tags, agent_version, agent_status, desired, "
-                    "observed, simulated, generation, lease_until, last_seen FROM endpoints ORDER BY endpoint_id"));
+                    "observed, simulated, generation, ordered_generation, lease_until, last_seen FROM endpoints "
+                    "ORDER BY endpoint_id"));
     for (;;) {
       FB_TRY(const bool more, rows.next());
       if (!more) return list;
@@ -300,8 +301,9 @@ Result<std::vector<Endpoint>> Store::endpoints() {
       e.observed = from_string<Isolation>(rows.text(9)).value_or(Isolation::unknown);
       e.simulated = rows.integer(10) != 0;
       e.generation = rows.integer(11);
-      e.lease_until_ms = rows.integer(12);
-      e.last_seen_ms = rows.integer(13);
+      e.ordered_generation = rows.integer(12);
+      e.lease_until_ms = rows.integer(13);
+      e.last_seen_ms = rows.integer(14);
       e.is_protected = impl_->protection.covers(e.endpoint_id, e.host_id, e.hostname, e.tags);
       list.push_back(std::move(e));
     }

@@ -303,14 +303,16 @@ Status Store::Impl::make_intent(Txn& txn, const std::string& action_id, Verb ver
                                 const std::string& requested_by) {
   if (verb == Verb::isolate) {
     FB_TRY_VOID(
-        txn.db.run("UPDATE endpoints SET generation = generation + 1, desired = 'isolated', drifted = 0 "
+        txn.db.run("UPDATE endpoints SET generation = generation + 1, ordered_generation = generation + 1, "
+                   "desired = 'isolated', drifted = 0 "
                    "WHERE endpoint_id = ?",
                    endpoint_id));
   } else {
     // The cool-down begins with the wish to release, not with its arrival.
     FB_TRY_VOID(
-        txn.db.run("UPDATE endpoints SET generation = generation + 1, desired = 'released', drifted = 0, "
-                   "released_at = ?2, released_rule = iif(standing_isolate <> '', standing_rule, released_rule) "
+        txn.db.run("UPDATE endpoints SET generation = generation + 1, ordered_generation = generation + 1, "
+                   "desired = 'released', drifted = 0, released_at = ?2, released_rule = iif(standing_isolate <> '', "
+                   "standing_rule, released_rule) "
                    "WHERE endpoint_id = ?1",
                    endpoint_id, txn.now_ms));
   }

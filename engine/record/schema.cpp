@@ -72,6 +72,7 @@ CREATE TABLE endpoints(
   observed_generation INTEGER NOT NULL DEFAULT 0,
   drifted INTEGER NOT NULL DEFAULT 0,
   generation INTEGER NOT NULL DEFAULT 0,
+  ordered_generation INTEGER NOT NULL DEFAULT 0,
   standing_isolate TEXT NOT NULL DEFAULT '',
   standing_rule TEXT NOT NULL DEFAULT '',
   isolated_at INTEGER NOT NULL DEFAULT 0,

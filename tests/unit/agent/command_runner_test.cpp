@@ -109,6 +109,21 @@ TEST(CommandRunner, ActsOnceOnTheSameActionAndGivesTheStoredResult) {
   EXPECT_EQ(rig.journal_lines("a", "done"), 1u);
 }
 
+TEST(CommandRunner, ALostStateIsSetAgainForTheNewestGenerationWithoutANewBegin) {
+  Rig rig;
+  rig.run("a", Verb::isolate, 1);
+  EXPECT_EQ(rig.run("repair", Verb::isolate, 1).kind, Report::Kind::refused) << "nothing is lost: stale";
+  rig.backend.state = Isolation::released;  // somebody took the isolation away
+  const Report again = rig.run("repair", Verb::isolate, 1);
+  EXPECT_EQ(again.kind, Report::Kind::done);
+  EXPECT_EQ(again.observed, Isolation::isolated);
+  EXPECT_EQ(rig.journal_lines("a", "begin") + rig.journal_lines("repair", "begin"), 1u);
+  rig.backend.state = Isolation::released;
+  EXPECT_EQ(rig.run("repair2", Verb::release, 1).kind, Report::Kind::refused) << "another verb is another command";
+  rig.backend.broken = true;
+  EXPECT_EQ(rig.run("a", Verb::isolate, 1).kind, Report::Kind::failed);
+}
+
 TEST(CommandRunner, AnOldIsolationIsNotSetAgainAfterItsRelease) {
   Rig rig;
   rig.run("a", Verb::isolate, 1);

@@ -48,6 +48,22 @@ TEST_F(Endpoints, DirectoryResolvesByIdsOnlyAndNeverGuesses) {
   EXPECT_EQ(resolve("nobody", "h-9").note, "unknown: no enrolled endpoint has agent.id nobody or host.id h-9");
 }
 
+TEST_F(Endpoints, TellsTheGenerationOrderedHereApartFromTheOneAnAgentTells) {
+  enroll("ep-1", "h-1");
+  EXPECT_EQ(store_->endpoints().value()[0].ordered_generation, 0);
+  ActionRequest request;
+  request.verb = Verb::release;
+  request.endpoint_ids = {"ep-1"};
+  request.requested_by = "user:ann";
+  ASSERT_TRUE(store_->submit(request));
+  EXPECT_EQ(store_->endpoints().value()[0].ordered_generation, 1);
+  EndpointReport report = agent("ep-1", "h-1");
+  report.generation = 7;
+  ASSERT_TRUE(store_->seen(report));
+  EXPECT_EQ(store_->endpoints().value()[0].generation, 7);
+  EXPECT_EQ(store_->endpoints().value()[0].ordered_generation, 1);
+}
+
 TEST_F(Endpoints, HostAndAgentEnrolOnce) {
   enroll("ep-1", "h-1");
   const Status other_agent = store_->enroll(agent("ep-2", "h-1"), "c2");
