@@ -21,7 +21,6 @@ fb_pkg(yaml yaml-cpp libyaml-cpp-dev)
 fb_pkg(sqlite sqlite3 libsqlite3-dev)
 fb_pkg(rdkafka rdkafka librdkafka-dev)
 fb_pkg(zstd libzstd libzstd-dev)
-fb_pkg(hyperscan libhs libvectorscan-dev)
 
 find_package(CLI11 REQUIRED)
 find_package(prometheus-cpp REQUIRED CONFIG)

@@ -43,11 +43,12 @@ install_packages() {
   rm -f "$log"
 }
 
-# configure PRESET, build PRESET TARGET...
+# configure PRESET [CMAKE ARGUMENT...], build PRESET TARGET...
 configure() {
-  local log; log=$(mktemp)
-  say "configuring build/$1"
-  (cd "$fb_root" && cmake --preset "$1" ${FB_CMAKE_ARGS:-}) >"$log" 2>&1 || { cat "$log" >&2; die "the configuration failed"; }
+  local log preset=$1; log=$(mktemp)
+  shift
+  say "configuring build/$preset"
+  (cd "$fb_root" && cmake --preset "$preset" "$@") >"$log" 2>&1 || { cat "$log" >&2; die "the configuration failed"; }
   rm -f "$log"
 }
 build() {
