@@ -21,7 +21,8 @@ TEST(Digest, PartsAreKeptApart) {
 }
 
 TEST(Digest, Base64RoundTripsAndRefusesJunk) {
-  for (const std::string text : {"", "f", "fo", "foo", "foob", std::string("\0\xff", 2).c_str()}) {
+  for (const std::string& text : {std::string(), std::string("f"), std::string("fo"), std::string("foo"),
+                                  std::string("foob"), std::string("\0\xff", 2)}) {
     EXPECT_EQ(unbase64(base64(text)), text);
   }
   EXPECT_EQ(base64("foob"), "Zm9vYg==");

@@ -1,40 +1,8 @@
-// Once warm, decoding allocates nothing. A program of its own, as it replaces the global operator new.
+// Once warm, decoding allocates nothing. A program of its own: it counts every operator new.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "tests/support/allocations.h"
 #include "tests/unit/event/support.h"
-
-namespace {
-std::atomic<size_t> allocations{0};
-
-void* counted(size_t bytes) {
-  ++allocations;
-  if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(size_t bytes) {
-  return counted(bytes);
-}
-void* operator new[](size_t bytes) {
-  return counted(bytes);
-}
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, size_t) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p, size_t) noexcept {
-  std::free(p);
-}
 
 namespace fb {
 namespace {
@@ -59,7 +27,7 @@ size_t allocations_of_second_pass(const std::shared_ptr<FieldTable>& table) {
   size_t nested = 0;
   size_t before = 0;
   for (int pass = 0; pass < 2; ++pass) {
-    before = allocations;
+    before = test::allocations();
     for (const test::Record& record : records) {
       const Event* event = decoder.decode(record.view());
       if (event == nullptr) {
@@ -69,15 +37,15 @@ size_t allocations_of_second_pass(const std::shared_ptr<FieldTable>& table) {
       for (const NestedObject& object : event->nested()) nested += decoder.decode_nested(object, 0) != nullptr;
     }
   }
-  const size_t counted_now = allocations - before;
+  const size_t counted_now = test::allocations() - before;
   EXPECT_EQ(nested, 2 * 2 * records.size());
   return counted_now;
 }
 
 TEST(Allocation, TheCounterCounts) {
-  const size_t before = allocations;
+  const size_t before = test::allocations();
   auto p = std::make_unique<int>(1);
-  EXPECT_GT(allocations, before);
+  EXPECT_GT(test::allocations(), before);
 }
 
 TEST(Allocation, NoneOnceWarm) {

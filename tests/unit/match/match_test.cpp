@@ -5,13 +5,13 @@
 #include <random>
 
 #include "agree.h"
-#include "allocations.h"
 #include "engine/lang/kuery/kuery.h"
 #include "engine/match/glob_matcher.h"
 #include "engine/match/guard.h"
 #include "engine/match/needle.h"
 #include "engine/match/part_finder.h"
 #include "engine/match/string_set.h"
+#include "tests/support/allocations.h"
 
 namespace fb::test {
 namespace {
