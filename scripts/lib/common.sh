@@ -52,8 +52,25 @@ configure() {
   rm -f "$log"
 }
 build() {
-  local preset=$1; shift
-  say "building ${*:-everything} in build/$preset (two cores: a few minutes the first time)"
-  export CCACHE_BASEDIR="$fb_root" CCACHE_NOHASHDIR=1 NINJA_STATUS='[%f/%t %es] '
-  ninja -C "$fb_root/build/$preset" --quiet "$@" >/dev/null 2>&1 || ninja -C "$fb_root/build/$preset" "$@"
+  local preset=$1 log; log=$(mktemp)
+  shift
+  say "building ${*:-everything} in build/$preset (a few minutes the first time on two cores)"
+  export CCACHE_BASEDIR="$fb_root" CCACHE_NOHASHDIR=1 NINJA_STATUS='[%f/%t] '
+  # One line a tenth of the way; what the compiler says comes only when something fails.
+  if ! ninja -C "$fb_root/build/$preset" "$@" 2>&1 | tee "$log" | awk -v began="$((SECONDS - fb_started))" '
+      BEGIN { start = now() }
+      function now(   t) { "date +%s" | getline t; close("date +%s"); return t }
+      match($0, /^\[[0-9]+\/[0-9]+\]/) {
+        split(substr($0, 2, RLENGTH - 2), n, "/")
+        tenth = int(n[1] * 10 / n[2])
+        if (tenth > shown) {
+          shown = tenth
+          printf "[%4ds]   %d of %d\n", began + now() - start, n[1], n[2]
+          fflush()
+        }
+      }'; then
+    grep -v '^\[' "$log" | tail -n 80 >&2
+    die "the build failed; its whole output is in $log"
+  fi
+  rm -f "$log"
 }
