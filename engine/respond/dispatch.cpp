@@ -340,8 +340,8 @@ Status DispatchCore::end_leases() {
   bool any = false;
   for (const auto& [id, e] : endpoints_) {
     if (e.desired != Isolation::isolated || e.lease_until_ms == 0 || e.lease_until_ms > now_ms_) continue;
-    const bool on_its_way = std::any_of(actions_.begin(), actions_.end(), [&e](const OpenAction& a) {
-      return a.endpoint_id == e.endpoint_id && a.verb == Verb::release && is_open(a.state);
+    const bool on_its_way = std::any_of(actions_.begin(), actions_.end(), [&endpoint_id = id](const OpenAction& a) {
+      return a.endpoint_id == endpoint_id && a.verb == Verb::release && is_open(a.state);
     });
     if (on_its_way) continue;
     FB_TRY_VOID(submit_release(e, "the lease ended", "lease", id + ":" + std::to_string(e.generation) + ":expiry"));
