@@ -120,7 +120,42 @@ std::string alert_reason(const Alert& alert) {
   return reason_of(source_fields(alert), alert);
 }
 
-std::string alert_document(const Alert& alert, const std::string& rule_set_hash) {
+std::string alert_rule_members(const RuleMeta& rule) {
+  Json doc = Json::object();
+  const Json parameters = Json::parse(rule.parameters, nullptr, false);
+  doc["kibana.alert.rule.category"] = "Custom Query Rule";
+  doc["kibana.alert.rule.producer"] = "siem";
+  doc["kibana.alert.rule.consumer"] = "siem";
+  doc["kibana.alert.rule.rule_type_id"] = "siem.queryRule";
+  doc["kibana.alert.rule.execution.type"] = "scheduled";
+  doc["kibana.alert.rule.uuid"] = rule.rule_id;
+  doc["kibana.alert.rule.rule_id"] = rule.rule_id;
+  doc["kibana.alert.rule.name"] = rule.name;
+  doc["kibana.alert.rule.description"] = rule.description;
+  doc["kibana.alert.rule.type"] = rule.type;
+  doc["kibana.alert.rule.enabled"] = rule.enabled;
+  doc["kibana.alert.rule.severity"] = to_string(rule.severity);
+  doc["kibana.alert.rule.risk_score"] = rule.risk_score;
+  doc["kibana.alert.rule.tags"] = rule.tags;
+  if (parameters.is_object()) {
+    for (const char* key :
+         {"threat", "references", "false_positives", "author", "license", "note", "exceptions_list", "from", "to",
+          "interval", "max_signals", "version", "index", "building_block_type", "timestamp_override",
+          "rule_name_override", "severity_mapping", "risk_score_mapping", "alert_suppression"}) {
+      const auto it = parameters.find(key);
+      if (it == parameters.end()) continue;
+      doc[std::string("kibana.alert.rule.") + (std::string_view(key) == "index" ? "indices" : key)] = *it;
+    }
+    if (const auto it = parameters.find("building_block_type"); it != parameters.end()) {
+      doc["kibana.alert.building_block_type"] = *it;
+    }
+    doc["kibana.alert.rule.parameters"] = parameters;
+  }
+  const std::string text = doc.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return text.substr(1, text.size() - 2);
+}
+
+std::string alert_document(const Alert& alert, const std::string& rule_set_hash, const std::string& rule_members) {
   const Json source = source_fields(alert);
   const RuleMeta& rule = *alert.rule;
   const std::string at = iso8601(alert.read_time_ms);
@@ -157,40 +192,15 @@ std::string alert_document(const Alert& alert, const std::string& rule_set_hash)
   doc["kibana.alert.severity"] = to_string(rule.severity);
   doc["kibana.alert.risk_score"] = rule.risk_score;
 
-  const Json parameters = Json::parse(rule.parameters, nullptr, false);
-  doc["kibana.alert.rule.category"] = "Custom Query Rule";
-  doc["kibana.alert.rule.producer"] = "siem";
-  doc["kibana.alert.rule.consumer"] = "siem";
-  doc["kibana.alert.rule.rule_type_id"] = "siem.queryRule";
-  doc["kibana.alert.rule.execution.type"] = "scheduled";
-  doc["kibana.alert.rule.uuid"] = rule.rule_id;
-  doc["kibana.alert.rule.rule_id"] = rule.rule_id;
-  doc["kibana.alert.rule.name"] = rule.name;
-  doc["kibana.alert.rule.description"] = rule.description;
-  doc["kibana.alert.rule.type"] = rule.type;
-  doc["kibana.alert.rule.enabled"] = rule.enabled;
-  doc["kibana.alert.rule.severity"] = to_string(rule.severity);
-  doc["kibana.alert.rule.risk_score"] = rule.risk_score;
-  doc["kibana.alert.rule.tags"] = rule.tags;
-  if (parameters.is_object()) {
-    for (const char* key :
-         {"threat", "references", "false_positives", "author", "license", "note", "exceptions_list", "from", "to",
-          "interval", "max_signals", "version", "index", "building_block_type", "timestamp_override",
-          "rule_name_override", "severity_mapping", "risk_score_mapping", "alert_suppression"}) {
-      const auto it = parameters.find(key);
-      if (it == parameters.end()) continue;
-      doc[std::string("kibana.alert.rule.") + (std::string_view(key) == "index" ? "indices" : key)] = *it;
-    }
-    if (const auto it = parameters.find("building_block_type"); it != parameters.end()) {
-      doc["kibana.alert.building_block_type"] = *it;
-    }
-    doc["kibana.alert.rule.parameters"] = parameters;
-  }
   doc["firebreak.rule.hash"] = rule.hash;
   doc["firebreak.rule_set"] = rule_set_hash;
   doc["firebreak.source"] = Json{
       {"cluster", p.cluster}, {"topic", p.topic}, {"epoch", p.epoch}, {"partition", p.partition}, {"offset", p.offset}};
-  return doc.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = doc.dump(-1, ' ', false, Json::error_handler_t::replace);
+  text.back() = ',';
+  text += rule_members;
+  text += '}';
+  return text;
 }
 
 }  // namespace fb

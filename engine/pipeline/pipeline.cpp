@@ -28,6 +28,7 @@ struct Pipeline::Impl {
   SourcePosition position_of(const RawRecord& record) const;
   void refuse(const RawRecord& record, std::string_view reason, const std::string& detail);
   Counter& matches_of(const RuleMeta& rule);
+  const std::string& members_of(const RuleMeta& rule);
 
   PipelineParts parts;
   PipelineOptions options;
@@ -45,6 +46,7 @@ struct Pipeline::Impl {
   Counter& dead_letters_total;
   Histogram& turn_seconds;
   std::unordered_map<std::string, Counter*> rule_matches;
+  std::unordered_map<const RuleMeta*, std::string> rule_members;  // of the rules in force
 };
 
 Pipeline::Impl::Impl(PipelineParts p, PipelineOptions o)
@@ -98,6 +100,7 @@ void Pipeline::Impl::take_rules() {
   RuleSetPtr current = parts.rules.current();
   if (current == rules) return;
   rules = std::move(current);
+  rule_members.clear();
   matcher.reset();
   decoder = std::make_unique<Decoder>(rules->fields(), options.events);
   matcher = std::make_unique<Matcher>(rules, *decoder);
@@ -128,7 +131,7 @@ void Pipeline::Impl::correlate(const Event& event, const RawRecord& record) {
     const RuleMetaPtr& rule = rules->rule(hit).meta;
     matches_of(*rule).add_one();
     Alert alert = make_alert(rule, event, origin);
-    alert.doc = alert_document(alert, rules->hash());
+    alert.doc = alert_document(alert, rules->hash(), members_of(*rule));
     outcome.alerts.push_back(std::move(alert));
   }
 }
@@ -186,6 +189,12 @@ void Pipeline::Impl::refuse(const RawRecord& record, std::string_view reason, co
   letter.raw = std::string(record.bytes.substr(0, options.events.dead_letter_raw_bytes));
   letter.at_ms = raw.read_time_ms;
   outcome.dead_letters.push_back(std::move(letter));
+}
+
+const std::string& Pipeline::Impl::members_of(const RuleMeta& rule) {
+  auto [slot, fresh] = rule_members.try_emplace(&rule);
+  if (fresh) slot->second = alert_rule_members(rule);
+  return slot->second;
 }
 
 Counter& Pipeline::Impl::matches_of(const RuleMeta& rule) {

@@ -1,0 +1,84 @@
+#include "engine/pipeline/alert_document.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace fb {
+namespace {
+
+nlohmann::json document(const std::string& source) {
+  auto rule = std::make_shared<RuleMeta>();
+  rule->rule_id = "r1";
+  rule->name = "A \"quoted\" name";
+  rule->type = "query";
+  rule->severity = Severity::high;
+  rule->risk_score = 73;
+  rule->parameters = R"({"rule_id":"r1","threat":[{"framework":"MITRE ATT&CK"}],"index":["logs-*"]})";
+  Alert alert;
+  alert.alert_id = "id1";
+  alert.rule = rule;
+  alert.position = {"c", "t", 0, 2, 7};
+  alert.event_time_ms = 1'000;
+  alert.read_time_ms = 2'000;
+  alert.source = source;
+  const auto doc = nlohmann::json::parse(alert_document(alert, "set1", alert_rule_members(*rule)), nullptr, false);
+  EXPECT_TRUE(doc.is_object()) << source;
+  return doc;
+}
+
+TEST(AlertDocument, KeepsTheEventAndSpeaksOfTheRule) {
+  const auto doc =
+      document(R"({"@timestamp":"2020-01-01T00:00:00Z","event":{"kind":"event","code":"1"},"host":{"name":"h"}})");
+  EXPECT_EQ(doc["host"]["name"], "h");
+  EXPECT_EQ(doc["@timestamp"], "1970-01-01T00:00:02.000Z");
+  EXPECT_EQ(doc["event"]["kind"], "signal");
+  EXPECT_EQ(doc["event"]["code"], "1");
+  EXPECT_EQ(doc["kibana.alert.original_event.kind"], "event");
+  EXPECT_EQ(doc["kibana.alert.original_time"], "1970-01-01T00:00:01.000Z");
+  EXPECT_EQ(doc["kibana.alert.uuid"], "id1");
+  EXPECT_EQ(doc["kibana.alert.ancestors"][0]["id"], "t:2:7");
+  EXPECT_EQ(doc["kibana.alert.rule.name"], "A \"quoted\" name");
+  EXPECT_EQ(doc["kibana.alert.rule.indices"][0], "logs-*");
+  EXPECT_EQ(doc["kibana.alert.rule.parameters"]["rule_id"], "r1");
+  EXPECT_EQ(doc["firebreak.rule_set"], "set1");
+}
+
+TEST(AlertDocument, DottedEventFieldsCountToo) {
+  const auto doc = document(R"({"event.kind":"event","event.action":"start"})");
+  EXPECT_EQ(doc["kibana.alert.original_event.action"], "start");
+  EXPECT_EQ(doc["event.kind"], "signal");
+}
+
+TEST(AlertDocument, ASourceCannotSpeakForTheAlert) {
+  const auto doc = document(R"({"kibana.alert.uuid":"forged","kibana":{"alert":{"uuid":"forged"}},"a":1})");
+  EXPECT_EQ(doc["kibana.alert.uuid"], "id1");
+  EXPECT_FALSE(doc.contains("kibana"));
+  EXPECT_EQ(doc["a"], 1);
+}
+
+TEST(AlertDocument, RepeatedKeysBecomeOneField) {
+  const auto doc = document(R"({"a":1,"a":[2,3],"b":{"c":1},"b":{"d":2}})");
+  EXPECT_EQ(doc["a"], nlohmann::json::array({1, 2, 3}));
+  EXPECT_EQ(doc["b"]["c"], 1);
+  EXPECT_EQ(doc["b"]["d"], 2);
+}
+
+TEST(AlertDocument, NumbersOfAnySizeStayReadable) {
+  const auto doc = document(R"({"u":18446744073709551615,"huge":1e400})");
+  EXPECT_EQ(doc["u"], 18446744073709551615ull);
+  EXPECT_EQ(doc["huge"], "1e400");
+}
+
+TEST(AlertDocument, TheReasonNamesWhatHappened) {
+  auto rule = std::make_shared<RuleMeta>();
+  rule->name = "Odd shell";
+  rule->severity = Severity::critical;
+  Alert alert;
+  alert.rule = rule;
+  alert.source = R"({"event":{"category":["process"]},"process":{"name":"cmd.exe"},"host.name":"h1"})";
+  EXPECT_EQ(alert_reason(alert), "process event with process cmd.exe on h1 created critical alert Odd shell.");
+}
+
+}  // namespace
+}  // namespace fb

@@ -1,0 +1,218 @@
+// The path of a batch: what reaches the record, what happens when the record refuses, what is told to the source.
+#include "engine/pipeline/pipeline.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+
+#include "engine/model/ids.h"
+#include "engine/pipeline/replay.h"
+#include "tests/support/fake_clock.h"
+
+namespace fb {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kRule =
+    "rule_id: r1\nname: R\ndescription: d\ntype: query\nseverity: high\nrisk_score: 50\nquery: 'event.code: 1'\n"
+    "response_actions:\n  - action_type_id: .endpoint\n    params: {command: isolate, comment: c}\n";
+
+class RuleFolder {
+ public:
+  RuleFolder() {
+    std::string path = (fs::temp_directory_path() / "fb-pipeline-XXXXXX").string();
+    path_ = mkdtemp(path.data());
+    write("r1.yml", kRule);
+  }
+  ~RuleFolder() { fs::remove_all(path_); }
+  void write(const std::string& name, const std::string& text) const { std::ofstream(path_ + "/" + name) << text; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+class ScriptedSource final : public Source {
+ public:
+  std::deque<std::vector<std::string>> batches;
+  std::vector<OffsetAdvance> told;
+
+  Result<Progress> poll(RawBatch& batch, const BatchLimits&, int) override {
+    if (batches.empty()) return Progress::ended;
+    batch.read_time_ms = 5'000;
+    batch.streams.push_back({"c", "t", 0, 3, next_, next_ + static_cast<int64_t>(batches.front().size()), 0, 0});
+    for (const std::string& bytes : batches.front()) batch.add(bytes, 0, next_++, 4'000, false);
+    batches.pop_front();
+    return Progress::records;
+  }
+  void kept(const std::vector<OffsetAdvance>& advances) override {
+    told.insert(told.end(), advances.begin(), advances.end());
+  }
+  Health health() const override { return {true, ""}; }
+  void close() override {}
+
+ private:
+  int64_t next_ = 10;
+};
+
+class ScriptedRecord final : public Record {
+ public:
+  std::vector<BatchOutcome> kept_batches;
+  std::deque<Error> refusals;
+  uint32_t intents = 0;
+  std::vector<std::string> tried;  // alert ids of every try
+
+  Result<KeptBatch> keep(const BatchOutcome& outcome) override {
+    std::string ids;
+    for (const Alert& a : outcome.alerts) ids += a.alert_id + " ";
+    tried.push_back(ids);
+    if (!refusals.empty()) {
+      Error e = refusals.front();
+      refusals.pop_front();
+      return tl::unexpected<Error>(std::move(e));
+    }
+    kept_batches.push_back(outcome);
+    return KeptBatch{static_cast<uint32_t>(outcome.alerts.size()), 0, intents};
+  }
+  Result<std::optional<int64_t>> next_offset(const std::string&, const std::string&, int32_t, int32_t) override {
+    return std::optional<int64_t>();
+  }
+};
+
+struct Rig {
+  RuleFolder folder;
+  RuleBook book{RuleBookOptions{{folder.path()}, {}, {}, false, false}};
+  ScriptedSource source;
+  ScriptedRecord record;
+  OpenDirectory directory;
+  test::FakeClock clock;
+  Metrics metrics;
+  int wakes = 0;
+  std::unique_ptr<Pipeline> pipeline;
+
+  Rig() {
+    EXPECT_TRUE(book.reload().swapped);
+    PipelineOptions options;
+    options.retry_wait_ms = 1;
+    pipeline = std::make_unique<Pipeline>(
+        PipelineParts{source, book, directory, record, clock, metrics, [this] { ++wakes; }}, options);
+  }
+  Result<TurnStats> turn() {
+    return pipeline->turn([] { return true; });
+  }
+};
+
+const std::string kHit = R"({"event":{"code":1},"agent":{"id":"a1"}})";
+
+TEST(Pipeline, KeepsAlertsPlansAndOffsetsAndThenTellsTheSource) {
+  Rig rig;
+  rig.record.intents = 1;
+  rig.source.batches = {{R"({"x":1})", kHit, "not json"}};
+  const auto stats = rig.turn();
+  ASSERT_TRUE(stats);
+  EXPECT_EQ(stats->records, 3u);
+  ASSERT_EQ(rig.record.kept_batches.size(), 1u);
+  const BatchOutcome& kept = rig.record.kept_batches[0];
+  ASSERT_EQ(kept.alerts.size(), 1u);
+  EXPECT_EQ(kept.alerts[0].alert_id, alert_id("r1", "[]", {"c", "t", 0, 3, 11}));
+  EXPECT_EQ(kept.alerts[0].source, kHit);
+  ASSERT_EQ(kept.planned.size(), 1u);
+  EXPECT_EQ(kept.planned[0].endpoint_id, "a1");
+  ASSERT_EQ(kept.dead_letters.size(), 1u);
+  EXPECT_EQ(kept.dead_letters[0].reason, "not-json");
+  EXPECT_EQ(kept.dead_letters[0].position.offset, 12);
+  ASSERT_EQ(kept.advances.size(), 1u);
+  EXPECT_EQ(kept.advances[0].from, 10);
+  EXPECT_EQ(kept.advances[0].next, 13);
+  ASSERT_EQ(rig.source.told.size(), 1u);
+  EXPECT_EQ(rig.wakes, 1);
+}
+
+TEST(Pipeline, ARefusalThatMayPassIsWaitedOutWithTheSameResults) {
+  Rig rig;
+  rig.record.refusals = {Error{ErrorCode::no_space, Retry::yes, "full", ""},
+                         Error{ErrorCode::busy, Retry::yes, "locked", ""}};
+  rig.source.batches = {{kHit}};
+  ASSERT_TRUE(rig.turn());
+  ASSERT_EQ(rig.record.tried.size(), 3u);
+  EXPECT_EQ(rig.record.tried[0], rig.record.tried[2]);
+  EXPECT_EQ(rig.source.told.size(), 1u);
+  EXPECT_FALSE(rig.pipeline->storage_stalled());
+}
+
+TEST(Pipeline, WhatTheRecordNeverKeptIsNeverToldToTheSource) {
+  Rig rig;
+  rig.record.refusals = {Error{ErrorCode::io, Retry::no, "disk", ""}};
+  rig.source.batches = {{kHit}};
+  EXPECT_FALSE(rig.turn());
+  EXPECT_TRUE(rig.source.told.empty());
+  EXPECT_EQ(rig.wakes, 0);
+}
+
+TEST(Pipeline, AReloadTakesEffectBetweenBatchesAndABrokenOneDoesNot) {
+  Rig rig;
+  rig.source.batches = {{kHit}, {kHit}, {kHit}};
+  ASSERT_TRUE(rig.turn());
+  std::string second = kRule;
+  second.replace(second.find("r1"), 2, "r2");
+  rig.folder.write("r2.yml", second);
+  EXPECT_TRUE(rig.book.reload().swapped);
+  ASSERT_TRUE(rig.turn());
+  rig.folder.write("r3.yml", "rule_id: r3\n");
+  const ReloadReport report = rig.book.reload();
+  EXPECT_FALSE(report.swapped);
+  EXPECT_NE(report.problem.find("r3.yml"), std::string::npos) << report.problem;
+  ASSERT_TRUE(rig.turn());
+  EXPECT_EQ(rig.record.kept_batches[0].alerts.size(), 1u);
+  EXPECT_EQ(rig.record.kept_batches[1].alerts.size(), 2u);
+  EXPECT_EQ(rig.record.kept_batches[2].alerts.size(), 2u);
+  EXPECT_EQ(rig.record.kept_batches[2].rule_set_hash, rig.book.current()->hash());
+}
+
+TEST(RuleBook, AnEmptySetIsRefused) {
+  Rig rig;
+  fs::remove(rig.folder.path() + "/r1.yml");
+  EXPECT_FALSE(rig.book.reload().swapped);
+  EXPECT_EQ(rig.book.current()->rules().size(), 1u);
+}
+
+TEST(Scan, ThreadsAndTheSlowPathGiveTheSameAnswerInOrder) {
+  Rig rig;
+  std::vector<std::string> lines;
+  for (int i = 0; i < 5000; ++i) {
+    lines.push_back(i % 7 == 0 ? kHit : i % 11 == 0 ? "broken" : R"({"event":{"code":2}})");
+    lines.back().append(64, ' ');  // the padding that the decoder may read
+  }
+  const auto run = [&](int threads, bool no_index) {
+    size_t at = 0;
+    std::vector<int64_t> seen;
+    ScanOptions options;
+    options.threads = threads;
+    options.no_index = no_index;
+    ScanSinks sinks;
+    sinks.hit = [&](const ScanHit& hit) { seen.push_back(hit.event_index); };
+    sinks.refused = [&](int64_t index, const Refusal&) { seen.push_back(-index); };
+    const NextLine next = [&](std::string_view* line) -> Result<bool> {
+      if (at == lines.size()) return false;
+      const std::string& text = lines[at++];
+      *line = std::string_view(text).substr(0, text.size() - 64);
+      return true;
+    };
+    const auto stats = scan(rig.book.current(), next, options, true, sinks);
+    EXPECT_TRUE(stats);
+    EXPECT_EQ(stats->events, lines.size());
+    return seen;
+  };
+  const auto answer = run(1, false);
+  EXPECT_GT(answer.size(), 1000u);
+  EXPECT_EQ(run(1, true), answer);
+  EXPECT_EQ(run(3, false), answer);
+  EXPECT_EQ(run(2, true), answer);
+}
+
+}  // namespace
+}  // namespace fb
