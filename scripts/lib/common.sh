@@ -51,24 +51,22 @@ configure() {
   (cd "$fb_root" && cmake --preset "$preset" "$@") >"$log" 2>&1 || { cat "$log" >&2; die "the configuration failed"; }
   rm -f "$log"
 }
+show_progress() {
+  local line shown=0
+  while IFS= read -r line; do
+    [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]] || continue
+    ((BASH_REMATCH[1] * 10 / BASH_REMATCH[2] > shown)) || continue
+    shown=$((BASH_REMATCH[1] * 10 / BASH_REMATCH[2]))
+    say "  ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]}"
+  done
+}
 build() {
   local preset=$1 log; log=$(mktemp)
   shift
   say "building ${*:-everything} in build/$preset (a few minutes the first time on two cores)"
   export CCACHE_BASEDIR="$fb_root" CCACHE_NOHASHDIR=1 NINJA_STATUS='[%f/%t] '
   # One line a tenth of the way; what the compiler says comes only when something fails.
-  if ! ninja -C "$fb_root/build/$preset" "$@" 2>&1 | tee "$log" | awk -v began="$((SECONDS - fb_started))" '
-      BEGIN { start = now() }
-      function now(   t) { "date +%s" | getline t; close("date +%s"); return t }
-      match($0, /^\[[0-9]+\/[0-9]+\]/) {
-        split(substr($0, 2, RLENGTH - 2), n, "/")
-        tenth = int(n[1] * 10 / n[2])
-        if (tenth > shown) {
-          shown = tenth
-          printf "[%4ds]   %d of %d\n", began + now() - start, n[1], n[2]
-          fflush()
-        }
-      }'; then
+  if ! ninja -C "$fb_root/build/$preset" "$@" 2>&1 | tee "$log" | show_progress; then
     grep -v '^\[' "$log" | tail -n 80 >&2
     die "the build failed; its whole output is in $log"
   fi

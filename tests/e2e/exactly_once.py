@@ -130,7 +130,7 @@ class Load:
 
 
 class Service:
-    def __init__(self, options, work, name, bootstrap, topic, group, mode, instance):
+    def __init__(self, options, work, name, bootstrap, topic, group, mode, instance, alerts_topic=""):
         self.options, self.name = options, name
         self.dir = os.path.join(work, name)
         os.makedirs(self.dir)
@@ -143,7 +143,7 @@ class Service:
                 "kafka": {"properties": {"bootstrap.servers": bootstrap, "group.instance.id": instance,
                                          "session.timeout.ms": 6000, "heartbeat.interval.ms": 1000,
                                          "reconnect.backoff.max.ms": 1000},
-                          "topics": [topic], "group": group, "start": "earliest"},
+                          "topics": [topic], "group": group, "start": "earliest", "alerts_topic": alerts_topic},
                 "rules": [os.path.join(ROOT, "rules")],
                 "response": {"mode": mode, "guards": {"rule_budget_min": 100000, "fleet_standing_min": 100000,
                                                       "fleet_new_min": 100000, "freshness": "off"}},
@@ -235,9 +235,10 @@ def play(options, work, load, phase, bootstrap):
     topic = f"e2e-{phase}-{os.getpid()}"
     dir_args = ["--dir", os.path.join(work, "kafka")]
     kafka("topic", topic, str(PARTITIONS), *dir_args)
+    kafka("topic", f"{topic}-alerts", "1", *dir_args)
     where = os.path.join(work, phase)
     os.makedirs(where)
-    main = Service(options, where, "main", bootstrap, topic, f"g-{topic}", "enforce", "main")
+    main = Service(options, where, "main", bootstrap, topic, f"g-{topic}", "enforce", "main", f"{topic}-alerts")
     services = [main]
     main.start()
     main.wait_for_socket()
@@ -306,14 +307,14 @@ def play(options, work, load, phase, bootstrap):
 
 
 def settle(main, load, services, phase):
-    """Until no action is on its way."""
+    """Until no action is on its way and every alert is published."""
     until = time.time() + 60
     while time.time() < until:
         open_ones = main.ask("SELECT count(*) FROM v_actions WHERE status IN ('requested','queued','dispatched','unknown','accepted')")
-        if open_ones[0][0] == 0:
+        if open_ones[0][0] == 0 and main.ask("SELECT count(*) FROM outbox")[0][0] == 0:
             return
         time.sleep(0.2)
-    fail(f"actions are still on their way: {main.ask('SELECT status, count(*) FROM v_actions GROUP BY 1')}")
+    fail(f"{main.ask('SELECT count(*) FROM outbox')[0][0]} alerts are not published, or actions still on their way: {main.ask('SELECT status, count(*) FROM v_actions GROUP BY 1')}")
 
 
 def check(options, where, load, services, topic, phase):
