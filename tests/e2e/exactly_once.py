@@ -12,7 +12,7 @@ receipts, the actions must be the expected set of (verb, endpoint), and each age
 
 usage: exactly_once.py --build DIR --events FILE.gz... [--phases clean,kill,broker,second] [--events-total 200000]
 """
-import argparse, collections, hashlib, json, os, random, shutil, signal, sqlite3, subprocess, sys, tempfile, time
+import argparse, atexit, collections, hashlib, json, os, random, shutil, signal, sqlite3, subprocess, sys, tempfile, time
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 PARTITIONS = 4
@@ -153,10 +153,15 @@ class Service:
             }, f)
         run([options.firebreak, "setup", "-c", self.config], stdout=subprocess.DEVNULL)
         self.process = None
+        atexit.register(self.end)  # however the run ends, no service is left behind
         self.log = open(os.path.join(self.dir, "log"), "ab")
 
     def start(self):
         self.process = subprocess.Popen([self.options.firebreak, "run", "-c", self.config], stdout=self.log, stderr=self.log)
+
+    def end(self):
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
