@@ -14,7 +14,6 @@ struct ServiceFiles {
         ca_key(data_dir + "/ca.key"),
         certificate(data_dir + "/service.pem"),
         key(data_dir + "/service.key"),
-        signing_key(data_dir + "/signing.key"),
         api_keys(data_dir + "/api_keys"),
         socket(data_dir + "/firebreak.sock"),
         database(data_dir + "/firebreak.db") {}
@@ -23,7 +22,6 @@ struct ServiceFiles {
   std::string ca_key;
   std::string certificate;  // the gateway's, signed by the CA
   std::string key;
-  std::string signing_key;
   std::string api_keys;
   std::string socket;
   std::string database;
