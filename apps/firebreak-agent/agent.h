@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/firebreak-agent/backend.h"
+#include "apps/enforcer/backend.h"
 #include "engine/base/result.h"
 
 namespace fb::agent {

@@ -6,7 +6,7 @@
 #include <array>
 #include <filesystem>
 
-#include "apps/firebreak-agent/durable_file.h"
+#include "apps/enforcer/durable_file.h"
 #include "engine/base/text.h"
 
 namespace fb::agent {

@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "apps/firebreak-agent/durable_file.h"
+#include "apps/enforcer/durable_file.h"
 #include "engine/model/ids.h"
 
 namespace fb::agent {

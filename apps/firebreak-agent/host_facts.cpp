@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "apps/firebreak-agent/agent.h"
-#include "apps/firebreak-agent/durable_file.h"
+#include "apps/enforcer/durable_file.h"
 
 namespace fb::agent {
 namespace {

@@ -44,6 +44,16 @@ struct ActionMove {
   std::optional<Isolation> observed;  // read back with this step: the endpoint's row changes in the same transaction
 };
 
+// A host let itself back in, by its own clock or by a code that a person typed there. Ordered by (generation,
+// sequence).
+struct LocalRelease {
+  int64_t generation = 0;  // of the isolation that it ended; 0 = there was none
+  int64_t sequence = 0;    // rises with every local release of the host
+  std::string how;         // "lease", "break_glass", "rollback"
+  std::string proof;       // break_glass: the code
+  int64_t at_ms = 0;       // by the host's idea of the service's clock
+};
+
 // What an agent says of itself on enrolment and with every heartbeat.
 struct EndpointReport {
   std::string endpoint_id;
@@ -55,6 +65,15 @@ struct EndpointReport {
   bool simulated = false;
   Isolation observed = Isolation::unknown;
   int64_t generation = 0;  // the last it applied
+  int64_t epoch = 0;       // the highest of the service that it took an order of, with the revision in it
+  int64_t revision = 0;
+  std::string rule_digest;    // of the isolation rules in force, read back; "" when there are none
+  std::string policy_digest;  // of the policy in force; "" when released
+  int64_t drops = 0;          // packets that the isolation dropped
+  int64_t drift_events = 0;   // times the host had to mend its rules
+  int64_t lease_left_ms = 0;
+  std::vector<std::string> problems;  // what keeps the agent from its work; not empty: unhealthy
+  LocalRelease local_release;
   int64_t at_ms = 0;
 };
 

@@ -265,8 +265,67 @@ SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, gene
 FROM endpoints;
 )sql";
 
+// What an agent with a real backend tells, and what the guards that came later need to know.
+constexpr const char* kVersion2 = R"sql(
+ALTER TABLE endpoints ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE endpoints ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE endpoints ADD COLUMN rule_digest TEXT NOT NULL DEFAULT '';
+ALTER TABLE endpoints ADD COLUMN policy_digest TEXT NOT NULL DEFAULT '';
+ALTER TABLE endpoints ADD COLUMN drops INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE endpoints ADD COLUMN drift_events INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE endpoints ADD COLUMN problems TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE endpoints ADD COLUMN local_generation INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE endpoints ADD COLUMN local_sequence INTEGER NOT NULL DEFAULT 0;
+
+-- A credential is the SHA-256 of an agent's certificate.
+ALTER TABLE credentials ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0;
+
+-- A second enrolment for a host that is known waits here for a person; the first stays valid.
+CREATE TABLE pending_enrollments(
+  agent_id TEXT PRIMARY KEY,
+  host_id TEXT NOT NULL,
+  hostname TEXT NOT NULL,
+  os TEXT NOT NULL,
+  ips TEXT NOT NULL,
+  agent_version TEXT NOT NULL,
+  known_endpoint TEXT NOT NULL,
+  request_sha256 TEXT NOT NULL,
+  requested_at INTEGER NOT NULL,
+  decided_by TEXT NOT NULL DEFAULT '',
+  decided_at INTEGER NOT NULL DEFAULT 0,
+  approved INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- When each text of a rule first ran here: probation counts from it.
+CREATE TABLE rule_versions(
+  rule_id TEXT NOT NULL,
+  rule_hash TEXT NOT NULL,
+  first_seen INTEGER NOT NULL,
+  PRIMARY KEY(rule_id, rule_hash)
+) STRICT, WITHOUT ROWID;
+
+-- Times in which isolations by rules wait for a person, or are left out, on some endpoints.
+CREATE TABLE maintenance(
+  id TEXT PRIMARY KEY,
+  scope TEXT NOT NULL,
+  starts_at INTEGER NOT NULL,
+  ends_at INTEGER NOT NULL,
+  effect TEXT NOT NULL,
+  include_critical INTEGER NOT NULL,
+  set_by TEXT NOT NULL,
+  why TEXT NOT NULL,
+  set_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- How far a reader of the audit (a notification sink) has come.
+CREATE TABLE cursors(
+  name TEXT PRIMARY KEY,
+  seq INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql";
+
 // Step i leads from version i to i + 1.
-constexpr std::array<const char*, 1> kSteps{kVersion1};
+constexpr std::array<const char*, 2> kSteps{kVersion1, kVersion2};
 static_assert(kSteps.size() == static_cast<size_t>(kSchemaVersion));
 
 Result<int64_t> pragma(Sqlite& db, const char* sql) {

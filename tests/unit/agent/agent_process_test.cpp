@@ -4,7 +4,7 @@
 
 #include <csignal>
 
-#include "apps/firebreak-agent/journal.h"
+#include "apps/enforcer/journal.h"
 #include "tests/unit/agent/gateway_support.h"
 
 namespace fb::agent {

@@ -1,4 +1,4 @@
-#include "apps/firebreak-agent/journal.h"
+#include "apps/enforcer/journal.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>

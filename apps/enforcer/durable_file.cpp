@@ -1,4 +1,4 @@
-#include "apps/firebreak-agent/durable_file.h"
+#include "apps/enforcer/durable_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>

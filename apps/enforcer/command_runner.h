@@ -7,8 +7,8 @@
 #include <string>
 #include <unordered_map>
 
-#include "apps/firebreak-agent/backend.h"
-#include "apps/firebreak-agent/journal.h"
+#include "apps/enforcer/backend.h"
+#include "apps/enforcer/journal.h"
 #include "engine/base/clock.h"
 #include "engine/ports/action_plugin.h"
 

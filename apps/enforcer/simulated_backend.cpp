@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
-#include "apps/firebreak-agent/backend.h"
-#include "apps/firebreak-agent/durable_file.h"
+#include "apps/enforcer/backend.h"
+#include "apps/enforcer/durable_file.h"
 
 namespace fb::agent {
 namespace {

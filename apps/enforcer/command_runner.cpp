@@ -1,4 +1,4 @@
-#include "apps/firebreak-agent/command_runner.h"
+#include "apps/enforcer/command_runner.h"
 
 #include <utility>
 

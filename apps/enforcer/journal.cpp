@@ -1,4 +1,4 @@
-#include "apps/firebreak-agent/journal.h"
+#include "apps/enforcer/journal.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "apps/firebreak-agent/durable_file.h"
+#include "apps/enforcer/durable_file.h"
 #include "engine/base/clock.h"
 
 namespace fb::agent {

@@ -1,0 +1,20 @@
+// Cuts a Linux host off with nftables: a table `inet firebreak_iso` (input, output, forward; priority -300, policy
+// drop, no connection tracking) and, for every link, a table `netdev firebreak_iso_<ifindex>` with an egress chain
+// against raw packet sockets. Talks to the kernel through libnftables and libmnl, no program is started. Needs
+// CAP_NET_ADMIN in the network namespace it runs in.
+//
+// First isolation: sets first, chains second. While isolated the tables are never made anew: sets are changed in place.
+// Without egress hooks (before kernel 5.16) it isolates and says so in Observation::problems.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "apps/enforcer/backend.h"
+
+namespace fb::agent {
+
+// unavailable when the kernel or the rights lack what it needs; the message says what.
+Result<std::unique_ptr<IsolationBackend>> make_nftables_backend();
+
+}  // namespace fb::agent
