@@ -1,6 +1,6 @@
 # What is installed where, and the Debian package (cpack -G DEB).
 include(GNUInstallDirs)
-foreach(program firebreak firebreak-agent)
+foreach(program firebreak firebreak-agent firebreak-agent-helper)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION bin)
   endif()
@@ -13,6 +13,7 @@ install(DIRECTORY docs/ DESTINATION share/doc/firebreak)
 install(FILES config/firebreak.example.yml DESTINATION /etc/firebreak RENAME firebreak.yml)
 install(FILES config/firebreak-agent.example.yml DESTINATION /etc/firebreak RENAME firebreak-agent.yml OPTIONAL)
 install(FILES packaging/systemd/firebreak.service packaging/systemd/firebreak-agent.service
+              packaging/systemd/firebreak-agent-helper.service
         DESTINATION /usr/lib/systemd/system)
 
 set(CPACK_GENERATOR DEB)
