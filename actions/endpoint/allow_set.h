@@ -32,6 +32,7 @@ inline constexpr int kShortestException4 = 8;               // a shorter IPv4 pr
 inline constexpr int kShortestException6 = 32;              // the same for IPv6
 inline constexpr size_t kMaxExceptions = 10'000;            // entries of one endpoint, before they are merged
 inline constexpr uint64_t kMaxOpenAddresses4 = 1ull << 25;  // IPv4 addresses of the union of all of them (two /8)
+inline constexpr uint64_t kMaxOpenNetworks6 = 1ull << 33;   // the same for IPv6, counted in /64 (two /32)
 
 // Parses, refuses what would undo an isolation (too short, too many, too large a union), sorts and merges: overlapping
 // and adjoining prefixes become one. The result is the smallest list of prefixes with the same addresses.
