@@ -24,6 +24,11 @@ struct Request {
   std::string body;
   std::string peer;  // address of the other side; "unix" for a unix socket
   bool tls = false;
+  // The client's certificate, when the server asks for one (client_ca_file) and the client showed one that this CA
+  // signed; "" = none. Whether it may still be used is the handler's to judge: an expired one passes the handshake.
+  std::string client_sha256;  // lower-case hex of the certificate
+  std::string client_name;    // what the CA calls the client (tls_files.h)
+  bool client_expired = false;
 };
 
 struct Response {
@@ -71,6 +76,7 @@ struct ServerOptions {
   std::string unix_socket;       // path, mode 0600; "" = none
   std::string certificate_file;  // PEM; with private_key_file: TLS 1.2 or later on the TCP side
   std::string private_key_file;
+  std::string client_ca_file;  // PEM; clients may show a certificate of this CA; "" = none is asked for
   ServerLimits limits;
   int threads = 1;
 };
@@ -92,9 +98,11 @@ class HttpServer {
 Result<std::unique_ptr<HttpServer>> start_http_server(const ServerOptions& options, Handler handler);
 
 struct ClientOptions {
-  std::string unix_socket;         // connect here instead of the URL's host
-  std::string ca_file;             // PEM; "" = the system's
-  std::string pinned_fingerprint;  // hex SHA-256 of the server certificate or of its CA (enrolment); "" = none
+  std::string unix_socket;              // connect here instead of the URL's host
+  std::string ca_file;                  // PEM; "" = the system's
+  std::string pinned_fingerprint;       // hex SHA-256 of the server certificate or of its CA (enrolment); "" = none
+  std::string client_certificate_file;  // PEM, shown when the server asks; with client_key_file
+  std::string client_key_file;
   int connect_timeout_ms = 10'000;
   int total_timeout_ms = 30'000;
   size_t max_reply_bytes = 64u << 20;

@@ -132,6 +132,8 @@ Error error_of(CURLcode code, const char* detail, const std::string& url) {
       return {ErrorCode::refused, Retry::no, "the server's certificate is not trusted: " + message, url};
     case CURLE_SSL_CACERT_BADFILE:
       return {ErrorCode::invalid_argument, Retry::no, "the CA file cannot be used: " + message, url};
+    case CURLE_SSL_CERTPROBLEM:
+      return {ErrorCode::invalid_argument, Retry::no, "the client certificate cannot be used: " + message, url};
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
       return {ErrorCode::invalid_argument, Retry::no, std::move(message), url};
@@ -192,6 +194,10 @@ struct HttpClient::Impl {
     set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     set(CURLOPT_SSL_VERIFYPEER, 1L);
     set(CURLOPT_SSL_VERIFYHOST, 2L);
+    if (!options.client_certificate_file.empty()) {
+      set(CURLOPT_SSLCERT, options.client_certificate_file.c_str());
+      set(CURLOPT_SSLKEY, options.client_key_file.c_str());
+    }
     if (!options.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
     if (!options.pinned_fingerprint.empty()) {
       set(CURLOPT_CAINFO, static_cast<char*>(nullptr));

@@ -29,6 +29,9 @@ class Server final : public HttpServer {
     if (options_.certificate_file.empty() != options_.private_key_file.empty()) {
       return fail(ErrorCode::invalid_argument, "certificate_file and private_key_file go together");
     }
+    if (!options_.client_ca_file.empty() && options_.certificate_file.empty()) {
+      return fail(ErrorCode::invalid_argument, "client certificates need TLS: give certificate_file");
+    }
     try {
       if (!options_.certificate_file.empty()) FB_TRY_VOID(load_tls());
       if (!options_.listen.empty()) FB_TRY_VOID(open_tcp());
@@ -155,7 +158,8 @@ class Server final : public HttpServer {
       return fail(ErrorCode::invalid_argument, "not the certificate's private key: " + error.message(),
                   options_.private_key_file);
     }
-    return {};
+    if (options_.client_ca_file.empty()) return {};
+    return detail::ask_for_client_certificate(raw, options_.client_ca_file);
   }
 
   Status open_tcp() {

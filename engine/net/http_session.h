@@ -30,12 +30,14 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <ctime>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
 
 #include "engine/net/http.h"
 #include "engine/net/http_text.h"
+#include "engine/net/peer_certificate.h"
 #include "engine/net/uri.h"
 
 namespace fb::net::detail {
@@ -123,6 +125,7 @@ class Session : public std::enable_shared_from_this<Session> {
         close();
         co_return;
       }
+      client_ = client_certificate(tls_->native_handle());
     }
     bool keep = true;
     while (keep && !killed_) keep = co_await one_request();
@@ -330,6 +333,9 @@ class Session : public std::enable_shared_from_this<Session> {
     out.body = std::move(parser.get().body());
     out.peer = peer_;
     out.tls = tls_.has_value();
+    out.client_sha256 = client_.sha256;
+    out.client_name = client_.name;
+    out.client_expired = !client_.sha256.empty() && client_.not_after_s < std::time(nullptr);
     co_return Got::request;
   }
 
@@ -440,6 +446,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Strand strand_;
   RawSocket socket_;
   std::optional<asio::ssl::stream<RawSocket&>> tls_;
+  ClientCertificate client_;
   asio::steady_timer deadline_;
   asio::steady_timer answer_signal_;
   asio::steady_timer watch_signal_;

@@ -18,6 +18,7 @@
 #include <memory>
 
 #include "engine/base/digest.h"
+#include "engine/net/client_name.h"
 
 namespace fb::net {
 namespace {
@@ -242,6 +243,115 @@ Status create_server_certificate(const std::string& ca_certificate_file, const s
   FB_TRY(const std::string ca_pem, pem_of(ca));
   FB_TRY_VOID(write_file(private_key_file, key_pem, true));
   return write_file(certificate_file, cert_pem + ca_pem, true);
+}
+
+namespace {
+
+using CertRequest = std::unique_ptr<X509_REQ, Deleter<X509_REQ_free>>;
+
+Result<CertRequest> read_request(const std::string& pem) {
+  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  CertRequest request(bio ? PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr) : nullptr);
+  ERR_clear_error();
+  if (!request) return fail(ErrorCode::invalid_argument, "not a certificate request (PEM)");
+  EVP_PKEY* key = X509_REQ_get0_pubkey(request.get());
+  char group[32] = "";
+  size_t size = 0;
+  const bool good = key != nullptr && EVP_PKEY_get_group_name(key, group, sizeof group, &size) == 1 &&
+                    std::string_view(group) == "prime256v1" && X509_REQ_verify(request.get(), key) == 1;
+  ERR_clear_error();
+  if (!good) return fail(ErrorCode::invalid_argument, "the certificate request is not signed with its P-256 key");
+  return request;
+}
+
+// Names come from agents' ids: printable ASCII.
+bool name_client(X509* cert, const std::string& name) {
+  const std::string uri = std::string(detail::kClientUri) + name;
+  GENERAL_NAME* entry = GENERAL_NAME_new();
+  ASN1_IA5STRING* text = ASN1_IA5STRING_new();
+  GENERAL_NAMES* list = GENERAL_NAMES_new();
+  const bool made = entry != nullptr && text != nullptr && list != nullptr &&
+                    ASN1_STRING_set(text, uri.data(), static_cast<int>(uri.size())) == 1;
+  if (!made) {
+    GENERAL_NAME_free(entry);
+    ASN1_IA5STRING_free(text);
+    GENERAL_NAMES_free(list);
+    return false;
+  }
+  GENERAL_NAME_set0_value(entry, GEN_URI, text);
+  const Names owner(list);
+  if (sk_GENERAL_NAME_push(list, entry) <= 0) {
+    GENERAL_NAME_free(entry);
+    return false;
+  }
+  return X509_add1_ext_i2d(cert, NID_subject_alt_name, list, 0, X509V3_ADD_DEFAULT) == 1;
+}
+
+}  // namespace
+
+Result<std::string> make_certificate_request(const std::string& private_key_file) {
+  Key key;
+  if (::access(private_key_file.c_str(), F_OK) == 0) {
+    FB_TRY(key, read_key(private_key_file));
+  } else {
+    key.reset(EVP_EC_gen("P-256"));
+    if (!key) return openssl_failed("cannot make a key");
+    FB_TRY(const std::string pem, pem_of(key));
+    FB_TRY_VOID(write_file(private_key_file, pem, false));
+  }
+  const CertRequest request(X509_REQ_new());
+  const Bio bio(BIO_new(BIO_s_mem()));
+  if (!request || !bio || X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) != 1 ||
+      X509_REQ_set_pubkey(request.get(), key.get()) != 1 ||
+      X509_REQ_sign(request.get(), key.get(), EVP_sha256()) == 0 ||
+      PEM_write_bio_X509_REQ(bio.get(), request.get()) != 1) {
+    return openssl_failed("cannot make a certificate request", private_key_file);
+  }
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return std::string(data, static_cast<size_t>(size));
+}
+
+Result<std::string> request_key_id(const std::string& request_pem) {
+  FB_TRY(const CertRequest request, read_request(request_pem));
+  uint8_t* der = nullptr;
+  const int size = i2d_PUBKEY(X509_REQ_get0_pubkey(request.get()), &der);
+  if (size <= 0) return openssl_failed("cannot write the public key");
+  const std::string bytes(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
+  OPENSSL_free(der);
+  return hex(sha256(bytes));
+}
+
+Result<ClientCertificatePem> sign_client_certificate(const std::string& ca_certificate_file,
+                                                     const std::string& ca_private_key_file,
+                                                     const std::string& request_pem, const std::string& name,
+                                                     int64_t not_after_ms) {
+  if (name.empty()) return fail(ErrorCode::invalid_argument, "a client certificate needs a name");
+  FB_TRY(const CertRequest request, read_request(request_pem));
+  FB_TRY(const Cert ca, read_certificate(ca_certificate_file));
+  FB_TRY(const Key ca_key, read_key(ca_private_key_file));
+  FB_TRY(const Cert cert, start_certificate(X509_REQ_get0_pubkey(request.get()), name.substr(0, 64), 1));
+  X509* c = cert.get();
+  if (ASN1_TIME_set(X509_getm_notAfter(c), static_cast<time_t>(not_after_ms / 1000)) == nullptr ||
+      X509_set_issuer_name(c, X509_get_subject_name(ca.get())) != 1 ||
+      !extend(c, ca.get(), NID_basic_constraints, "critical,CA:FALSE") ||
+      !extend(c, ca.get(), NID_key_usage, "critical,digitalSignature") ||
+      !extend(c, ca.get(), NID_ext_key_usage, "clientAuth") ||
+      !extend(c, ca.get(), NID_authority_key_identifier, "keyid") || !name_client(c, name) ||
+      X509_sign(c, ca_key.get(), EVP_sha256()) == 0) {
+    return openssl_failed("cannot sign the client certificate");
+  }
+  Sha256 digest{};
+  unsigned size = static_cast<unsigned>(digest.size());
+  if (X509_digest(c, EVP_sha256(), digest.data(), &size) != 1) return openssl_failed("cannot hash the certificate");
+  ClientCertificatePem out;
+  FB_TRY(out.pem, pem_of(cert));
+  out.sha256 = hex(digest);
+  return out;
+}
+
+Status write_private_file(const std::string& file, const std::string& text) {
+  return write_file(file, text, true);
 }
 
 Result<std::string> certificate_fingerprint(const std::string& certificate_file) {

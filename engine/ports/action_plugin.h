@@ -57,6 +57,8 @@ class ActionPlugin {
   virtual ~ActionPlugin() = default;
   // Never blocks for longer than a queue insert or one bounded request. An error says whether it may be retried.
   virtual Result<SendOutcome> send(const Command& command) = 0;
+  // What an isolated endpoint may still talk to has changed in the config. Thread-safe; returns at once.
+  virtual void policy_changed() {}
 };
 
 }  // namespace fb
