@@ -31,6 +31,8 @@ struct ResponseAction {
 struct ResponseCeiling {
   Mode mode = Mode::enforce;
   std::optional<int64_t> lease_ms;
+  int corroboration = 0;  // distinct rules that must have alerted on the endpoint; 0 = as the service says
+  bool certain = false;   // confidence: certain. The rule needs no other's word
 };
 
 // What of a rule goes into its alerts and into the guard. Immutable once loaded; shared by pointer.
@@ -55,11 +57,13 @@ struct RuleMeta {
 using RuleMetaPtr = std::shared_ptr<const RuleMeta>;
 
 // Who an event speaks of, as the event has it. Empty = absent. `ambiguous`: an identity field has two different values.
+// `identity_mismatch`: what the event says is not what its topic proves; it never selects a target.
 struct Target {
   std::string agent_id;
   std::string host_id;
   std::string host_name;
   bool ambiguous = false;
+  bool identity_mismatch = false;
 };
 
 struct Alert {
@@ -73,6 +77,7 @@ struct Alert {
   bool broker_time_is_append = false;
   int64_t lag_ms = 0;  // the consumer's lag when it read the record, as time
   Target target;
+  bool self_caused = false;      // the event tells of Firebreak's own doing; looked for only where the rule responds
   std::string group_key = "[]";  // canonical JSON
   std::string doc;               // the alert document, Kibana's shape
   std::string source;            // the event's exact bytes
@@ -96,7 +101,8 @@ struct PlannedAction {
   int64_t event_age_base_ms = 0;  // the time that freshness is judged from; see decisions 13
   bool manual = false;
   bool override_protected = false;
-  bool approved = false;  // a second person agreed to it: only the hard guards are judged again
+  bool approved = false;     // a second person agreed to it: only the hard guards are judged again
+  bool self_caused = false;  // its event tells of Firebreak's own doing
 };
 
 // A person's request as the API takes it.

@@ -29,6 +29,7 @@ struct OpenAction {
   std::string boot_id;              // the service run that last sent it
   bool override_protected = false;  // a person asked for it and a second one agreed: `protected` does not hold it back
   int64_t event_base_ms = 0;        // the planned action's event_age_base_ms; 0 for a person's
+  Severity severity = Severity::critical;  // the alert's; a person's request goes with the gravest
 };
 
 // One step of an action's life (model/action_life.h says which are legal).
@@ -42,6 +43,7 @@ struct ActionMove {
   int64_t next_try_ms = 0;
   bool count_attempt = false;
   std::optional<Isolation> observed;  // read back with this step: the endpoint's row changes in the same transaction
+  Guard guard = Guard::none;          // the guard that ends it; none leaves the row's as it is
 };
 
 // A host let itself back in, by its own clock or by a code that a person typed there. Ordered by (generation,

@@ -10,8 +10,12 @@
 namespace fb {
 
 struct Resolved {
-  std::string endpoint_id;  // "" when unknown or ambiguous
-  std::string note;         // then why: "unknown", "ambiguous: ..."
+  std::string endpoint_id;  // "" when unknown, ambiguous or of a false name
+  std::string note;         // then why: "unknown: ...", "ambiguous: ...", "identity_mismatch: ..."
+
+  // The event's ids are not those of one host: somebody speaks under another's name, or an agent is set up wrongly.
+  bool is_mismatch() const { return note.starts_with(kMismatch); }
+  static constexpr std::string_view kMismatch = "identity_mismatch";
 };
 
 class EndpointDirectory {
@@ -25,6 +29,7 @@ class EndpointDirectory {
 class OpenDirectory final : public EndpointDirectory {
  public:
   Resolved resolve(const Target& t) const override {
+    if (t.identity_mismatch) return {"", "identity_mismatch: the event's topic belongs to another host"};
     if (t.ambiguous) return {"", "ambiguous: the event spells an identity field in two ways"};
     if (!t.agent_id.empty()) return {t.agent_id, ""};
     if (!t.host_id.empty()) return {t.host_id, ""};

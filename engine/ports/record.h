@@ -42,6 +42,27 @@ class Ledger {
   virtual Result<bool> fleet_tripped() = 0;
   virtual Status trip_rule(const std::string& rule_id, const std::string& why) = 0;
   virtual Status trip_fleet(const std::string& why) = 0;
+
+  // A tag `group:NAME` or `site:NAME` of the endpoint and how those that carry it stand. "About to be" counts as
+  // isolated; the endpoint itself is a member.
+  struct Group {
+    std::string tag;
+    int64_t members = 0;
+    int64_t isolated = 0;       // by anybody
+    int64_t isolated_auto = 0;  // by rules
+  };
+  virtual Result<std::vector<Group>> groups_of(const std::string& endpoint_id) = 0;
+  // When this text of the rule was first seen here; an unknown one is noted as of now.
+  virtual Result<int64_t> rule_first_seen(const std::string& rule_id, const std::string& rule_hash) = 0;
+  // Distinct rules that alerted on the endpoint since then, those of the batch at hand included.
+  virtual Result<int64_t> rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) = 0;
+  // A time of maintenance that covers the endpoint now.
+  struct Maintenance {
+    std::string id;
+    bool suppress = false;  // else a person is asked
+    bool include_critical = false;
+  };
+  virtual Result<std::vector<Maintenance>> maintenance_of(const std::string& endpoint_id, int64_t now_ms) = 0;
 };
 
 // A guard's answer about one planned action; always becomes a row.

@@ -119,6 +119,69 @@ Status DbLedger::trip_fleet(const std::string& why) {
   return trip("fleet", "", why);
 }
 
+Result<std::vector<std::string>> DbLedger::tags_of(const std::string& endpoint_id) {
+  FB_TRY(const auto tags, db_.text("SELECT tags FROM endpoints WHERE endpoint_id = ?", endpoint_id));
+  return string_list(tags.value_or("[]"));
+}
+
+Result<std::vector<Ledger::Group>> DbLedger::groups_of(const std::string& endpoint_id) {
+  std::vector<Group> groups;
+  FB_TRY(const std::vector<std::string> tags, tags_of(endpoint_id));
+  for (const std::string& tag : tags) {
+    if (!tag.starts_with("group:") && !tag.starts_with("site:")) continue;
+    // The tag as it stands in the JSON list, quotes and all, so that no other tag holds it.
+    const std::string list = string_list_json({tag});
+    FB_TRY(Rows row,
+           db_.query("SELECT count(*), total(other AND cut), total(other AND by_rule) FROM ("
+                     "SELECT e.endpoint_id <> ?1 AS other, e.desired = 'isolated' OR e.observed = 'isolated' AS cut, "
+                     "(e.standing_isolate <> '' AND e.standing_rule <> '') OR EXISTS("
+                     "SELECT 1 FROM actions a WHERE a.endpoint_id = e.endpoint_id AND a.verb = 'isolate' AND "
+                     "a.manual = 0 AND a.intent_at > 0 AND a.state IN "
+                     "('requested', 'awaiting_approval', 'queued', 'dispatched', 'unknown', 'accepted')) AS by_rule "
+                     "FROM endpoints e WHERE instr(e.tags, ?2) > 0)",
+                     endpoint_id, list.substr(1, list.size() - 2)));
+    FB_TRY(const bool any, row.next());
+    if (any) groups.push_back({tag, row.integer(0), row.integer(1), row.integer(2)});
+  }
+  return groups;
+}
+
+Result<int64_t> DbLedger::rule_first_seen(const std::string& rule_id, const std::string& rule_hash) {
+  FB_TRY_VOID(db_.run("INSERT INTO rule_versions(rule_id, rule_hash, first_seen) VALUES(?,?,?) ON CONFLICT DO NOTHING",
+                      rule_id, rule_hash, now_ms_));
+  FB_TRY(const auto seen,
+         db_.integer("SELECT first_seen FROM rule_versions WHERE rule_id = ? AND rule_hash = ?", rule_id, rule_hash));
+  return seen.value_or(now_ms_);
+}
+
+Result<int64_t> DbLedger::rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) {
+  FB_TRY(const auto count, db_.integer("SELECT count(*) FROM endpoint_rules WHERE endpoint_id = ? AND last_alert >= ?",
+                                       endpoint_id, since_ms));
+  return count.value_or(0);
+}
+
+Result<std::vector<Ledger::Maintenance>> DbLedger::maintenance_of(const std::string& endpoint_id, int64_t now_ms) {
+  std::vector<Maintenance> list;
+  std::optional<std::vector<std::string>> tags;  // asked for only when some window is about tags
+  FB_TRY(Rows rows, db_.query("SELECT id, scope, effect, include_critical FROM maintenance WHERE starts_at <= ?1 AND "
+                              "ends_at > ?1 ORDER BY id",
+                              now_ms));
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return list;
+    constexpr std::string_view kTag = "tag:";
+    std::string scope = rows.string(1);
+    bool covers = scope == "host:" + endpoint_id;
+    if (scope.starts_with(kTag)) {
+      if (!tags) {
+        FB_TRY(tags, tags_of(endpoint_id));
+      }
+      covers = std::find(tags->begin(), tags->end(), scope.substr(kTag.size())) != tags->end();
+    }
+    if (covers) list.push_back({rows.string(0), rows.text(2) == "suppress", rows.integer(3) != 0});
+  }
+}
+
 Status DbLedger::trip(std::string_view scope, const std::string& rule_id, const std::string& why) {
   FB_TRY(const int64_t added,
          db_.change("INSERT INTO trips(scope, rule_id, why, tripped_at) VALUES(?,?,?,?) ON CONFLICT DO NOTHING", scope,

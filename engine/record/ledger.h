@@ -35,8 +35,13 @@ class DbLedger final : public Ledger {
   Result<bool> fleet_tripped() override;
   Status trip_rule(const std::string& rule_id, const std::string& why) override;
   Status trip_fleet(const std::string& why) override;
+  Result<std::vector<Group>> groups_of(const std::string& endpoint_id) override;
+  Result<int64_t> rule_first_seen(const std::string& rule_id, const std::string& rule_hash) override;
+  Result<int64_t> rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) override;
+  Result<std::vector<Maintenance>> maintenance_of(const std::string& endpoint_id, int64_t now_ms) override;
 
  private:
+  Result<std::vector<std::string>> tags_of(const std::string& endpoint_id);
   Status trip(std::string_view scope, const std::string& rule_id, const std::string& why);
 
   Sqlite& db_;

@@ -304,6 +304,24 @@ CREATE TABLE rule_versions(
   PRIMARY KEY(rule_id, rule_hash)
 ) STRICT, WITHOUT ROWID;
 
+-- When each rule last alerted on each endpoint: how many rules agree about it.
+CREATE TABLE endpoint_rules(
+  endpoint_id TEXT NOT NULL,
+  rule_id TEXT NOT NULL,
+  last_alert INTEGER NOT NULL,
+  PRIMARY KEY(endpoint_id, rule_id)
+) STRICT, WITHOUT ROWID;
+
+-- A tag that protects goes only when a second person asks for the same.
+CREATE TABLE untag_requests(
+  endpoint_id TEXT NOT NULL,
+  tag TEXT NOT NULL,
+  requested_by TEXT NOT NULL,
+  why TEXT NOT NULL,
+  requested_at INTEGER NOT NULL,
+  PRIMARY KEY(endpoint_id, tag)
+) STRICT, WITHOUT ROWID;
+
 -- Times in which isolations by rules wait for a person, or are left out, on some endpoints.
 CREATE TABLE maintenance(
   id TEXT PRIMARY KEY,

@@ -68,6 +68,10 @@ void ReplayLedger::record_intent(const PlannedAction& action, const Judgement& j
   remember_latest(by_rule_[host.by_rule], action.endpoint_id, event_time_ms);
 }
 
+void ReplayLedger::note_alert(const std::string& endpoint_id, const std::string& rule_id, int64_t event_time_ms) {
+  if (!endpoint_id.empty()) remember_latest(alerted_[endpoint_id], rule_id, event_time_ms);
+}
+
 Result<Ledger::EndpointFacts> ReplayLedger::endpoint(const std::string& endpoint_id) {
   EndpointFacts facts;
   if (directory_) {
@@ -124,6 +128,23 @@ Status ReplayLedger::trip_rule(const std::string& rule_id, const std::string&) {
 Status ReplayLedger::trip_fleet(const std::string&) {
   fleet_tripped_ = true;
   return {};
+}
+
+Result<std::vector<Ledger::Group>> ReplayLedger::groups_of(const std::string&) {
+  return std::vector<Group>{};
+}
+
+Result<int64_t> ReplayLedger::rule_first_seen(const std::string&, const std::string&) {
+  return 0;
+}
+
+Result<int64_t> ReplayLedger::rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) {
+  const auto it = alerted_.find(endpoint_id);
+  return it == alerted_.end() ? 0 : count_since(it->second, since_ms);
+}
+
+Result<std::vector<Ledger::Maintenance>> ReplayLedger::maintenance_of(const std::string&, int64_t) {
+  return std::vector<Maintenance>{};
 }
 
 }  // namespace fb

@@ -27,6 +27,9 @@ class ReplayLedger final : public Ledger {
   // backwards (records out of order) changes nothing.
   void advance(int64_t event_time_ms);
 
+  // Before the judgement of the alert's actions: which rules agree about an endpoint.
+  void note_alert(const std::string& endpoint_id, const std::string& rule_id, int64_t event_time_ms);
+
   // Keeps what the guard said, as the record would in the same transaction.
   void record_intent(const PlannedAction& action, const Judgement& judgement, int64_t event_time_ms);
 
@@ -39,6 +42,11 @@ class ReplayLedger final : public Ledger {
   Result<bool> fleet_tripped() override;
   Status trip_rule(const std::string& rule_id, const std::string& why) override;
   Status trip_fleet(const std::string& why) override;
+  // A replay knows no tags, no history of rules and no maintenance.
+  Result<std::vector<Group>> groups_of(const std::string& endpoint_id) override;
+  Result<int64_t> rule_first_seen(const std::string& rule_id, const std::string& rule_hash) override;
+  Result<int64_t> rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) override;
+  Result<std::vector<Maintenance>> maintenance_of(const std::string& endpoint_id, int64_t now_ms) override;
 
  private:
   struct Host {
@@ -60,6 +68,7 @@ class ReplayLedger final : public Ledger {
   std::multimap<int64_t, std::string> leases_;  // end -> endpoint id
   std::unordered_map<std::string, LastIntent> by_rule_;
   LastIntent by_any_;
+  std::unordered_map<std::string, std::unordered_map<std::string, int64_t>> alerted_;  // endpoint -> rule -> time
   int64_t standing_ = 0;
   std::set<std::string> tripped_rules_;
   bool fleet_tripped_ = false;

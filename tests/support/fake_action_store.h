@@ -96,6 +96,15 @@ class FakeActionStore final : public ActionStore, public Ledger {
     failures_left_ = count;
     failure_ = std::move(error);
   }
+  // The record keeps an alert before it has its actions judged.
+  void note_alert(const std::string& endpoint_id, const std::string& rule_id) {
+    const std::lock_guard lock(mutex_);
+    alerted_[endpoint_id][rule_id] = clock_.wall_ms();
+  }
+  void set_maintenance(const std::string& endpoint_id, std::vector<Maintenance> windows) {
+    const std::lock_guard lock(mutex_);
+    maintenance_[endpoint_id] = std::move(windows);
+  }
   std::set<std::string> tripped_rules() {
     const std::lock_guard lock(mutex_);
     return tripped_rules_;
@@ -324,6 +333,33 @@ class FakeActionStore final : public ActionStore, public Ledger {
     fleet_tripped_ = true;
     return {};
   }
+  Result<std::vector<Group>> groups_of(const std::string& endpoint_id) override {
+    std::vector<Group> groups;
+    for (const std::string& tag : endpoints_[endpoint_id].tags) {
+      if (!tag.starts_with("group:") && !tag.starts_with("site:")) continue;
+      Group g{tag};
+      for (const auto& [id, e] : endpoints_) {
+        if (std::find(e.tags.begin(), e.tags.end(), tag) == e.tags.end()) continue;
+        ++g.members;
+        if (id == endpoint_id || e.desired != Isolation::isolated) continue;
+        ++g.isolated;
+        if (!standing_[id].rule.empty()) ++g.isolated_auto;
+      }
+      groups.push_back(std::move(g));
+    }
+    return groups;
+  }
+  Result<int64_t> rule_first_seen(const std::string& rule_id, const std::string& rule_hash) override {
+    return rule_seen_.try_emplace({rule_id, rule_hash}, clock_.wall_ms()).first->second;
+  }
+  Result<int64_t> rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) override {
+    const auto& rules = alerted_[endpoint_id];
+    return std::count_if(rules.begin(), rules.end(), [since_ms](const auto& r) { return r.second >= since_ms; });
+  }
+  Result<std::vector<Maintenance>> maintenance_of(const std::string& endpoint_id, int64_t) override {
+    const auto it = maintenance_.find(endpoint_id);
+    return it == maintenance_.end() ? std::vector<Maintenance>{} : it->second;
+  }
 
  private:
   struct Standing {
@@ -433,6 +469,9 @@ class FakeActionStore final : public ActionStore, public Ledger {
   std::map<std::string, int64_t> tokens_;
   std::map<std::string, std::string> credentials_;
   std::set<std::string> tripped_rules_;
+  std::map<std::pair<std::string, std::string>, int64_t> rule_seen_;
+  std::map<std::string, std::map<std::string, int64_t>> alerted_;  // endpoint -> rule -> last
+  std::map<std::string, std::vector<Maintenance>> maintenance_;
   bool fleet_tripped_ = false;
   bool kill_switch_ = false;
   bool kill_switch_unreadable_ = false;
