@@ -151,16 +151,19 @@ struct HttpClient::Impl {
     start_curl_once();
     multi = curl_multi_init();
     easy = curl_easy_init();
+    if (!options.connect_to.empty()) connect_to = curl_slist_append(nullptr, options.connect_to.c_str());
     for (char& c : options.pinned_fingerprint) c = c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
   }
   ~Impl() {
     if (easy != nullptr) curl_easy_cleanup(easy);
     if (multi != nullptr) curl_multi_cleanup(multi);
+    curl_slist_free_all(connect_to);
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
   ClientOptions options;
+  curl_slist* connect_to = nullptr;
   CURLM* multi = nullptr;
   CURL* easy = nullptr;  // the multi handle keeps the connection between requests
   std::atomic<bool> cancelled{false};
@@ -199,6 +202,7 @@ struct HttpClient::Impl {
       set(CURLOPT_SSLKEY, options.client_key_file.c_str());
     }
     if (!options.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
+    if (connect_to != nullptr) set(CURLOPT_RESOLVE, connect_to);
     if (!options.pinned_fingerprint.empty()) {
       set(CURLOPT_CAINFO, static_cast<char*>(nullptr));
       set(CURLOPT_CAPATH, static_cast<char*>(nullptr));
