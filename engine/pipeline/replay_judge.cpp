@@ -28,6 +28,9 @@ std::vector<ReplayAction> ReplayJudge::judge(const Alert& alert) {
   std::vector<PlannedAction> planned;
   plan(alert, *impl_->directory, planned);
   impl_->ledger.advance(alert.event_time_ms);
+  if (!planned.empty()) {
+    impl_->ledger.note_alert(planned.front().endpoint_id, alert.rule->rule_id, alert.event_time_ms);
+  }
   std::vector<ReplayAction> out;
   for (const PlannedAction& action : planned) {
     ReplayAction said;

@@ -16,13 +16,15 @@ using record::Sqlite;
 using record::Txn;
 using record::Writer;
 
-namespace {
-
-constexpr size_t kMaxEndpointsPerRequest = 10'000;
-
-std::string person(std::string_view who) {
+std::string record::person(std::string_view who) {
   return who.starts_with("user:") ? std::string(who) : "user:" + std::string(who);
 }
+
+namespace {
+
+using record::person;
+
+constexpr size_t kMaxEndpointsPerRequest = 10'000;
 
 std::string body_hash(const ActionRequest& r) {
   std::vector<std::string> endpoints = r.endpoint_ids;
@@ -105,7 +107,8 @@ Result<std::vector<OpenAction>> Store::open_actions() {
     FB_TRY(
         Rows rows,
         db.query("SELECT action_id, verb, endpoint_id, generation, comment, rule_id, lease_ms, created_at, expires_at, "
-                 "next_try, attempts, state, boot_id, override_protected, event_age_base FROM actions "
+                 "next_try, attempts, state, boot_id, override_protected, event_age_base, manual, "
+                 "(SELECT severity FROM alerts WHERE alerts.alert_id = actions.alert_id) FROM actions "
                  "WHERE state IN ('requested', 'queued', 'dispatched', 'unknown', 'accepted') ORDER BY seq"));
     for (;;) {
       FB_TRY(const bool more, rows.next());
@@ -126,6 +129,7 @@ Result<std::vector<OpenAction>> Store::open_actions() {
       a.boot_id = rows.string(12);
       a.override_protected = rows.integer(13) != 0;
       a.event_base_ms = rows.integer(14);
+      if (rows.integer(15) == 0) a.severity = from_string<Severity>(rows.text(16)).value_or(Severity::critical);
       list.push_back(std::move(a));
     }
   });
@@ -213,7 +217,7 @@ Result<ActionState> Store::decide(const std::string& id, bool approve, const std
     }
     if (txn.now_ms >= a.expires_at_ms) {
       answer = fail(ErrorCode::conflict, "the action waited too long for an approval and is expired", id);
-      return impl_->end_action(txn, id, ActionState::expired, "record", "nobody decided in time");
+      return impl_->end_action(txn, id, ActionState::expired, "record", "nobody decided in time", Guard::approval);
     }
     const auto decided = [&]() {
       return txn.db.run("UPDATE actions SET decided_by = ?, decided_at = ?, decision_comment = ? WHERE action_id = ?",
@@ -257,7 +261,7 @@ Result<ActionState> Store::decide(const std::string& id, bool approve, const std
 
 // An end that nothing was read back with.
 Status Store::Impl::end_action(Txn& txn, const std::string& action_id, ActionState to, const std::string& actor,
-                               const std::string& detail) {
+                               const std::string& detail, Guard guard) {
   std::string endpoint;
   ActionState from = to;
   bool is_current_isolate = false;
@@ -277,9 +281,9 @@ Status Store::Impl::end_action(Txn& txn, const std::string& action_id, ActionSta
                 "no action goes from " + std::string(to_string(from)) + " to " + std::string(to_string(to)), action_id);
   }
   FB_TRY_VOID(
-      txn.db.run("UPDATE actions SET state = ?2, finished_at = ?3, detail = iif(?4 = '', detail, ?4) "
-                 "WHERE action_id = ?1",
-                 action_id, to_string(to), txn.now_ms, detail));
+      txn.db.run("UPDATE actions SET state = ?2, finished_at = ?3, detail = iif(?4 = '', detail, ?4), "
+                 "guard = iif(?5 = '', guard, ?5) WHERE action_id = ?1",
+                 action_id, to_string(to), txn.now_ms, detail, to_string(guard)));
   if (is_current_isolate && to != ActionState::verified) {
     // Nothing pursues this wish any more; the endpoint is again wanted as it stood before.
     FB_TRY_VOID(
@@ -311,6 +315,11 @@ Result<bool> Store::move(const ActionMove& m) {
       return fail(ErrorCode::invalid_argument,
                   "verified needs the state that was read back, and that it is the one asked for", m.action_id);
     }
+    const bool unsent = a.state == ActionState::requested || a.state == ActionState::queued;
+    if (isolates && m.to == ActionState::dispatched && unsent) {
+      FB_TRY(const bool may, impl_->may_go_out(txn, a.planned, a.generation, a.expires_at_ms));
+      if (!may) return {};
+    }
     moved = true;
     if (m.to == ActionState::requested && a.generation == 0) {
       return fail(ErrorCode::invalid_argument, "an approval is a decision, not a move", m.action_id);
@@ -329,7 +338,7 @@ Result<bool> Store::move(const ActionMove& m) {
                             std::string(to_string(a.state)) + " -> " + std::string(to_string(m.to)) +
                                 (detail.empty() ? "" : ": " + detail)));
     } else if (m.to != a.state) {
-      FB_TRY_VOID(impl_->end_action(txn, m.action_id, m.to, m.actor, detail));
+      FB_TRY_VOID(impl_->end_action(txn, m.action_id, m.to, m.actor, detail, m.guard));
     }
     if (m.to == ActionState::verified && isolates) {
       // It holds the endpoint from now on. A release that was wanted later stays wanted.
@@ -358,6 +367,38 @@ Result<bool> Store::move(const ActionMove& m) {
   return moved;
 }
 
+// What the dispatcher knows of the endpoint may be a second old; here nothing can come between the look and the row
+// that says "sent".
+Result<bool> Store::Impl::may_go_out(Txn& txn, const PlannedAction& planned, int64_t generation,
+                                     int64_t expires_at_ms) {
+  record::DbLedger ledger(txn.db, protection, txn.now_ms);
+  FB_TRY(const Ledger::EndpointFacts facts, ledger.endpoint(planned.endpoint_id));
+  ActionState end = ActionState::blocked;
+  Guard guard = Guard::none;
+  std::string why;
+  if (!facts.known) {
+    guard = Guard::unknown_target;
+    why = "the endpoint is not enrolled any more";
+  } else if (kill_switch.load()) {
+    guard = Guard::kill_switch;
+    why = "the kill switch is on";
+  } else if (facts.is_protected && !planned.override_protected) {
+    guard = Guard::protected_endpoint;
+    why = "the endpoint is protected";
+  } else if (generation < facts.generation) {
+    end = ActionState::superseded;
+    why = "a later command has generation " + std::to_string(facts.generation);
+  } else if (expires_at_ms > 0 && txn.now_ms >= expires_at_ms) {
+    end = ActionState::expired;
+    guard = Guard::intent_expiry;
+    why = "not delivered in its time";
+  } else {
+    return true;
+  }
+  FB_TRY_VOID(end_action(txn, planned.action_id, end, "record", why, guard));
+  return false;
+}
+
 Status Store::Impl::housekeeping(Txn& txn) {
   constexpr size_t kAtOnce = 100;
   std::vector<std::string> late;
@@ -373,7 +414,7 @@ Status Store::Impl::housekeeping(Txn& txn) {
     }
   }
   for (const std::string& id : late) {
-    FB_TRY_VOID(end_action(txn, id, ActionState::expired, "record", "nobody decided in time"));
+    FB_TRY_VOID(end_action(txn, id, ActionState::expired, "record", "nobody decided in time", Guard::approval));
   }
   return {};
 }

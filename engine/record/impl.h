@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -41,6 +42,9 @@ class ReadPool {
   std::mutex mutex_;
   std::vector<std::unique_ptr<Sqlite>> free_;
 };
+
+// Who it is that acts, however the name is written.
+std::string person(std::string_view who);
 
 // What became of one planned action.
 struct KeptAction {
@@ -85,7 +89,9 @@ struct Store::Impl {
                      const std::string& requested_by);
   // actions.cpp
   Status end_action(record::Txn& txn, const std::string& action_id, ActionState to, const std::string& actor,
-                    const std::string& detail);
+                    const std::string& detail, Guard guard = Guard::none);
+  // The last look before an isolation goes out. False: it must not, and was ended.
+  Result<bool> may_go_out(record::Txn& txn, const PlannedAction& planned, int64_t generation, int64_t expires_at_ms);
   Status housekeeping(record::Txn& txn);
   // endpoints.cpp. An answer about a command that was overtaken since is old news; a heartbeat tells what is now,
   // whatever generation it names (an agent that was installed anew begins at 0).

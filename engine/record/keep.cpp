@@ -1,5 +1,6 @@
 // What a batch leaves behind, in one transaction: alerts, verdicts, intents, dead letters, audit, outbox, offsets.
 #include <map>
+#include <set>
 #include <tuple>
 #include <unordered_set>
 
@@ -53,6 +54,7 @@ class BatchKeeper {
   const BatchOutcome& outcome_;
   std::map<Stream, std::optional<int64_t>> stored_;  // next_offset before this batch
   std::unordered_set<std::string_view> new_alerts_;
+  std::set<std::pair<std::string, std::string>> alerted_;  // endpoint and rule, each once a batch
   KeptBatch kept_;
 };
 
@@ -107,7 +109,8 @@ Status BatchKeeper::keep_alerts() {
       continue;
     }
     if (a.rule == nullptr) return fail(ErrorCode::internal, "an alert without a rule", a.alert_id);
-    const std::string endpoint = shown_endpoint(a.target, store_.directory.resolve(a.target).endpoint_id);
+    const std::string enrolled = store_.directory.resolve(a.target).endpoint_id;
+    const std::string endpoint = shown_endpoint(a.target, enrolled);
     const SourcePosition& p = a.position;
     FB_TRY(const int64_t added,
            txn_.db.change(
@@ -125,6 +128,13 @@ Status BatchKeeper::keep_alerts() {
     }
     ++kept_.new_alerts;
     new_alerts_.insert(a.alert_id);
+    // Only of endpoints that are known: an event's own words would fill the table.
+    if (!enrolled.empty() && alerted_.emplace(enrolled, a.rule->rule_id).second) {
+      FB_TRY_VOID(
+          txn_.db.run("INSERT INTO endpoint_rules(endpoint_id, rule_id, last_alert) VALUES(?1,?2,?3) "
+                      "ON CONFLICT DO UPDATE SET last_alert = ?3",
+                      enrolled, a.rule->rule_id, txn_.now_ms));
+    }
     if (store_.options.outbox) {
       FB_TRY_VOID(txn_.db.run("INSERT INTO outbox(alert_id, key) VALUES(?, ?)", a.alert_id, endpoint));
     }

@@ -37,6 +37,18 @@ struct StoreOptions {
   int64_t read_limit_ms = 30'000;                // a read that takes longer is ended
 };
 
+// A time in which isolations by rules wait for a person, or are left out, on some endpoints.
+struct MaintenanceWindow {
+  std::string id;     // given by the store
+  std::string scope;  // "host:ENDPOINT_ID" or "tag:TAG"
+  int64_t starts_at_ms = 0;
+  int64_t ends_at_ms = 0;  // at most 24 h later
+  bool suppress = false;   // left out instead of asked about
+  bool include_critical = false;
+  std::string set_by;
+  std::string why;
+};
+
 class Store final : public Record, public ActionStore {
  public:
   // busy: another process owns the directory. corrupt, unsupported: the file stays as it is.
@@ -73,6 +85,16 @@ class Store final : public Record, public ActionStore {
   Status revoke_credentials(const std::string& endpoint_id, const std::string& who, const std::string& why);
   Status set_tags(const std::string& endpoint_id, const std::vector<std::string>& tags, const std::string& who,
                   const std::string& why);
+  // One tag, at once; but a tag that protects goes only when a second person asks for the same within the time of an
+  // approval. Adding it again ends such a request.
+  enum class TagChange : uint8_t { none, done, waits };
+  Result<TagChange> change_tag(const std::string& endpoint_id, const std::string& tag, bool add, const std::string& who,
+                               const std::string& why);
+  Result<std::string> add_maintenance(const MaintenanceWindow& window);  // its id
+  Result<bool> remove_maintenance(const std::string& id, const std::string& who, const std::string& why);
+  Result<std::vector<MaintenanceWindow>> maintenance();
+  // These texts of rules run from now on, if they did not before: probation counts from here.
+  Status note_rules(const std::vector<RuleMetaPtr>& rules);
   // Closes the breaker of a rule, or the fleet's for "". False: it was not open.
   Result<bool> reset_trip(const std::string& rule_id, const std::string& who, const std::string& why);
   // Takes alerts from the outbox that the broker has (record::Reader::outbox gave their numbers).

@@ -150,6 +150,7 @@ Result<bool> DispatchCore::move(OpenAction& action, Change change) {
   m.detail = change.detail;
   m.next_try_ms = change.next_try_ms;
   m.observed = change.observed;
+  m.guard = change.guard;
   m.count_attempt = change.sending;
   if (change.sending) m.boot_id = boot_id_;
   FB_TRY(const bool moved, store_.move(m));
@@ -381,7 +382,12 @@ Status DispatchCore::tolerate(Status done, const char* event, const std::string&
 Status DispatchCore::advance() {
   std::vector<size_t> order(actions_.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_partition(order.begin(), order.end(), [this](size_t i) { return actions_[i].verb == Verb::release; });
+  const auto rank = [this](size_t i) {
+    const OpenAction& a = actions_[i];
+    return a.verb == Verb::release ? int{8} : settings_.connector_per_minute > 0 ? static_cast<int>(a.severity) : 0;
+  };
+  // Releases first; where isolations have to wait for each other, the gravest goes before the others.
+  std::stable_sort(order.begin(), order.end(), [&rank](size_t x, size_t y) { return rank(x) > rank(y); });
   for (const size_t i : order) {
     OpenAction& a = actions_[i];
     if (!is_open(a.state) || a.state == State::awaiting_approval) continue;
@@ -402,7 +408,9 @@ Status DispatchCore::advance_one(OpenAction& a, Endpoint& e) {
     return supersede(a, "a later command has generation " + std::to_string(e.generation));
   }
   if (a.expires_at_ms > 0 && now_ms_ >= a.expires_at_ms) {
-    FB_TRY_VOID(move(a, {State::expired, "not done in its time"}));
+    Change over{State::expired, "not done in its time"};
+    over.guard = Guard::intent_expiry;
+    FB_TRY_VOID(move(a, std::move(over)));
     return {};
   }
   if (a.state == State::dispatched && a.boot_id != boot_id_) {
@@ -424,6 +432,20 @@ bool DispatchCore::is_due(const OpenAction& a) const {
   return a.next_try_ms <= now_ms_ || a.next_try_ms > now_ms_ + longest;
 }
 
+// A bucket that holds what a minute allows and is full at the start.
+bool DispatchCore::take_token() {
+  const auto most = static_cast<double>(settings_.connector_per_minute);
+  if (tokens_mono_ms_ < 0) {
+    tokens_ = most;
+  } else {
+    tokens_ = std::min(most, tokens_ + static_cast<double>(mono_ms_ - tokens_mono_ms_) * most / 60'000.0);
+  }
+  tokens_mono_ms_ = mono_ms_;
+  if (tokens_ < 1) return false;
+  tokens_ -= 1;
+  return true;
+}
+
 bool DispatchCore::may_isolate(const Endpoint& e, bool override_protected, std::string& why) const {
   if (kill_switch_.on()) {
     why = "the kill switch is on";
@@ -441,7 +463,11 @@ Status DispatchCore::send_if_due(OpenAction& a, const Endpoint& e) {
     std::string why;
     if (!may_isolate(e, a.override_protected, why)) {
       // What may have arrived is not called blocked; it is not sent again either, and waits for its answer.
-      if (unsent(a.state)) FB_TRY_VOID(move(a, {State::blocked, why}));
+      if (unsent(a.state)) {
+        Change change{State::blocked, why};
+        change.guard = kill_switch_.on() ? Guard::kill_switch : Guard::protected_endpoint;
+        FB_TRY_VOID(move(a, std::move(change)));
+      }
       return {};
     }
   }
@@ -449,7 +475,15 @@ Status DispatchCore::send_if_due(OpenAction& a, const Endpoint& e) {
     if (a.state == State::requested) FB_TRY_VOID(move(a, {State::queued, "the endpoint is offline"}));
     return {};
   }
-  return is_due(a) ? send(a, e) : Status{};
+  if (!is_due(a)) return {};
+  if (a.verb == Verb::isolate && settings_.connector_per_minute > 0 && !take_token()) {
+    if (a.state == State::requested) {
+      FB_TRY_VOID(move(a, {State::queued, "connector_bucket: more isolations than " +
+                                              std::to_string(settings_.connector_per_minute) + " a minute"}));
+    }
+    return {};
+  }
+  return send(a, e);
 }
 
 Status DispatchCore::send(OpenAction& a, const Endpoint& e) {

@@ -41,6 +41,7 @@ struct DispatchSettings {
   int64_t drift_grace_ms = 15'000;     // observed differs from desired for this long: repair
   int64_t late_report_ms = 60'000;     // so long a report of an older generation is taken for a late one
   uint64_t seed = 0x5eed;              // of the jitter
+  int64_t connector_per_minute = 0;    // isolations sent at most; 0 = no limit. Releases are never held
 };
 
 class DispatchCore {
@@ -81,6 +82,7 @@ class DispatchCore {
   Status tolerate(Status done, const char* event, const std::string& about);
   Status advance();
   Status advance_one(OpenAction& action, Endpoint& endpoint);
+  bool take_token();
   Status send_if_due(OpenAction& action, const Endpoint& endpoint);
   Status send(OpenAction& action, const Endpoint& endpoint);
   Status repair();
@@ -92,6 +94,7 @@ class DispatchCore {
     int64_t next_try_ms = 0;
     std::optional<Isolation> observed = {};
     bool sending = false;
+    Guard guard = Guard::none;
   };
   // True when the row was still in the state that this pass saw. Else somebody else moved it; the next pass looks
   // again.
@@ -123,6 +126,8 @@ class DispatchCore {
   std::unordered_map<std::string, size_t> action_at_;
   std::unordered_map<std::string, Endpoint> endpoints_;
   bool endpoints_known_ = false;
+  double tokens_ = 0;  // isolations that may go out now
+  int64_t tokens_mono_ms_ = -1;
   int64_t endpoints_mono_ms_ = 0;
 
   Histogram& to_dispatch_;

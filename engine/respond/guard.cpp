@@ -12,6 +12,8 @@ namespace {
 using Facts = Ledger::EndpointFacts;
 using Answer = Result<std::optional<Judgement>>;  // nothing: this guard passes
 
+constexpr int64_t kDay = 86'400'000;
+
 // One judgement's view of the world; the endpoint's facts are asked for once.
 struct Case {
   const PlannedAction& action;
@@ -23,6 +25,18 @@ struct Case {
 
   const std::string& rule_id() const { return action.rule->rule_id; }
   bool is_critical() const { return action.rule->severity == Severity::critical; }
+
+  // The rule's text is too new to act.
+  Result<bool> on_trial() const {
+    if (!settings.is_on(Guard::probation)) return false;
+    FB_TRY(const int64_t since, ledger.rule_first_seen(action.rule->rule_id, action.rule->hash));
+    return now_ms - since < settings.probation_days * kDay;
+  }
+  // It can't become an isolation whatever the budgets say, so it must not trip them either.
+  Result<bool> only_watches() const {
+    if (action.self_caused && settings.is_on(Guard::loop)) return true;
+    return on_trial();
+  }
 };
 
 Judgement decided(Verdict verdict, Guard guard, std::string detail, std::string joined = {}) {
@@ -82,6 +96,13 @@ Answer check_in_flight(const Case& c) {
 Answer check_cooldown(const Case& c) {
   if (c.facts.released_at_ms == 0) return std::nullopt;
   const int64_t since = c.now_ms - c.facts.released_at_ms;
+  if (since >= std::max(c.settings.cooldown_same_rule_ms, c.settings.cooldown_any_rule_ms)) return std::nullopt;
+  if (c.is_critical()) {
+    // Several rules that agree about one endpoint are no flapping rule.
+    FB_TRY(const int64_t agree,
+           c.ledger.rules_alerting_since(c.action.endpoint_id, c.now_ms - c.settings.corroboration_window_ms));
+    if (agree >= 2) return std::nullopt;
+  }
   if (c.facts.released_rule == c.rule_id() && since < c.settings.cooldown_same_rule_ms) {
     return decided(
         Verdict::awaiting_approval, Guard::cooldown,
@@ -106,7 +127,8 @@ Answer check_rule_budget(const Case& c) {
   if (before + 1 <= limit) return std::nullopt;
   std::string why = "rule " + c.rule_id() + " would isolate " + std::to_string(before + 1) + " endpoints within " +
                     minutes(c.settings.rule_budget_window_ms) + "; " + std::to_string(limit) + " are allowed";
-  FB_TRY_VOID(c.ledger.trip_rule(c.rule_id(), why));
+  FB_TRY(const bool only_watches, c.only_watches());
+  if (!only_watches) FB_TRY_VOID(c.ledger.trip_rule(c.rule_id(), why));
   return decided(Verdict::awaiting_approval, Guard::rule_budget, std::move(why));
 }
 
@@ -138,10 +160,49 @@ Answer check_fleet_breaker(const Case& c) {
     return std::nullopt;
   }
   if (!c.is_critical()) why += " below the reserve for critical rules";
-  if (!tripped) {
-    FB_TRY_VOID(c.ledger.trip_fleet(why));
-  }
+  FB_TRY(const bool only_watches, c.only_watches());
+  if (!tripped && !only_watches) FB_TRY_VOID(c.ledger.trip_fleet(why));
   return decided(Verdict::awaiting_approval, Guard::fleet_breaker, std::move(why));
+}
+
+Answer check_group_breaker(const Case& c) {
+  FB_TRY(const std::vector<Ledger::Group> groups, c.ledger.groups_of(c.action.endpoint_id));
+  for (const Ledger::Group& g : groups) {
+    const int64_t most = g.members * c.settings.group_percent / 100;
+    if (g.isolated_auto + 1 > most) {
+      return decided(Verdict::awaiting_approval, Guard::group_breaker,
+                     std::to_string(g.isolated_auto + 1) + " of the " + std::to_string(g.members) + " endpoints of " +
+                         g.tag + " would stand isolated by rules; " + std::to_string(most) + " are allowed");
+    }
+    const int64_t alive = g.members - g.isolated - 1;
+    if (alive < c.settings.group_min_alive) {
+      return decided(Verdict::awaiting_approval, Guard::group_breaker,
+                     std::to_string(alive) + " endpoints of " + g.tag + " would be left; " +
+                         std::to_string(c.settings.group_min_alive) + " must be");
+    }
+  }
+  return std::nullopt;
+}
+
+Answer check_probation(const Case& c) {
+  FB_TRY(const bool on_trial, c.on_trial());
+  if (!on_trial) return std::nullopt;
+  return decided(Verdict::dry_run, Guard::probation,
+                 "this text of rule " + c.rule_id() + " is known for less than " +
+                     std::to_string(c.settings.probation_days) + " days and only watches");
+}
+
+Answer check_corroboration(const Case& c) {
+  const ResponseCeiling& own = c.action.rule->response;
+  const int64_t wanted = own.certain ? 1 : own.corroboration > 0 ? own.corroboration : c.settings.corroboration_rules;
+  if (wanted <= 1) return std::nullopt;
+  FB_TRY(const int64_t agree,
+         c.ledger.rules_alerting_since(c.action.endpoint_id, c.now_ms - c.settings.corroboration_window_ms));
+  if (agree >= wanted) return std::nullopt;
+  return decided(Verdict::awaiting_approval, Guard::corroboration,
+                 std::to_string(agree) + " of the " + std::to_string(wanted) +
+                     " rules that must agree about the endpoint have alerted within " +
+                     minutes(c.settings.corroboration_window_ms));
 }
 
 // A cause without a time is as good as an old one.
@@ -153,14 +214,46 @@ Answer check_freshness(const Case& c) {
                           : "nobody knows how old the event is");
 }
 
-// The guards in their order. `every`: asked for a person's isolation and for an approved one too.
-enum class Asked : uint8_t { every, rules_only };
+// What is left out goes before what only waits.
+Answer check_maintenance(const Case& c) {
+  FB_TRY(const std::vector<Ledger::Maintenance> windows, c.ledger.maintenance_of(c.action.endpoint_id, c.now_ms));
+  std::optional<Judgement> asks;
+  for (const Ledger::Maintenance& w : windows) {
+    if (c.is_critical() && !w.include_critical) continue;
+    if (w.suppress) {
+      return decided(Verdict::blocked, Guard::maintenance, "maintenance " + w.id + " leaves isolations by rules out");
+    }
+    if (!asks) {
+      asks = decided(Verdict::awaiting_approval, Guard::maintenance,
+                     "the endpoint is under maintenance (" + w.id + "); a person decides");
+    }
+  }
+  return asks;
+}
+
+Answer check_lease(const Case& c) {
+  const int64_t lease = c.action.lease_ms.value_or(c.settings.default_lease_ms);
+  if (lease > 0 && lease <= c.settings.lease_max_ms) return std::nullopt;
+  return decided(
+      Verdict::awaiting_approval, Guard::lease,
+      (lease > 0 ? "the isolation would last " + minutes(lease) : std::string("the isolation has no lease")) +
+          "; by itself a rule may isolate for at most " + minutes(c.settings.lease_max_ms));
+}
+
+Answer check_loop(const Case& c) {
+  if (!c.action.self_caused) return std::nullopt;
+  return decided(Verdict::blocked, Guard::loop, "the event tells of Firebreak's own doing");
+}
+
+// The guards in their order. `every`: asked for a person's isolation and for an approved one too. `rules_always`: for a
+// rule's, even when a person would be asked already, since nobody is asked about what is not to be done.
+enum class Asked : uint8_t { every, rules_only, rules_always };
 struct Row {
   Guard guard;
   Asked asked;
   Answer (*check)(const Case&);
 };
-constexpr std::array<Row, 9> kOrder{{
+constexpr std::array<Row, 15> kOrder{{
     {Guard::kill_switch, Asked::every, check_kill_switch},
     {Guard::mode, Asked::rules_only, check_mode},
     {Guard::protected_endpoint, Asked::every, check_protected},
@@ -169,17 +262,23 @@ constexpr std::array<Row, 9> kOrder{{
     {Guard::cooldown, Asked::rules_only, check_cooldown},
     {Guard::rule_budget, Asked::rules_only, check_rule_budget},
     {Guard::fleet_breaker, Asked::rules_only, check_fleet_breaker},
+    {Guard::group_breaker, Asked::rules_only, check_group_breaker},
+    {Guard::probation, Asked::rules_always, check_probation},
+    {Guard::corroboration, Asked::rules_only, check_corroboration},
     {Guard::freshness, Asked::rules_only, check_freshness},
+    {Guard::maintenance, Asked::rules_always, check_maintenance},
+    {Guard::lease, Asked::rules_only, check_lease},
+    {Guard::loop, Asked::rules_always, check_loop},
 }};
 
 Result<Judgement> judge_isolate(const Case& c) {
   const bool by_rule = !c.action.manual && !c.action.approved;
   std::optional<Judgement> question;  // what a person would be asked
   for (const Row& row : kOrder) {
-    if (!c.settings.is_on(row.guard) || (row.asked == Asked::rules_only && !by_rule)) continue;
+    if (!c.settings.is_on(row.guard) || (row.asked != Asked::every && !by_rule)) continue;
     // Once it is a person's to decide, only those guards still speak that would hold after the approval too: nobody is
     // asked what can't be done.
-    if (question && row.asked == Asked::rules_only) break;
+    if (question && row.asked == Asked::rules_only) continue;
     FB_TRY(std::optional<Judgement> answer, row.check(c));
     if (!answer) continue;
     if (answer->verdict != Verdict::awaiting_approval) return std::move(*answer);
@@ -218,6 +317,7 @@ ActionGuard ActionGuard::for_replay(GuardSettings live) {
   live.turn(Guard::mode, false);
   live.turn(Guard::kill_switch, false);
   live.turn(Guard::freshness, false);
+  live.turn(Guard::probation, false);
   return ActionGuard(std::move(live), nullptr);
 }
 

@@ -18,8 +18,8 @@ class ActionGuard final : public Judge {
   // The kill switch must outlive the guard.
   ActionGuard(GuardSettings settings, const KillSwitch& kill_switch);
 
-  // For a replay, on event time with a ReplayLedger: with no mode, no kill switch and no freshness, so that
-  // `would_act` says that the guards passed.
+  // For a replay, on event time with a ReplayLedger: with no mode, no kill switch, no freshness and no probation, so
+  // that `would_act` says that the guards passed.
   static ActionGuard for_replay(GuardSettings live);
 
   Result<Judgement> judge(const PlannedAction& action, Ledger& ledger, int64_t now_ms) override;

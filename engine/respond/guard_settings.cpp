@@ -32,13 +32,32 @@ bool contains(const std::vector<std::string>& list, const std::string& value) {
 struct Duration {
   std::string_view key;
   int64_t GuardSettings::*member;
+  int64_t least_ms = 0;
 };
-constexpr std::array<Duration, 5> kDurations{{
+constexpr std::array<Duration, 9> kDurations{{
     {"cooldown_same_rule", &GuardSettings::cooldown_same_rule_ms},
     {"cooldown_any_rule", &GuardSettings::cooldown_any_rule_ms},
     {"rule_budget_window", &GuardSettings::rule_budget_window_ms},
     {"fleet_new_window", &GuardSettings::fleet_new_window_ms},
     {"freshness_limit", &GuardSettings::freshness_limit_ms},
+    {"corroboration_window", &GuardSettings::corroboration_window_ms},
+    {"lease_max", &GuardSettings::lease_max_ms, 1000},
+    {"approval_expiry", &GuardSettings::approval_expiry_ms, 60'000},
+    {"intent_expiry", &GuardSettings::intent_expiry_ms, 60'000},
+}};
+
+struct Whole {
+  std::string_view key;
+  int64_t GuardSettings::*member;
+  int64_t most = 0;
+};
+constexpr std::array<Whole, 6> kNumbers{{
+    {"fleet_reserve_percent", &GuardSettings::fleet_reserve_percent, 100},
+    {"group_percent", &GuardSettings::group_percent, 100},
+    {"group_min_alive", &GuardSettings::group_min_alive, 1'000'000},
+    {"probation_days", &GuardSettings::probation_days, 365},
+    {"corroboration_rules", &GuardSettings::corroboration_rules, 100},
+    {"connector_per_minute", &GuardSettings::connector_per_minute, 1'000'000},
 }};
 
 struct Limit {
@@ -51,12 +70,14 @@ constexpr std::array<Limit, 3> kLimits{{
     {"fleet_standing_min", "fleet_standing_percent", &GuardSettings::fleet_standing},
     {"fleet_new_min", "fleet_new_percent", &GuardSettings::fleet_new},
 }};
-constexpr std::string_view kReserve = "fleet_reserve_percent";
 
-// Those that may be switched off by config, and those that may not.
-constexpr std::array<Guard, 4> kSwitchable{Guard::cooldown, Guard::rule_budget, Guard::fleet_breaker, Guard::freshness};
-constexpr std::array<Guard, 5> kFixed{Guard::kill_switch, Guard::mode, Guard::protected_endpoint, Guard::unknown_target,
-                                      Guard::in_flight};
+// Those that may be switched by config, and those that may not.
+constexpr std::array<Guard, 8> kSwitchable{Guard::cooldown,      Guard::rule_budget, Guard::fleet_breaker,
+                                           Guard::group_breaker, Guard::probation,   Guard::corroboration,
+                                           Guard::freshness,     Guard::lease};
+constexpr std::array<Guard, 7> kFixed{
+    Guard::kill_switch, Guard::mode, Guard::protected_endpoint, Guard::unknown_target, Guard::in_flight,
+    Guard::maintenance, Guard::loop};
 
 std::optional<int64_t> parse_whole(std::string_view text, int64_t most) {
   int64_t value = 0;
@@ -65,8 +86,8 @@ std::optional<int64_t> parse_whole(std::string_view text, int64_t most) {
   return value;
 }
 
-tl::unexpected<Error> bad_value(std::string_view key, std::string_view value, std::string_view wanted) {
-  return fail(ErrorCode::invalid_argument, "'" + printable(value) + "' is not " + std::string(wanted),
+tl::unexpected<Error> bad_value(std::string_view key, std::string_view value, const std::string& wanted) {
+  return fail(ErrorCode::invalid_argument, "'" + printable(value) + "' is not " + wanted,
               "response.guards." + std::string(key));
 }
 
@@ -84,7 +105,7 @@ std::vector<std::string_view> all_keys() {
     keys.push_back(l.min_key);
     keys.push_back(l.percent_key);
   }
-  keys.push_back(kReserve);
+  for (const Whole& n : kNumbers) keys.push_back(n.key);
   for (Guard g : kSwitchable) keys.push_back(to_string(g));
   return keys;
 }
@@ -119,15 +140,18 @@ int64_t EndpointLimit::of(int64_t enrolled) const {
 }
 
 void GuardSettings::turn(Guard guard, bool on) {
-  const uint32_t mask = 1u << static_cast<unsigned>(guard);
-  off_ = on ? off_ & ~mask : off_ | mask;
+  off_ = on ? off_ & ~bit(guard) : off_ | bit(guard);
 }
 
 Status set_guard_option(GuardSettings& settings, std::string_view key, std::string_view value) {
   for (const Duration& d : kDurations) {
     if (key != d.key) continue;
     const std::optional<int64_t> ms = parse_duration_ms(value);
-    if (!ms) return bad_value(key, value, "a duration like 15m");
+    if (!ms || *ms < d.least_ms) {
+      return bad_value(key, value,
+                       d.least_ms == 0 ? std::string("a duration like 15m")
+                                       : "a duration of at least " + std::to_string(d.least_ms / 1000) + "s");
+    }
     settings.*d.member = *ms;
     return {};
   }
@@ -135,7 +159,9 @@ Status set_guard_option(GuardSettings& settings, std::string_view key, std::stri
     if (key == l.min_key) return set_number((settings.*l.member).min, key, value, 1'000'000);
     if (key == l.percent_key) return set_number((settings.*l.member).percent, key, value, 100);
   }
-  if (key == kReserve) return set_number(settings.fleet_reserve_percent, key, value, 100);
+  for (const Whole& n : kNumbers) {
+    if (key == n.key) return set_number(settings.*n.member, key, value, n.most);
+  }
 
   const std::optional<Guard> guard = from_string<Guard>(key);
   if (guard && std::find(kSwitchable.begin(), kSwitchable.end(), *guard) != kSwitchable.end()) {

@@ -335,7 +335,9 @@ class FakeActionStore final : public ActionStore, public Ledger {
   }
   Result<std::vector<Group>> groups_of(const std::string& endpoint_id) override {
     std::vector<Group> groups;
-    for (const std::string& tag : endpoints_[endpoint_id].tags) {
+    const auto of = endpoints_.find(endpoint_id);
+    if (of == endpoints_.end()) return groups;
+    for (const std::string& tag : of->second.tags) {
       if (!tag.starts_with("group:") && !tag.starts_with("site:")) continue;
       Group g{tag};
       for (const auto& [id, e] : endpoints_) {

@@ -14,7 +14,20 @@ TEST(GuardSettings, DefaultsAreThoseOfTheGuide) {
   EXPECT_EQ(s.fleet_new_window_ms, 3'600'000);
   EXPECT_EQ(s.fleet_reserve_percent, 30);
   EXPECT_EQ(s.freshness_limit_ms, 900'000);
-  for (int g = 0; g < 19; ++g) EXPECT_TRUE(s.is_on(static_cast<Guard>(g)));
+  EXPECT_EQ(s.group_percent, 20);
+  EXPECT_EQ(s.group_min_alive, 1);
+  EXPECT_EQ(s.probation_days, 7);
+  EXPECT_EQ(s.corroboration_rules, 2);
+  EXPECT_EQ(s.corroboration_window_ms, 600'000);
+  EXPECT_EQ(s.lease_max_ms, 86'400'000);
+  EXPECT_EQ(s.approval_expiry_ms, 4 * 3'600'000);
+  EXPECT_EQ(s.intent_expiry_ms, 14LL * 86'400'000);
+  EXPECT_EQ(s.connector_per_minute, 0);
+  for (int g = 0; g < 19; ++g) {
+    const Guard guard = static_cast<Guard>(g);
+    const bool opt_in = guard == Guard::probation || guard == Guard::corroboration || guard == Guard::lease;
+    EXPECT_EQ(s.is_on(guard), !opt_in) << to_string(guard);
+  }
 }
 
 TEST(GuardSettings, LimitsAreTheGreaterOfANumberAndAShare) {
@@ -48,6 +61,24 @@ TEST(GuardSettings, EveryKeyOfTheConfigSetsItsValue) {
   set("fleet_new_min", "11");
   set("fleet_new_percent", "3");
   set("fleet_reserve_percent", "50");
+  set("group_percent", "25");
+  set("group_min_alive", "2");
+  set("probation_days", "3");
+  set("corroboration_rules", "4");
+  set("corroboration_window", "20m");
+  set("lease_max", "8h");
+  set("approval_expiry", "2h");
+  set("intent_expiry", "1d");
+  set("connector_per_minute", "50");
+  EXPECT_EQ(s.group_percent, 25);
+  EXPECT_EQ(s.group_min_alive, 2);
+  EXPECT_EQ(s.probation_days, 3);
+  EXPECT_EQ(s.corroboration_rules, 4);
+  EXPECT_EQ(s.corroboration_window_ms, 1'200'000);
+  EXPECT_EQ(s.lease_max_ms, 8 * 3'600'000);
+  EXPECT_EQ(s.approval_expiry_ms, 2 * 3'600'000);
+  EXPECT_EQ(s.intent_expiry_ms, 86'400'000);
+  EXPECT_EQ(s.connector_per_minute, 50);
   EXPECT_EQ(s.cooldown_same_rule_ms, 1'800'000);
   EXPECT_EQ(s.cooldown_any_rule_ms, 90'000);
   EXPECT_EQ(s.rule_budget_window_ms, 3'600'000);
@@ -60,7 +91,8 @@ TEST(GuardSettings, EveryKeyOfTheConfigSetsItsValue) {
   EXPECT_EQ(s.fleet_new.min, 11);
   EXPECT_EQ(s.fleet_new.percent, 3);
   EXPECT_EQ(s.fleet_reserve_percent, 50);
-  for (const char* guard : {"cooldown", "rule_budget", "fleet_breaker", "freshness"}) {
+  for (const char* guard : {"cooldown", "rule_budget", "fleet_breaker", "freshness", "group_breaker", "probation",
+                            "corroboration", "lease"}) {
     set(guard, "off");
     EXPECT_FALSE(s.is_on(*from_string<Guard>(guard))) << guard;
     set(guard, "on");
@@ -83,14 +115,16 @@ TEST(GuardSettings, RefusesWhatItDoesNotUnderstand) {
   why("fleet_new_percent", "101");
   why("cooldown", "yes");
   EXPECT_NE(why("frehsness_limit", "5m").find("'freshness_limit'"), std::string::npos);
-  EXPECT_NE(why("lease", "off").find("unknown key"), std::string::npos);  // a word of ours, but no guard of this stage
+  EXPECT_NE(why("corroboration_rule", "3").find("'corroboration_rules'"), std::string::npos);
+  EXPECT_NE(why("approval", "off").find("unknown key"), std::string::npos);  // a word of ours, but nothing to switch
+  EXPECT_NE(why("approval_expiry", "5s").find("at least 60s"), std::string::npos);
   EXPECT_EQ(s.freshness_limit_ms, 900'000);
   EXPECT_EQ(s.rule_budget.min, 3);
 }
 
 TEST(GuardSettings, HardGuardsAndModeHaveNoSwitchInTheConfig) {
   GuardSettings s;
-  for (const char* guard : {"kill_switch", "mode", "protected", "unknown_target", "in_flight"}) {
+  for (const char* guard : {"kill_switch", "mode", "protected", "unknown_target", "in_flight", "maintenance", "loop"}) {
     const Status done = set_guard_option(s, guard, "off");
     ASSERT_FALSE(done) << guard;
     EXPECT_NE(done.error().message.find("always on"), std::string::npos);

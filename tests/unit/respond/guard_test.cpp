@@ -437,6 +437,10 @@ TEST_F(GuardTest, AnErrorOfTheLedgerIsHandedOn) {
     Result<bool> fleet_tripped() override { return no(); }
     Status trip_rule(const std::string&, const std::string&) override { return no(); }
     Status trip_fleet(const std::string&) override { return no(); }
+    Result<std::vector<Group>> groups_of(const std::string&) override { return no(); }
+    Result<int64_t> rule_first_seen(const std::string&, const std::string&) override { return no(); }
+    Result<int64_t> rules_alerting_since(const std::string&, int64_t) override { return no(); }
+    Result<std::vector<Maintenance>> maintenance_of(const std::string&, int64_t) override { return no(); }
   } broken;
   ActionGuard guard(settings, kill_switch);
   const Result<Judgement> j = guard.judge(planned("a1"), broken, clock.wall_ms());
