@@ -35,6 +35,12 @@ std::string write_entry(const JournalEntry& entry) {
     json["observed"] = to_string(entry.observed);
     json["message"] = entry.message;
   }
+  if (!entry.order.empty()) {
+    json["order"] = entry.order;
+    json["epoch"] = entry.epoch;
+    json["revision"] = entry.revision;
+    if (entry.sequence > 0) json["sequence"] = entry.sequence;
+  }
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -45,9 +51,9 @@ Result<JournalEntry> read_entry(std::string_view line) {
     const auto at = json.find(key);
     return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
   };
-  const auto number = [&](const char* key) {
+  const auto number = [&](const char* key, int64_t otherwise = -1) {
     const auto at = json.find(key);
-    return at != json.end() && at->is_number_integer() ? at->get<int64_t>() : int64_t{-1};
+    return at != json.end() && at->is_number_integer() ? at->get<int64_t>() : otherwise;
   };
   JournalEntry entry;
   entry.action_id = text("action_id");
@@ -55,6 +61,10 @@ Result<JournalEntry> read_entry(std::string_view line) {
   entry.at_ms = number("at_ms");
   entry.result = text("result");
   entry.message = text("message");
+  entry.order = text("order");
+  entry.epoch = number("epoch", 0);
+  entry.revision = number("revision", 0);
+  entry.sequence = number("sequence", 0);
   entry.observed = from_string<Isolation>(text("observed")).value_or(Isolation::unknown);
   const auto verb = from_string<Verb>(text("verb"));
   const std::string phase = text("phase");

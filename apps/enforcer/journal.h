@@ -1,10 +1,12 @@
-// What the agent did, one JSON object a line in <state_dir>/journal.ndjson, synced before an effect (phase begin) and
-// after it (phase done). It is what makes a command that comes twice act once, over crashes too. One owner, one thread
-// at a time. An append costs one write and one fdatasync.
+// What was done on this host, one JSON object a line in <folder>/journal.ndjson (mode 0600), synced before an effect
+// (phase begin) and after it (phase done). It is what makes an order that comes twice act once, over crashes too, and
+// what says after a reboot which order is in force. One owner, one thread at a time. An append costs one write and one
+// fdatasync.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/result.h"
@@ -22,6 +24,12 @@ struct JournalEntry {
   Isolation observed = Isolation::unknown;  // read back after it
   std::string message;                      // why it failed
   int64_t at_ms = 0;
+  // What the order was: "isolate", "release", "update_allow_set", "renew", or how the host let itself back in: "lease",
+  // "break_glass", "rollback". "" in a line of an older agent: as the verb says.
+  std::string order;
+  int64_t epoch = 0;     // of the envelope; 0 in a line of an older agent and for what the host did by itself
+  int64_t revision = 0;  // in that epoch
+  int64_t sequence = 0;  // of a local release
 };
 
 std::string write_entry(const JournalEntry& entry);  // one line, without its end
