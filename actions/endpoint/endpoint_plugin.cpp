@@ -4,9 +4,11 @@
 #include <atomic>
 #include <charconv>
 #include <fstream>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <unordered_set>
+#include <unordered_map>
+#include <vector>
 
 #include "actions/endpoint/credential_cache.h"
 #include "actions/endpoint/mailbox.h"
@@ -15,6 +17,7 @@
 #include "actions/endpoint/worker.h"
 #include "engine/base/digest.h"
 #include "engine/base/log.h"
+#include "engine/net/tls_files.h"
 
 namespace fb::endpoint {
 namespace {
@@ -24,6 +27,7 @@ using net::Response;
 using Responder = std::shared_ptr<net::Responder>;
 
 constexpr int kTickMs = 100;
+constexpr int kMaxSignedAnew = 5;  // of one command
 
 // Adds up for stats() and, when main wants it, for /metrics.
 class Count {
@@ -44,17 +48,20 @@ class Count {
 
 class Gateway final : public EndpointPlugin {
  public:
-  Gateway(const EndpointOptions& options, ActionStore& store, const Clock& clock, ReportSink sink, Metrics* metrics)
+  Gateway(const EndpointOptions& options, ActionStore& store, AgentStore& agents, const Clock& clock, ReportSink sink,
+          Metrics* metrics)
       : options_(options),
         store_(store),
+        agents_(agents),
         clock_(clock),
         sink_(std::move(sink)),
+        desk_(options.signers, options.break_glass_secret, options.policy, agents, clock),
         boxes_(options.offline_after_ms, options.redeliver_after_ms),
         credentials_(options.credential_fresh_ms),
         enrolments_(options.enroll_per_minute),
         failures_(options.auth_failures_per_minute) {
     enrolled_.connect(metrics, "firebreak_agent_enrolments_total", "Agents enrolled");
-    auth_failures_.connect(metrics, "firebreak_agent_auth_failures_total", "Wrong tokens and credentials of agents");
+    auth_failures_.connect(metrics, "firebreak_agent_auth_failures_total", "Wrong tokens and certificates of agents");
     handed_.connect(metrics, "firebreak_agent_commands_total", "Commands handed to agents, repeats included");
     reports_.connect(metrics, "firebreak_agent_reports_total", "Reports of agents about commands");
     heartbeats_.connect(metrics, "firebreak_agent_heartbeats_total", "Heartbeats of agents");
@@ -63,22 +70,25 @@ class Gateway final : public EndpointPlugin {
   ~Gateway() override { stop(0); }
 
   Status start() {
-    if (!options_.ca_file.empty()) {
-      std::ifstream file(options_.ca_file, std::ios::binary);
-      std::ostringstream text;
-      text << file.rdbuf();
-      if (!file) return fail(ErrorCode::not_found, "cannot read the CA certificate for agents", options_.ca_file);
-      ca_certificate_ = text.str();
+    if (options_.certificate_file.empty() || options_.ca_file.empty() || options_.ca_key_file.empty()) {
+      return fail(ErrorCode::invalid_argument, "the agent gateway needs its certificate, the CA and the CA's key");
     }
+    std::ifstream file(options_.ca_file, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    if (!file) return fail(ErrorCode::not_found, "cannot read the CA certificate for agents", options_.ca_file);
+    ca_certificate_ = text.str();
+    FB_TRY_VOID(desk_.start());
     FB_TRY(const std::vector<Endpoint> known, store_.endpoints());
     for (const Endpoint& e : known) {
-      if (e.status == AgentStatus::online) boxes_.expect(e.endpoint_id, clock_.mono_ms());
+      if (e.status != AgentStatus::offline) boxes_.expect(e.endpoint_id, clock_.mono_ms());
     }
     worker_ = std::make_unique<Worker>(options_.max_waiting_requests);
     net::ServerOptions server;
     server.listen = options_.listen;
     server.certificate_file = options_.certificate_file;
     server.private_key_file = options_.private_key_file;
+    server.client_ca_file = options_.ca_file;
     server.limits = options_.limits;
     server.threads = options_.threads;
     FB_TRY(server_, net::start_http_server(
@@ -113,7 +123,28 @@ class Gateway final : public EndpointPlugin {
   void forget(const std::string& endpoint_id) override {
     forgets_.fetch_add(1);
     credentials_.drop_endpoint(endpoint_id);
-    if (const Poll poll = boxes_.forget(endpoint_id)) poll->answer(problem(401, "the credential was revoked"));
+    if (const Poll poll = boxes_.forget(endpoint_id)) poll->answer(problem(401, "the certificate was revoked"));
+  }
+  void ask_renewal(const std::string& endpoint_id) override {
+    const std::lock_guard lock(known_mutex_);
+    known_[endpoint_id].renew = true;
+  }
+  void replace_signers(Signers signers) override { desk_.replace_signers(std::move(signers)); }
+
+  void policy_changed() override {
+    worker_->add(false, [this] {
+      std::vector<std::string> isolated;
+      {
+        const std::lock_guard lock(known_mutex_);
+        for (const auto& [id, known] : known_) {
+          if (known.observed == Isolation::isolated) isolated.push_back(id);
+        }
+      }
+      for (const std::string& id : isolated) {
+        boxes_.drop_update(id);  // an update that was handed out lately is out of date
+        look_at_policy(id);
+      }
+    });
   }
 
   EndpointStats stats() const override {
@@ -167,8 +198,8 @@ class Gateway final : public EndpointPlugin {
 
   void on_request(Request r, Responder out) {
     const bool enroll = r.path == "/v1/enroll", commands = r.path == "/v1/commands", reports = r.path == "/v1/reports",
-               heartbeat = r.path == "/v1/heartbeat";
-    if (!enroll && !commands && !reports && !heartbeat) return out->answer(problem(404, "no such route"));
+               heartbeat = r.path == "/v1/heartbeat", renew = r.path == "/v1/renew";
+    if (!enroll && !commands && !reports && !heartbeat && !renew) return out->answer(problem(404, "no such route"));
     if (r.method != (commands ? "GET" : "POST")) return out->answer(problem(405, commands ? "GET only" : "POST only"));
     if (enroll) {
       if (!enrolments_.take(r.peer, clock_.mono_ms()) || failures_.exhausted(r.peer, clock_.mono_ms())) {
@@ -179,29 +210,25 @@ class Gateway final : public EndpointPlugin {
     authenticate(std::move(r), out);
   }
 
+  // Who asks is said by the certificate alone: this CA signed it, the record knows it, and it names the endpoint.
   void authenticate(Request r, const Responder& out) {
-    static constexpr std::string_view kScheme = "Bearer ";
-    const auto header = r.headers.find("authorization");
-    if (header == r.headers.end() || !header->second.starts_with(kScheme)) {
-      return out->answer(problem(401, "send the credential as Authorization: Bearer"));
-    }
-    const std::string hash = credential_hash(std::string_view(header->second).substr(kScheme.size()));
+    if (r.client_sha256.empty()) return out->answer(problem(401, "show the certificate that enrolment gave"));
     const int64_t now = clock_.mono_ms();
-    const auto found = credentials_.find(hash, now);
+    const auto found = credentials_.find(r.client_sha256, now);
     if (found.fresh) return serve(found.endpoint_id, std::move(r), out);
     if (found.endpoint_id.empty() && failures_.exhausted(r.peer, now)) {
-      return out->answer(problem(429, "too many wrong credentials from this address"));
+      return out->answer(problem(429, "too many wrong certificates from this address"));
     }
-    later(true, out, [this, hash, r = std::move(r), out] {
+    later(true, out, [this, r = std::move(r), out] {
       const uint64_t forgets = forgets_.load();
-      const auto endpoint = store_.endpoint_of_credential(hash);
+      const auto endpoint = agents_.use_certificate(r.client_sha256);
       if (!endpoint || forgets != forgets_.load()) return out->answer(problem(503, "the record cannot be asked now"));
-      if (endpoint->empty()) {
-        credentials_.drop(hash);
-        return refuse_auth(r.peer, out, "this credential is not known");
+      if (endpoint->empty() || *endpoint != r.client_name) {
+        credentials_.drop(r.client_sha256);
+        return refuse_auth(r.peer, out, "this certificate is not known, or was revoked");
       }
       boxes_.admit(*endpoint);
-      credentials_.keep(hash, *endpoint, clock_.mono_ms());
+      credentials_.keep(r.client_sha256, *endpoint, clock_.mono_ms());
       serve(*endpoint, r, out);
     });
   }
@@ -212,42 +239,85 @@ class Gateway final : public EndpointPlugin {
     out->answer(problem(401, why));
   }
 
+  Result<net::ClientCertificatePem> certificate_for(const std::string& csr, const std::string& agent_id,
+                                                    int64_t* expires_at_ms) const {
+    *expires_at_ms = clock_.wall_ms() + int64_t{options_.certificate_days} * 86'400'000;
+    return net::sign_client_certificate(options_.ca_file, options_.ca_key_file, csr, agent_id, *expires_at_ms);
+  }
+
   void do_enroll(const Request& r, const Responder& out) {
     auto request = read_enroll_request(r.body);
     if (!request) return out->answer(problem(400, request.error().message));
     EndpointReport& agent = request->agent;
     agent.at_ms = clock_.wall_ms();
-    const auto used = store_.use_token(token_hash(request->token), agent.at_ms);
-    if (!used) return out->answer(problem(503, "the record cannot be asked now"));
-    if (!*used) return refuse_auth(r.peer, out, "this enrolment token is wrong, used or expired");
-    const std::string credential = hex(random_bytes(32));
-    const std::string hash = credential_hash(credential);
-    const Status kept = store_.enroll(agent, hash);
-    if (!kept) {
-      const ErrorCode code = kept.error().code;
-      const bool taken = code == ErrorCode::already_exists || code == ErrorCode::conflict || code == ErrorCode::refused;
-      log(LogLevel::warn, "agent_not_enrolled", kept.error().describe(),
-          {{"endpoint_id", agent.endpoint_id}, {"host_id", agent.host_id}, {"peer", r.peer}});
-      return out->answer(problem(taken ? 409 : 503, kept.error().message));
+    const auto key = net::request_key_id(request->csr);
+    if (!key) return out->answer(problem(400, key.error().message));
+    const auto admission = agents_.admit(agent, *key, token_hash(request->token));
+    if (!admission) {
+      const bool wrong = admission.error().code == ErrorCode::invalid_argument;
+      return out->answer(wrong ? problem(400, admission.error().message)
+                               : problem(503, "the record cannot be asked now"));
     }
-    credentials_.drop_endpoint(agent.endpoint_id);  // an earlier credential of this agent holds no longer
+    switch (*admission) {
+      case Admission::refused:
+        return refuse_auth(r.peer, out, "this enrolment token is wrong, used or expired");
+      case Admission::denied:
+        return out->answer(problem(403, "a person denied this enrolment"));
+      case Admission::waits: {
+        Response wait = problem(202, "this host or agent is known already: a person has to approve the enrolment");
+        return out->answer(std::move(wait));
+      }
+      case Admission::granted:
+        break;
+    }
+    int64_t expires_at = 0;
+    const auto certificate = certificate_for(request->csr, agent.endpoint_id, &expires_at);
+    if (!certificate) return not_enrolled(agent, r.peer, certificate.error(), out);
+    std::vector<std::string> replaced;
+    const Status kept = agents_.keep_agent(agent, certificate->sha256, expires_at, &replaced);
+    if (!kept) return not_enrolled(agent, r.peer, kept.error(), out);
+    for (const std::string& id : replaced) forget(id);
     boxes_.admit(agent.endpoint_id);
-    credentials_.keep(hash, agent.endpoint_id, clock_.mono_ms());
     enrolled_.add_one();
     log(LogLevel::info, "agent_enrolled", "an agent enrolled",
         {{"endpoint_id", agent.endpoint_id},
          {"hostname", agent.hostname},
          {"simulated", agent.simulated ? "true" : "false"}});
-    out->answer(
-        ok(write_enroll_reply({agent.endpoint_id, credential, ca_certificate_, options_.heartbeat_interval_ms})));
+    out->answer(ok(write_enroll_reply(
+        {agent.endpoint_id, certificate->pem, ca_certificate_, desk_.trusted(), options_.heartbeat_interval_ms})));
+  }
+
+  void not_enrolled(const EndpointReport& agent, const std::string& peer, const Error& error, const Responder& out) {
+    log(LogLevel::warn, "agent_not_enrolled", error.describe(),
+        {{"endpoint_id", agent.endpoint_id}, {"host_id", agent.host_id}, {"peer", peer}});
+    out->answer(problem(503, "the enrolment could not be kept"));
+  }
+
+  void on_renew(const std::string& endpoint_id, const std::string& body, const Responder& out) {
+    const auto csr = read_one("csr", body);
+    if (!csr) return out->answer(problem(400, csr.error().message));
+    int64_t expires_at = 0;
+    const auto certificate = certificate_for(*csr, endpoint_id, &expires_at);
+    if (!certificate) {
+      const bool wrong = certificate.error().code == ErrorCode::invalid_argument;
+      return out->answer(problem(wrong ? 400 : 503, certificate.error().message));
+    }
+    const Status kept = agents_.add_certificate(endpoint_id, certificate->sha256, expires_at);
+    if (!kept) return out->answer(problem(503, "the record did not take the certificate"));
+    {
+      const std::lock_guard lock(known_mutex_);
+      known_[endpoint_id].renew = false;
+    }
+    out->answer(ok(write_one("certificate", certificate->pem)));
   }
 
   // On a server thread, or on the worker when the store had to be asked.
   void serve(const std::string& endpoint_id, Request r, const Responder& out) {
     if (r.path == "/v1/commands") return on_poll(endpoint_id, r, out);
-    const bool report = r.path == "/v1/reports";
-    later(report, out, [this, endpoint_id, report, body = std::move(r.body), out] {
-      report ? on_report(endpoint_id, body, out) : on_heartbeat(endpoint_id, body, out);
+    const bool heartbeat = r.path == "/v1/heartbeat", renew = r.path == "/v1/renew";
+    later(!heartbeat, out, [this, endpoint_id, heartbeat, renew, body = std::move(r.body), out] {
+      if (heartbeat) return on_heartbeat(endpoint_id, body, out);
+      renew ? on_renew(endpoint_id, body, out) : on_report(endpoint_id, body, out);
     });
   }
 
@@ -264,12 +334,31 @@ class Gateway final : public EndpointPlugin {
     boxes_.heard(endpoint_id, now);
     const int64_t wait = std::min<int64_t>(wait_s * 1000, options_.max_wait_ms);
     Poll replaced;
-    const auto handed = boxes_.poll(endpoint_id, out, now, now + wait, &replaced);
-    if (replaced) replaced->answer(problem(409, "another poll of this agent took over"));
+    const auto handed = boxes_.poll(endpoint_id, out, now, now + wait, r.client_expired, &replaced);
+    if (replaced) {
+      replaced->answer(problem(409, "another poll of this agent took over"));
+      if (boxes_.is_fought_over(endpoint_id, now)) tell_duplicate(endpoint_id, r.peer);
+    }
     if (handed.poll) hand(handed);
   }
 
+  void tell_duplicate(const std::string& endpoint_id, const std::string& peer) {
+    log(LogLevel::error, "duplicate_agent", "two processes use the identity of one agent",
+        {{"endpoint_id", endpoint_id}, {"peer", peer}});
+    worker_->add(true, [this, endpoint_id, peer] {
+      const std::string detail = "polls took over from one another " + std::to_string(Mailboxes::kFightTakeovers) +
+                                 " times within a minute, the last from " + peer;
+      static_cast<void>(agents_.note("service", "duplicate_agent", endpoint_id, detail));
+    });
+  }
+
   void hand(const Mailboxes::Handed& handed) {
+    if (handed.update) {
+      handed_.add_one();
+      const std::string& id = handed.update->endpoint_id;
+      return handed.poll->answer(
+          ok(write_order({desk_.update_allow_set(id, handed.update->generation), "", handed.update->generation})));
+    }
     const Command& command = *handed.command;
     // Late isolations are void; a release is never refused for its age.
     const bool late =
@@ -290,7 +379,35 @@ class Gateway final : public EndpointPlugin {
       return;
     }
     handed_.add_one();
-    handed.poll->answer(ok(write_command(command)));
+    handed.poll->answer(ok(write_order({desk_.command(command), command.action_id, command.generation})));
+  }
+
+  // A host that refused an envelope for its epoch, its revision or its key would take another one of the same command:
+  // it is signed anew and handed out again, a few times. True when it will be.
+  bool sign_anew(const std::string& endpoint_id, const Report& report) {
+    if (report.kind != Report::Kind::refused) return false;
+    const auto says = [&](const char* word) { return report.message.find(word) != std::string::npos; };
+    const bool key = says("signature") || says("trusted");
+    const bool epoch = says("epoch");
+    if (!key && !epoch && !says("revision")) return false;
+    {
+      const std::lock_guard lock(known_mutex_);
+      Known& known = known_[endpoint_id];
+      if (known.signed_anew_for != report.action_id) {
+        known.signed_anew_for = report.action_id;
+        known.signed_anew = 0;
+      }
+      if (++known.signed_anew > kMaxSignedAnew) return false;
+    }
+    log(LogLevel::warn, "order_signed_anew", report.message,
+        {{"endpoint_id", endpoint_id}, {"action_id", report.action_id}});
+    if (key) desk_.forget_knowledge(endpoint_id);
+    if (epoch) {
+      if (const Status raised = desk_.raise_epoch(); !raised) {
+        log(LogLevel::error, "epoch_not_raised", raised.error().describe());
+      }
+    }
+    return true;
   }
 
   void on_report(const std::string& endpoint_id, const std::string& body, const Responder& out) {
@@ -300,6 +417,7 @@ class Gateway final : public EndpointPlugin {
     report->endpoint_id = endpoint_id;
     report->at_ms = clock_.wall_ms();
     reports_.add_one();
+    if (sign_anew(endpoint_id, *report)) return out->answer(ok("{}"));
     if (report->kind != Report::Kind::accepted) boxes_.finished(endpoint_id, report->action_id);
     sink_(std::move(*report));
     out->answer(ok("{}"));
@@ -313,10 +431,11 @@ class Gateway final : public EndpointPlugin {
     heartbeats_.add_one();
     const Status seen = store_.seen(*heartbeat);
     if (!seen) return out->answer(problem(503, "the record did not take the heartbeat"));
+    const Status heard = desk_.heard(endpoint_id, heartbeat->epoch, heartbeat->revision);
+    if (!heard) return out->answer(problem(503, "the record did not take the heartbeat"));
     boxes_.heard(endpoint_id, clock_.mono_ms());
-    if (set_online(endpoint_id)) {
-      static_cast<void>(store_.set_status(endpoint_id, AgentStatus::online, "heartbeat"));
-    }
+    const bool renew = keep_known(*heartbeat);
+    look_at_policy(endpoint_id);
     Report report;
     report.kind = Report::Kind::state;
     report.endpoint_id = endpoint_id;
@@ -324,13 +443,50 @@ class Gateway final : public EndpointPlugin {
     report.generation = heartbeat->generation;
     report.at_ms = heartbeat->at_ms;
     sink_(std::move(report));
-    nlohmann::ordered_json json;
-    json["heartbeat_interval_ms"] = options_.heartbeat_interval_ms;
-    out->answer(ok(json.dump()));
+    out->answer(ok(write_heartbeat_reply(
+        {options_.heartbeat_interval_ms, status_for(endpoint_id, heartbeat->local_release), renew})));
   }
 
-  // Only the worker's thread uses online_. True when the store does not know yet.
-  bool set_online(const std::string& endpoint_id) { return online_.insert(endpoint_id).second; }
+  // What the host said last. True when it is to renew its certificate.
+  bool keep_known(const EndpointReport& report) {
+    const std::lock_guard lock(known_mutex_);
+    Known& known = known_[report.endpoint_id];
+    known.observed = report.observed;
+    known.generation = report.generation;
+    known.policy_digest = report.policy_digest;
+    return known.renew;
+  }
+
+  // An isolated host on which another policy is in force than the one wanted gets the wanted one.
+  void look_at_policy(const std::string& endpoint_id) {
+    Known known;
+    {
+      const std::lock_guard lock(known_mutex_);
+      known = known_[endpoint_id];
+    }
+    if (known.observed != Isolation::isolated || known.policy_digest == digest(desk_.policy(endpoint_id))) {
+      return boxes_.drop_update(endpoint_id);
+    }
+    Mailboxes::Handed handed;
+    boxes_.put_update(endpoint_id, known.generation, clock_.mono_ms(), &handed);
+    if (handed.poll) hand(handed);
+  }
+
+  // A signed word for the enforcer, "" when it needs none: the keys it has not learnt, the local release that it waits
+  // to hear about, the time once in a while. Never while a command is on its way on the other connection: whichever of
+  // the two came later would be out of date.
+  std::string status_for(const std::string& endpoint_id, const LocalRelease& local) {
+    if (boxes_.has_command(endpoint_id)) return {};
+    const int64_t now = clock_.mono_ms();
+    {
+      const std::lock_guard lock(known_mutex_);
+      Known& known = known_[endpoint_id];
+      const bool due = known.status_ms < 0 || now - known.status_ms >= options_.status_every_ms;
+      if (!due && local.how.empty() && desk_.knows_keys(endpoint_id)) return {};
+      known.status_ms = now;
+    }
+    return desk_.status(endpoint_id, local.generation);
+  }
 
   void tick() {
     const auto due = boxes_.due(clock_.mono_ms());
@@ -339,7 +495,6 @@ class Gateway final : public EndpointPlugin {
     for (const std::string& id : due.silent) {
       worker_->add(true, [this, id] {
         if (boxes_.is_live(id, clock_.mono_ms())) return;  // came back meanwhile
-        online_.erase(id);
         const std::string why = "silent for " + std::to_string(options_.offline_after_ms / 1000) + " s";
         const Status set = store_.set_status(id, AgentStatus::offline, why);
         if (!set) log(LogLevel::warn, "agent_status_not_kept", set.error().describe(), {{"endpoint_id", id}});
@@ -351,14 +506,27 @@ class Gateway final : public EndpointPlugin {
 
   const EndpointOptions options_;
   ActionStore& store_;
+  AgentStore& agents_;
   const Clock& clock_;
   const ReportSink sink_;
+  OrderDesk desk_;
   Mailboxes boxes_;
   CredentialCache credentials_;
   RateLimit enrolments_;
   RateLimit failures_;
   std::string ca_certificate_;
-  std::unordered_set<std::string> online_;
+  // What each host said last in this run.
+  struct Known {
+    Isolation observed = Isolation::unknown;
+    int64_t generation = 0;
+    std::string policy_digest;
+    int64_t status_ms = -1;  // when it was last given a status order
+    bool renew = false;
+    std::string signed_anew_for;  // action id
+    int signed_anew = 0;
+  };
+  std::mutex known_mutex_;
+  std::unordered_map<std::string, Known> known_;
   Count enrolled_, auth_failures_, handed_, reports_, heartbeats_;
   Gauge* live_gauge_ = nullptr;
   std::atomic<bool> stopping_{false};
@@ -370,9 +538,9 @@ class Gateway final : public EndpointPlugin {
 }  // namespace
 
 Result<std::unique_ptr<EndpointPlugin>> make_action_plugin_endpoint(const EndpointOptions& options, ActionStore& store,
-                                                                    const Clock& clock, ReportSink sink,
-                                                                    Metrics* metrics) {
-  auto gateway = std::make_unique<Gateway>(options, store, clock, std::move(sink), metrics);
+                                                                    AgentStore& agents, const Clock& clock,
+                                                                    ReportSink sink, Metrics* metrics) {
+  auto gateway = std::make_unique<Gateway>(options, store, agents, clock, std::move(sink), metrics);
   FB_TRY_VOID(gateway->start());
   return gateway;
 }

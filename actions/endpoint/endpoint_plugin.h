@@ -1,27 +1,35 @@
 // Firebreak's own agents as a response action: the HTTPS server that agents dial, and the plugin that sends commands to
-// them. An agent enrols once with a one-time token, then keeps one long poll open (commands come back on it at once)
-// and sends heartbeats and reports. Owned by main; stop it before the store and the report sink go. docs/agent.md tells
-// the protocol.
+// them. An agent enrols once with a one-time token, is known by its certificate from then on, keeps one long poll open
+// (signed orders come back on it at once) and sends heartbeats and reports. Owned by main; stop it before the store and
+// the report sink go. docs/agent.md tells the protocol.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "actions/endpoint/order_desk.h"
 #include "engine/base/clock.h"
 #include "engine/base/metrics.h"
 #include "engine/base/result.h"
 #include "engine/net/http.h"
 #include "engine/ports/action_plugin.h"
 #include "engine/ports/action_store.h"
+#include "engine/ports/agent_store.h"
 
 namespace fb::endpoint {
 
 struct EndpointOptions {
   std::string listen = "0.0.0.0:8771";  // agents.listen
-  std::string certificate_file;         // the service's certificate, chain included; "" = no TLS (tests only)
+  std::string certificate_file;         // the service's certificate, chain included
   std::string private_key_file;
-  std::string ca_file;  // given to agents on enrolment; "" = none
+  std::string ca_file;              // signs agents' certificates; given to them on enrolment
+  std::string ca_key_file;          // its private key
+  int certificate_days = 30;        // agents.certificate_days
+  Signers signers;                  // of orders; newest first
+  std::string break_glass_secret;   // 32 bytes
+  PolicyOf policy;                  // what stays open on an isolated endpoint; called from several threads
+  int status_every_ms = 3'600'000;  // an agent is told the service's time at least this often
   net::ServerLimits limits = default_limits();
   int threads = 1;
   int heartbeat_interval_ms = 10'000;      // told to agents
@@ -46,7 +54,7 @@ struct EndpointOptions {
 
 struct EndpointStats {
   uint64_t enrolled = 0;
-  uint64_t auth_failures = 0;  // wrong token or credential
+  uint64_t auth_failures = 0;  // wrong token or certificate
   uint64_t commands_handed = 0;
   uint64_t reports = 0;
   uint64_t heartbeats = 0;
@@ -65,6 +73,10 @@ class EndpointPlugin : public ActionPlugin {
   virtual bool is_live(const std::string& endpoint_id) const = 0;
   // After its credential was revoked in the store: the agent is cut off now and not after credential_fresh_ms.
   virtual void forget(const std::string& endpoint_id) = 0;
+  // With its next heartbeat the agent is asked to get a new certificate.
+  virtual void ask_renewal(const std::string& endpoint_id) = 0;
+  // Keys were added or taken away: agents learn of it with what they get next.
+  virtual void replace_signers(Signers signers) = 0;
   virtual EndpointStats stats() const = 0;
   // Answers the open polls, lets running requests finish for up to drain_ms. Idempotent.
   virtual void stop(int drain_ms) = 0;
@@ -73,7 +85,7 @@ class EndpointPlugin : public ActionPlugin {
 // Starts serving. The sink is called from one thread of the plugin, one report at a time; a report is acknowledged to
 // the agent after the sink returned. metrics may be null.
 Result<std::unique_ptr<EndpointPlugin>> make_action_plugin_endpoint(const EndpointOptions& options, ActionStore& store,
-                                                                    const Clock& clock, ReportSink sink,
-                                                                    Metrics* metrics = nullptr);
+                                                                    AgentStore& agents, const Clock& clock,
+                                                                    ReportSink sink, Metrics* metrics = nullptr);
 
 }  // namespace fb::endpoint

@@ -16,14 +16,45 @@ Mailboxes::Put Mailboxes::put(const Command& command, int64_t now_ms, Handed* ha
   }
   box.command = command;
   box.handed_ms = -1;
-  if (!box.poll || box.poll->gone()) return Put::kept;
+  if (!box.poll || box.poll->gone() || !may_have(box)) return Put::kept;
   box.handed_ms = now_ms;
-  *handed = {std::exchange(box.poll, nullptr), command};
+  *handed = {std::exchange(box.poll, nullptr), command, std::nullopt};
   return Put::handed;
 }
 
+std::optional<Mailboxes::Handed> Mailboxes::take_ready(const std::string& endpoint_id, Box& box, int64_t now_ms) const {
+  if (box.command) {
+    const bool rested = box.handed_ms < 0 || now_ms - box.handed_ms >= redeliver_after_ms_;
+    if (!rested || !may_have(box)) return std::nullopt;
+    box.handed_ms = now_ms;
+    return Handed{nullptr, box.command, std::nullopt};
+  }
+  if (!box.update || box.releases_only || now_ms - box.update_handed_ms < kUpdateRestMs) return std::nullopt;
+  box.update_handed_ms = now_ms;
+  return Handed{nullptr, std::nullopt, Update{endpoint_id, *box.update}};
+}
+
+void Mailboxes::put_update(const std::string& endpoint_id, int64_t generation, int64_t now_ms, Handed* handed) {
+  const std::lock_guard lock(mutex_);
+  Box& box = boxes_[endpoint_id];
+  box.update = generation;
+  if (!box.poll || box.poll->gone()) return;
+  if (auto ready = take_ready(endpoint_id, box, now_ms)) {
+    *handed = std::move(*ready);
+    handed->poll = std::exchange(box.poll, nullptr);
+  }
+}
+
+void Mailboxes::drop_update(const std::string& endpoint_id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(endpoint_id);
+  if (at == boxes_.end()) return;
+  at->second.update.reset();
+  at->second.update_handed_ms = -kUpdateRestMs;
+}
+
 Mailboxes::Handed Mailboxes::poll(const std::string& endpoint_id, Poll poll, int64_t now_ms, int64_t until_ms,
-                                  Poll* replaced) {
+                                  bool releases_only, Poll* replaced) {
   const std::lock_guard lock(mutex_);
   Box& box = boxes_[endpoint_id];
   *replaced = std::exchange(box.poll, nullptr);
@@ -31,14 +62,36 @@ Mailboxes::Handed Mailboxes::poll(const std::string& endpoint_id, Poll poll, int
     *replaced = std::move(poll);
     return {};
   }
-  const bool ready = box.command && (box.handed_ms < 0 || now_ms - box.handed_ms >= redeliver_after_ms_);
-  if (ready) {
-    box.handed_ms = now_ms;
-    return {std::move(poll), box.command};
+  if (*replaced && !(*replaced)->gone()) {
+    if (now_ms - box.takeovers_since_ms >= kFightMs) {
+      box.takeovers = 0;
+      box.takeovers_since_ms = now_ms;
+    }
+    ++box.takeovers;
+  }
+  box.releases_only = releases_only;
+  if (auto ready = take_ready(endpoint_id, box, now_ms)) {
+    ready->poll = std::move(poll);
+    return std::move(*ready);
   }
   box.poll = std::move(poll);
   box.poll_until_ms = until_ms;
   return {};
+}
+
+bool Mailboxes::is_fought_over(const std::string& endpoint_id, int64_t now_ms) {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(endpoint_id);
+  if (at == boxes_.end() || at->second.takeovers < kFightTakeovers) return false;
+  at->second.takeovers = 0;
+  at->second.takeovers_since_ms = now_ms;
+  return true;
+}
+
+bool Mailboxes::has_command(const std::string& endpoint_id) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(endpoint_id);
+  return at != boxes_.end() && at->second.command.has_value();
 }
 
 void Mailboxes::finished(const std::string& endpoint_id, const std::string& action_id) {
@@ -87,9 +140,9 @@ Mailboxes::Due Mailboxes::due(int64_t now_ms) {
     if (!box.poll) continue;
     if (box.poll->gone() || now_ms >= box.poll_until_ms) {
       out.empty.push_back(std::exchange(box.poll, nullptr));
-    } else if (box.command && (box.handed_ms < 0 || now_ms - box.handed_ms >= redeliver_after_ms_)) {
-      box.handed_ms = now_ms;
-      out.handed.push_back({std::exchange(box.poll, nullptr), box.command});
+    } else if (auto ready = take_ready(id, box, now_ms)) {
+      ready->poll = std::exchange(box.poll, nullptr);
+      out.handed.push_back(std::move(*ready));
     }
   }
   return out;
@@ -99,6 +152,7 @@ Poll Mailboxes::forget(const std::string& endpoint_id) {
   const std::lock_guard lock(mutex_);
   Box& box = boxes_[endpoint_id];
   box.command.reset();
+  box.update.reset();
   box.online = false;
   box.cut_off = true;
   return std::exchange(box.poll, nullptr);

@@ -19,14 +19,24 @@ using Poll = std::shared_ptr<net::Responder>;
 
 class Mailboxes {
  public:
+  static constexpr int64_t kUpdateRestMs = 3'000;
+  static constexpr int kFightTakeovers = 5;  // so many within
+  static constexpr int64_t kFightMs = 60'000;
+
   // redeliver_after_ms: how long a command that was handed out rests before it is handed out again, when no report
   // came.
   Mailboxes(int offline_after_ms, int redeliver_after_ms)
       : offline_after_ms_(offline_after_ms), redeliver_after_ms_(redeliver_after_ms) {}
 
-  struct Handed {  // give `command` to `poll`; a null poll: nobody waits
+  // A change of what an isolated host may talk to; what it is now is looked up when it is handed out.
+  struct Update {
+    std::string endpoint_id;
+    int64_t generation = 0;
+  };
+  struct Handed {  // give `command`, or the update, to `poll`; a null poll: nobody waits
     Poll poll;
     std::optional<Command> command;
+    std::optional<Update> update;
   };
 
   // A command to send. The newest generation wins; one older than the newest ever put is refused (conflict). When the
@@ -34,9 +44,20 @@ class Mailboxes {
   enum class Put : uint8_t { handed, kept, offline, stale };
   Put put(const Command& command, int64_t now_ms, Handed* handed);
 
+  // Handed out on the agent's poll, after a command that waits, and again every kUpdateRestMs until it is dropped.
+  void put_update(const std::string& endpoint_id, int64_t generation, int64_t now_ms, Handed* handed);
+  void drop_update(const std::string& endpoint_id);
+
   // An agent's long poll. The command that waits is handed out at once; else the poll is kept until `until_ms`.
-  // `replaced` is the poll of the same agent that was open before.
-  Handed poll(const std::string& endpoint_id, Poll poll, int64_t now_ms, int64_t until_ms, Poll* replaced);
+  // `releases_only`: for an agent whose certificate is past its end. `replaced` is the poll of the same agent that was
+  // open before.
+  Handed poll(const std::string& endpoint_id, Poll poll, int64_t now_ms, int64_t until_ms, bool releases_only,
+              Poll* replaced);
+  // Polls took over from one another so often in so short a time that two processes must be using one identity. True
+  // once a storm.
+  bool is_fought_over(const std::string& endpoint_id, int64_t now_ms);
+  // A command was put and its end was not reported yet.
+  bool has_command(const std::string& endpoint_id) const;
 
   // The agent reported an end of this action: it is not handed out again.
   void finished(const std::string& endpoint_id, const std::string& action_id);
@@ -71,8 +92,13 @@ class Mailboxes {
     std::optional<Command> command;  // waits for its end to be reported
     int64_t handed_ms = -1;          // when it was last handed out; -1 = not yet
     int64_t newest_generation = 0;
+    std::optional<int64_t> update;  // of this generation
+    int64_t update_handed_ms = -kUpdateRestMs;
     Poll poll;
     int64_t poll_until_ms = 0;
+    bool releases_only = false;
+    int64_t takeovers_since_ms = 0;
+    int takeovers = 0;
     int64_t heard_ms = 0;
     bool online = false;
     bool cut_off = false;
@@ -80,6 +106,12 @@ class Mailboxes {
   bool live_locked(const Box& box, int64_t now_ms) const {
     return box.online && now_ms - box.heard_ms < offline_after_ms_;
   }
+
+  bool may_have(const Box& box) const {
+    return !box.releases_only || (box.command && box.command->verb == Verb::release);
+  }
+  // What the box has for a poll now; marks it as handed out. The poll is not set.
+  std::optional<Handed> take_ready(const std::string& endpoint_id, Box& box, int64_t now_ms) const;
 
   const int offline_after_ms_;
   const int redeliver_after_ms_;

@@ -1,5 +1,6 @@
 #include "actions/endpoint/wire.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/digest.h"
@@ -16,6 +17,8 @@ constexpr size_t kMaxName = 255;
 constexpr size_t kMaxText = 4096;
 constexpr size_t kMaxPem = 64u << 10;
 constexpr size_t kMaxAddresses = 64;
+constexpr size_t kMaxProblems = 32;
+constexpr size_t kMaxProblem = 512;
 
 std::string dump(const Ordered& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -98,6 +101,74 @@ void put_agent(Ordered& json, const EndpointReport& agent) {
   json["generation"] = agent.generation;
 }
 
+// What only a heartbeat tells.
+void put_state(Ordered& json, const EndpointReport& agent) {
+  json["epoch"] = agent.epoch;
+  json["revision"] = agent.revision;
+  json["rule_digest"] = agent.rule_digest;
+  json["policy_digest"] = agent.policy_digest;
+  json["drops"] = agent.drops;
+  json["drift_events"] = agent.drift_events;
+  json["lease_left_ms"] = agent.lease_left_ms;
+  json["problems"] = agent.problems;
+  const LocalRelease& local = agent.local_release;
+  if (local.how.empty()) return;
+  json["local_release"] = {{"generation", local.generation},
+                           {"sequence", local.sequence},
+                           {"how", local.how},
+                           {"proof", local.proof},
+                           {"at_ms", local.at_ms}};
+}
+
+Status read_state(const Json& json, EndpointReport& agent) {
+  FB_TRY(agent.epoch, number_of(json, "epoch", Need::optional));
+  FB_TRY(agent.revision, number_of(json, "revision", Need::optional));
+  FB_TRY(agent.rule_digest, id_of(json, "rule_digest", Need::optional));
+  FB_TRY(agent.policy_digest, id_of(json, "policy_digest", Need::optional));
+  FB_TRY(agent.drops, number_of(json, "drops", Need::optional));
+  FB_TRY(agent.drift_events, number_of(json, "drift_events", Need::optional));
+  FB_TRY(agent.lease_left_ms, number_of(json, "lease_left_ms", Need::optional));
+  if (const auto problems = json.find("problems"); problems != json.end()) {
+    if (!problems->is_array() || problems->size() > kMaxProblems) return wrong("problems", "is not a short list");
+    for (const Json& p : *problems) {
+      if (!p.is_string() || p.get_ref<const std::string&>().size() > kMaxProblem) {
+        return wrong("problems", "has an entry that is not a short text");
+      }
+      agent.problems.push_back(printable(p.get_ref<const std::string&>()));
+    }
+  }
+  const auto local = json.find("local_release");
+  if (local == json.end()) return {};
+  if (!local->is_object()) return wrong("local_release", "is not an object");
+  FB_TRY(agent.local_release.generation, number_of(*local, "generation"));
+  FB_TRY(agent.local_release.sequence, number_of(*local, "sequence"));
+  FB_TRY(agent.local_release.how, id_of(*local, "how"));
+  FB_TRY(agent.local_release.proof, text_of(*local, "proof", kMaxId, Need::optional));
+  FB_TRY(agent.local_release.at_ms, number_of(*local, "at_ms", Need::optional));
+  return {};
+}
+
+Result<int> interval_of(const Json& json) {
+  FB_TRY(const int64_t interval, number_of(json, "heartbeat_interval_ms"));
+  if (interval > 3'600'000) return wrong("heartbeat_interval_ms", "is longer than an hour");
+  return static_cast<int>(interval);
+}
+
+Result<KeySet> keys_of(const Json& json) {
+  const auto at = json.find("signing_keys");
+  if (at == json.end() || !at->is_object() || at->empty()) return wrong("signing_keys", "is not a map of keys");
+  KeySet keys;
+  for (const auto& [kid, value] : at->items()) {
+    const auto bytes = value.is_string() ? unbase64(value.get_ref<const std::string&>()) : std::nullopt;
+    PublicKey key{};
+    if (!bytes || bytes->size() != key.size()) return wrong("signing_keys", "has an entry that is no Ed25519 key");
+    std::copy(bytes->begin(), bytes->end(), key.begin());
+    if (key_id(key) != kid) return wrong("signing_keys", "has a key under a wrong name");
+    keys.emplace(kid, key);
+  }
+  return keys;
+}
+
 Result<EndpointReport> agent_of(const Json& json) {
   EndpointReport agent;
   FB_TRY(agent.host_id, id_of(json, "host_id", Need::optional));
@@ -136,6 +207,7 @@ std::string_view to_string(Report::Kind kind) {
 std::string write_enroll_request(const EnrollRequest& request) {
   Ordered json;
   json["token"] = request.token;
+  json["csr"] = request.csr;
   json["agent_id"] = request.agent.endpoint_id;
   put_agent(json, request.agent);
   return dump(json);
@@ -145,6 +217,7 @@ Result<EnrollRequest> read_enroll_request(std::string_view text) {
   FB_TRY(const Json json, parse_object(text));
   EnrollRequest request;
   FB_TRY(request.token, text_of(json, "token", kMaxText));
+  FB_TRY(request.csr, text_of(json, "csr", kMaxPem));
   FB_TRY(request.agent, agent_of(json));
   FB_TRY(request.agent.endpoint_id, id_of(json, "agent_id"));
   return request;
@@ -153,8 +226,12 @@ Result<EnrollRequest> read_enroll_request(std::string_view text) {
 std::string write_enroll_reply(const EnrollReply& reply) {
   Ordered json;
   json["agent_id"] = reply.agent_id;
-  json["credential"] = reply.credential;
+  json["certificate"] = reply.certificate;
   json["ca_certificate"] = reply.ca_certificate;
+  json["signing_keys"] = Ordered::object();
+  for (const auto& [kid, key] : reply.signing_keys) {
+    json["signing_keys"][kid] = base64({reinterpret_cast<const char*>(key.data()), key.size()});
+  }
   json["heartbeat_interval_ms"] = reply.heartbeat_interval_ms;
   return dump(json);
 }
@@ -163,37 +240,57 @@ Result<EnrollReply> read_enroll_reply(std::string_view text) {
   FB_TRY(const Json json, parse_object(text));
   EnrollReply reply;
   FB_TRY(reply.agent_id, id_of(json, "agent_id"));
-  FB_TRY(reply.credential, id_of(json, "credential"));
-  FB_TRY(reply.ca_certificate, text_of(json, "ca_certificate", kMaxPem, Need::optional));
-  FB_TRY(const int64_t interval, number_of(json, "heartbeat_interval_ms"));
-  if (interval > 3'600'000) return wrong("heartbeat_interval_ms", "is longer than an hour");
-  reply.heartbeat_interval_ms = static_cast<int>(interval);
+  FB_TRY(reply.certificate, text_of(json, "certificate", kMaxPem));
+  FB_TRY(reply.ca_certificate, text_of(json, "ca_certificate", kMaxPem));
+  FB_TRY(reply.signing_keys, keys_of(json));
+  FB_TRY(reply.heartbeat_interval_ms, interval_of(json));
   return reply;
 }
 
-std::string write_command(const Command& command) {
+std::string write_order(const CarriedOrder& order) {
   Ordered json;
-  json["action_id"] = command.action_id;
-  json["verb"] = fb::to_string(command.verb);
-  json["endpoint_id"] = command.endpoint_id;
-  json["generation"] = command.generation;
-  json["comment"] = command.comment;
-  json["lease_ms"] = command.lease_ms;
-  json["expires_at_ms"] = command.expires_at_ms;
+  json["envelope"] = order.envelope;
+  json["action_id"] = order.action_id;
+  json["generation"] = order.generation;
   return dump(json);
 }
 
-Result<Command> read_command(std::string_view text) {
+Result<CarriedOrder> read_order(std::string_view text) {
   FB_TRY(const Json json, parse_object(text));
-  Command command;
-  FB_TRY(command.action_id, id_of(json, "action_id"));
-  FB_TRY(command.verb, word_of<Verb>(json, "verb"));
-  FB_TRY(command.endpoint_id, id_of(json, "endpoint_id"));
-  FB_TRY(command.generation, number_of(json, "generation"));
-  FB_TRY(command.comment, text_of(json, "comment", 64u << 10, Need::optional));
-  FB_TRY(command.lease_ms, number_of(json, "lease_ms", Need::optional));
-  FB_TRY(command.expires_at_ms, number_of(json, "expires_at_ms", Need::optional));
-  return command;
+  CarriedOrder order;
+  FB_TRY(order.envelope, text_of(json, "envelope", kMaxEnvelopeText));
+  FB_TRY(order.action_id, id_of(json, "action_id", Need::optional));
+  FB_TRY(order.generation, number_of(json, "generation", Need::optional));
+  return order;
+}
+
+std::string write_one(const char* key, const std::string& text) {
+  Ordered json;
+  json[key] = text;
+  return dump(json);
+}
+
+Result<std::string> read_one(const char* key, std::string_view text) {
+  FB_TRY(const Json json, parse_object(text));
+  return text_of(json, key, kMaxEnvelopeText);
+}
+
+std::string write_heartbeat_reply(const HeartbeatReply& reply) {
+  Ordered json;
+  json["heartbeat_interval_ms"] = reply.heartbeat_interval_ms;
+  if (!reply.envelope.empty()) json["envelope"] = reply.envelope;
+  if (reply.renew) json["renew"] = true;
+  return dump(json);
+}
+
+Result<HeartbeatReply> read_heartbeat_reply(std::string_view text) {
+  FB_TRY(const Json json, parse_object(text));
+  HeartbeatReply reply;
+  FB_TRY(reply.heartbeat_interval_ms, interval_of(json));
+  FB_TRY(reply.envelope, text_of(json, "envelope", kMaxEnvelopeText, Need::optional));
+  const auto renew = json.find("renew");
+  reply.renew = renew != json.end() && renew->is_boolean() && renew->get<bool>();
+  return reply;
 }
 
 std::string write_report(const Report& report) {
@@ -227,12 +324,15 @@ Result<Report> read_report(std::string_view text) {
 std::string write_heartbeat(const EndpointReport& report) {
   Ordered json;
   put_agent(json, report);
+  put_state(json, report);
   return dump(json);
 }
 
 Result<EndpointReport> read_heartbeat(std::string_view text) {
   FB_TRY(const Json json, parse_object(text));
-  return agent_of(json);
+  FB_TRY(EndpointReport agent, agent_of(json));
+  FB_TRY_VOID(read_state(json, agent));
+  return agent;
 }
 
 std::string make_token(std::string_view ca_fingerprint) {
@@ -250,9 +350,6 @@ std::string token_fingerprint(std::string_view token) {
 
 std::string token_hash(std::string_view token) {
   return hex(sha256(token));
-}
-std::string credential_hash(std::string_view credential) {
-  return hex(sha256(credential));
 }
 
 }  // namespace fb::endpoint

@@ -73,8 +73,8 @@ void read_simulated(const std::string& file, const YAML::Node& node, HostFacts& 
 AgentOptions read(const std::string& file, const std::string& text) {
   const YAML::Node root = YAML::Load(text);
   check_keys(file, root,
-             std::array<std::string_view, 8>{"server", "ca_file", "fingerprint", "token_file", "state_dir", "backend",
-                                             "agent_id", "simulated"});
+             std::array<std::string_view, 10>{"server", "ca_file", "fingerprint", "token_file", "state_dir", "backend",
+                                              "helper_socket", "helper_folder", "agent_id", "simulated"});
   AgentOptions options;
   options.server = text_of(file, root, "server");
   options.ca_file = path_of(file, root, "ca_file");
@@ -87,8 +87,17 @@ AgentOptions read(const std::string& file, const std::string& text) {
   for (const char* key : {"server", "state_dir", "backend"}) {
     if (text_of(file, root, key).empty()) refuse(file, root.Mark(), std::string("'") + key + "' is missing");
   }
-  if (const auto backend = make_backend(options.backend, options.state_dir); !backend) {
-    refuse(file, root["backend"].Mark(), backend.error().message);
+  if (options.backend != kSimulated && options.backend != kNftables) {
+    refuse(file, root["backend"].Mark(),
+           "there is no backend '" + printable(options.backend) +
+               "'; it is nftables, or simulated, which cuts nothing off");
+  }
+  if (const std::string socket = path_of(file, root, "helper_socket"); !socket.empty()) options.helper_socket = socket;
+  if (const std::string folder = path_of(file, root, "helper_folder"); !folder.empty()) options.helper_folder = folder;
+  for (const char* key : {"helper_socket", "helper_folder"}) {
+    if (root[key] && options.backend != kNftables) {
+      refuse(file, root[key].Mark(), std::string("'") + key + "' goes with backend: nftables only");
+    }
   }
   if (!options.fingerprint.empty() &&
       (options.fingerprint.size() != 64 ||

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -60,42 +61,54 @@ Result<std::string> AgentState::agent_id(const std::string& configured) const {
   return id;
 }
 
-Result<Credential> AgentState::credential() const {
-  const std::string path = folder_ + "/credential.json";
+Result<Credential> AgentState::read_credential(const std::string& folder) {
+  const std::string path = folder + "/agent.json";
   auto text = read_file(path, kMaxStateFile);
   if (!text && text.error().code == ErrorCode::not_found) return Credential{};
   if (!text) return tl::unexpected<Error>(text.error());
   const auto json = nlohmann::json::parse(*text, nullptr, false);
-  const auto word = [&](const char* key) {
-    if (!json.is_object()) return std::string();
-    const auto at = json.find(key);
-    return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+  const auto at = [&](const char* key) {
+    return json.is_object() ? json.value(key, nlohmann::json()) : nlohmann::json();
   };
   Credential credential;
-  credential.agent_id = word("agent_id");
-  credential.secret = word("credential");
-  credential.server = word("server");
-  credential.fingerprint = word("fingerprint");
-  if (credential.agent_id.empty() || credential.secret.empty()) {
-    return fail(ErrorCode::corrupt, "the credential cannot be read; remove the file and enrol again", path);
+  if (at("agent_id").is_string()) credential.agent_id = at("agent_id");
+  if (at("server").is_string()) credential.server = at("server");
+  if (credential.agent_id.empty()) {
+    return fail(ErrorCode::corrupt, "the agent's identity cannot be read; remove the file and enrol again", path);
   }
-  const auto heartbeat = json.find("heartbeat_ms");
-  if (heartbeat != json.end() && heartbeat->is_number_integer()) {
-    const auto ms = heartbeat->get<int64_t>();
+  if (at("heartbeat_ms").is_number_integer()) {
+    const int64_t ms = at("heartbeat_ms");
     if (ms >= 10 && ms <= 3'600'000) credential.heartbeat_ms = static_cast<int>(ms);
   }
+  if (at("renew_at_ms").is_number_integer()) credential.renew_at_ms = at("renew_at_ms");
   return credential;
 }
 
-Status AgentState::keep(const Credential& credential, const std::string& ca_certificate) const {
+Status AgentState::keep(const Credential& credential, const std::string& certificate,
+                        const std::string& ca_certificate) const {
   if (!ca_certificate.empty()) FB_TRY_VOID(replace_file(ca_file(), ca_certificate));
+  FB_TRY(const std::string key, read_file(next_key_file(), kMaxStateFile));
+  FB_TRY_VOID(replace_file(identity_file(), certificate + key));
   nlohmann::ordered_json json;
   json["agent_id"] = credential.agent_id;
-  json["credential"] = credential.secret;
   json["server"] = credential.server;
-  json["fingerprint"] = credential.fingerprint;
   json["heartbeat_ms"] = credential.heartbeat_ms;
-  return replace_file(folder_ + "/credential.json", json.dump(2) + "\n");
+  json["renew_at_ms"] = credential.renew_at_ms;
+  FB_TRY_VOID(replace_file(folder_ + "/agent.json", json.dump(2) + "\n"));
+  ::unlink(next_key_file().c_str());  // left behind, it would only be asked for again
+  return {};
+}
+
+Status AgentState::hand_over() const {
+  struct stat owner {};
+  if (::geteuid() != 0 || ::stat(folder_.c_str(), &owner) != 0 || owner.st_uid == 0) return {};
+  for (const char* name : {"lock", "agent_id", "agent.json", "identity.pem", "ca.pem"}) {
+    const std::string path = folder_ + "/" + name;
+    if (::lchown(path.c_str(), owner.st_uid, owner.st_gid) != 0 && errno != ENOENT) {
+      return fail(ErrorCode::io, std::string("cannot be given to the agent's user: ") + std::strerror(errno), path);
+    }
+  }
+  return {};
 }
 
 }  // namespace fb::agent

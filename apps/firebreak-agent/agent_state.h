@@ -1,7 +1,8 @@
-// What the agent keeps in its state_dir: its id, its credential, the service's CA, and a lock so that one state_dir has
-// one agent. Not thread-safe.
+// What the agent's network process keeps in its state_dir: its id, its certificate with the private key, the service's
+// CA, and a lock so that one state_dir has one agent. The private key is made here and never leaves. Not thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "engine/base/result.h"
@@ -9,11 +10,10 @@
 namespace fb::agent {
 
 struct Credential {
-  std::string agent_id;
-  std::string secret;       // "" = not enrolled
-  std::string server;       // that it was enrolled with
-  std::string fingerprint;  // pinned for good, when the service gave no CA; "" = none
+  std::string agent_id;  // "" = not enrolled
+  std::string server;    // that it was enrolled with
   int heartbeat_ms = 10'000;
+  int64_t renew_at_ms = 0;  // when two thirds of the certificate's life are over
 };
 
 class AgentState {
@@ -28,12 +28,20 @@ class AgentState {
 
   const std::string& folder() const { return folder_; }
   std::string ca_file() const { return folder_ + "/ca.pem"; }
-  std::string journal_file() const { return folder_ + "/journal.ndjson"; }
+  // Certificate and private key in one file, so that both change in one step.
+  std::string identity_file() const { return folder_ + "/identity.pem"; }
+  // The key of a certificate that was asked for and has not come yet.
+  std::string next_key_file() const { return folder_ + "/next.key"; }
 
   // The id to enrol under: `configured`, else the one kept here, else a new UUID (kept before it is returned).
   Result<std::string> agent_id(const std::string& configured) const;
-  Result<Credential> credential() const;
-  Status keep(const Credential& credential, const std::string& ca_certificate) const;
+  Result<Credential> credential() const { return read_credential(folder_); }
+  // Also while another process has the folder.
+  static Result<Credential> read_credential(const std::string& folder);
+  // The certificate belongs to the next key, which becomes the key; `ca_certificate` may be empty (renewal).
+  Status keep(const Credential& credential, const std::string& certificate, const std::string& ca_certificate) const;
+  // Enrolment ran as root: what it wrote is given to the owner of the folder.
+  Status hand_over() const;
 
  private:
   AgentState(std::string folder, int lock) : folder_(std::move(folder)), lock_(lock) {}

@@ -6,8 +6,8 @@
 
 #include <memory>
 
-#include "apps/firebreak-agent/agent.h"
 #include "apps/enforcer/durable_file.h"
+#include "apps/firebreak-agent/agent.h"
 
 namespace fb::agent {
 namespace {

@@ -1,16 +1,20 @@
 // firebreak-agent: parses the command line, wires, runs.
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <iostream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "apps/enforcer/helper_client.h"
 #include "apps/firebreak-agent/agent.h"
 #include "apps/firebreak-agent/agent_config.h"
+#include "engine/base/clock.h"
 #include "engine/base/text.h"
 
 namespace {
@@ -28,14 +32,22 @@ constexpr const char* kHelp =
     "firebreak-agent: isolates this host when its Firebreak service says so\n"
     "\n"
     "  firebreak-agent enroll --url URL --token-file FILE [--ca-file FILE | --fingerprint HEX] [-c FILE]\n"
-    "      Trades a one-time token for this agent's credential, which it keeps in its state_dir.\n"
+    "      Trades a one-time token for this agent's certificate, which it keeps in its state_dir, and writes down "
+    "whom\n"
+    "      the root helper obeys: with backend nftables, run it as root.\n"
     "      --url URL           the service, for instance https://firebreak.example:8771\n"
     "      --token-file FILE   made with: firebreak agents token\n"
     "      --ca-file FILE      the service's CA certificate (PEM)\n"
     "      --fingerprint HEX   or the SHA-256 of it; a token made by `firebreak agents token` carries it\n"
     "      -c FILE             config file for everything that is not given here\n"
     "  firebreak-agent run -c FILE\n"
-    "      Runs until SIGTERM. Enrols by itself when the config has a token_file and there is no credential yet.\n"
+    "      Runs until SIGTERM. Enrols by itself when the config has a token_file, there is no certificate yet and it\n"
+    "      may write whom the helper obeys.\n"
+    "  firebreak-agent status [-c FILE]\n"
+    "      Who this agent is, and whether this host is isolated.\n"
+    "  firebreak-agent release --break-glass [CODE] [-c FILE]\n"
+    "      Lets this host back in with a code of `firebreak break-glass HOST`. Without CODE it is read from standard\n"
+    "      input, which keeps it out of the shell's history and the list of processes.\n"
     "  firebreak-agent --version\n"
     "\n"
     "Example:\n"
@@ -57,7 +69,8 @@ int failed(const fb::Error& error) {
 }
 
 struct Arguments {
-  std::string command, config, url, token_file, ca_file, fingerprint;
+  std::string command, config, url, token_file, ca_file, fingerprint, code;
+  bool break_glass = false;
 };
 
 // "" when all is well, else what is wrong.
@@ -65,9 +78,22 @@ std::string parse(const std::vector<std::string>& words, Arguments& out) {
   static const std::vector<std::string> known = {"-c",           "--config",  "--url",
                                                  "--token-file", "--ca-file", "--fingerprint"};
   out.command = words.front();
-  if (out.command != "run" && out.command != "enroll") return "unknown command '" + out.command + "'";
+  static const std::vector<std::string> commands = {"run", "enroll", "status", "release"};
+  if (std::find(commands.begin(), commands.end(), out.command) == commands.end()) {
+    return "unknown command '" + out.command + "'";
+  }
   for (size_t i = 1; i < words.size(); ++i) {
     std::string name = words[i];
+    if (out.command == "release") {
+      if (name == "--break-glass" && !out.break_glass) {
+        out.break_glass = true;
+        continue;
+      }
+      if (out.break_glass && out.code.empty() && !name.starts_with("-")) {
+        out.code = name;
+        continue;
+      }
+    }
     std::string value;
     const size_t equals = name.find('=');
     const bool joined = name.starts_with("--") && equals != std::string::npos;
@@ -115,6 +141,56 @@ fb::Result<AgentOptions> options_of(const Arguments& arguments) {
     if (arguments.ca_file.empty()) options.ca_file.clear();
   }
   return options;
+}
+
+std::string code_from_standard_input() {
+  std::string code;
+  std::getline(std::cin, code);
+  return code;
+}
+
+int release(const Arguments& arguments) {
+  if (!arguments.break_glass) return usage("release needs --break-glass; else the service releases a host");
+  const auto options = options_of(arguments);
+  if (!options) return failed(options.error());
+  if (options->backend != fb::agent::kNftables) {
+    return usage("only backend nftables has a helper that takes a code; this one is " + options->backend);
+  }
+  const std::string code = arguments.code.empty() ? code_from_standard_input() : arguments.code;
+  if (code.empty()) return usage("no code was given");
+  const fb::Status released = fb::agent::break_glass_at_helper(options->helper_socket, code);
+  if (!released) return failed(released.error());
+  std::printf("this host is released; the service will be told\n");
+  return kDone;
+}
+
+int status(const Arguments& arguments) {
+  const auto options = options_of(arguments);
+  if (!options) return failed(options.error());
+  const auto agent = fb::agent::read_agent_facts(options->state_dir);
+  if (!agent) return failed(agent.error());
+  if (agent->agent_id.empty()) {
+    std::printf("not enrolled (state in %s)\n", options->state_dir.c_str());
+  } else {
+    std::printf("agent %s of %s\ncertificate until %s\n", agent->agent_id.c_str(), agent->server.c_str(),
+                fb::iso8601(agent->certificate_until_ms).c_str());
+  }
+  if (options->backend == fb::agent::kSimulated) {
+    const auto seen = fb::agent::make_simulated_backend(options->state_dir)->observe();
+    if (!seen) return failed(seen.error());
+    std::printf("backend simulated: %s, which cuts nothing off\n", std::string(to_string(seen->state)).c_str());
+    return kDone;
+  }
+  const auto now = fb::agent::open_enforcement(*options).and_then([](const auto& e) { return e->status(); });
+  if (!now) return failed(now.error());
+  std::printf("backend %s: %s, generation %lld, %lld packets dropped, rules mended %lld times\n", now->backend.c_str(),
+              std::string(to_string(now->observed)).c_str(), static_cast<long long>(now->generation),
+              static_cast<long long>(now->drops), static_cast<long long>(now->drift_events));
+  if (now->lease_left_ms > 0) {
+    std::printf("the lease ends in %lld s\n", static_cast<long long>(now->lease_left_ms / 1000));
+  }
+  for (const std::string& problem : now->problems) std::printf("problem: %s\n", fb::printable(problem).c_str());
+  return now->problems.empty() ? kDone : kRefused;
 }
 
 int enroll(const Arguments& arguments) {
@@ -169,11 +245,13 @@ int main(int argc, char** argv) {
     }
   }
   if (words.front() == "--version") {
-    std::printf("firebreak-agent %s (isolation backends: %s; a simulated backend cuts nothing off)\n",
-                fb::agent::agent_version().c_str(), fb::agent::backend_names().c_str());
+    std::printf("firebreak-agent %s (isolation backends: nftables, simulated; a simulated backend cuts nothing off)\n",
+                fb::agent::agent_version().c_str());
     return kDone;
   }
   Arguments arguments;
   if (const std::string problem = parse(words, arguments); !problem.empty()) return usage(problem);
-  return arguments.command == "enroll" ? enroll(arguments) : run(arguments);
+  if (arguments.command == "enroll") return enroll(arguments);
+  if (arguments.command == "status") return status(arguments);
+  return arguments.command == "release" ? release(arguments) : run(arguments);
 }

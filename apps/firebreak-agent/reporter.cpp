@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "actions/endpoint/wire.h"
 #include "engine/base/log.h"
@@ -14,13 +13,20 @@ using SteadyClock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr size_t kMaxWaiting = 1000;
+constexpr int64_t kRenewPauseMs = 60'000;  // before a renewal that failed is tried again
 
 }  // namespace
 
-Reporter::Reporter(Options options, std::function<EndpointReport()> describe)
+Reporter::Reporter(Options options, Credential credential, const AgentState& state,
+                   std::shared_ptr<std::atomic<int>> identity, Enforcement& enforcement,
+                   std::function<EndpointReport()> describe)
     : options_(std::move(options)),
+      state_(state),
+      enforcement_(enforcement),
       describe_(std::move(describe)),
-      client_(options_.client),
+      identity_(std::move(identity)),
+      client_(options_.client, identity_),
+      credential_(std::move(credential)),
       heartbeat_ms_(options_.heartbeat_ms),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
@@ -104,16 +110,14 @@ bool Reporter::send_reports() {
       report = waiting_.front();
       sending_ = true;
     }
-    const auto reply =
-        client_.request("POST", options_.server + "/v1/reports",
-                        {{"Authorization", "Bearer " + options_.secret}, {"Content-Type", "application/json"}},
-                        endpoint::write_report(report));
+    const auto reply = client_.request("POST", credential_.server + "/v1/reports",
+                                       {{"Content-Type", "application/json"}}, endpoint::write_report(report));
     const bool taken = reply && reply->status == 200;
     // What the service can never take would hold up everything behind it.
     const bool hopeless = reply && (reply->status == 400 || reply->status == 413);
     if (hopeless) {
       log(LogLevel::error, "report_refused", "the service does not understand a report",
-          {{"endpoint_id", options_.endpoint_id}, {"action_id", report.action_id}});
+          {{"endpoint_id", credential_.agent_id}, {"action_id", report.action_id}});
     }
     const std::lock_guard lock(mutex_);
     sending_ = false;
@@ -123,28 +127,53 @@ bool Reporter::send_reports() {
 }
 
 bool Reporter::send_heartbeat() {
-  const auto reply =
-      client_.request("POST", options_.server + "/v1/heartbeat",
-                      {{"Authorization", "Bearer " + options_.secret}, {"Content-Type", "application/json"}},
-                      endpoint::write_heartbeat(describe_()));
+  const auto reply = client_.request("POST", credential_.server + "/v1/heartbeat",
+                                     {{"Content-Type", "application/json"}}, endpoint::write_heartbeat(describe_()));
   if (!reply) return false;
   if (reply->status != 200) {
     if (!was_refused_) {
       log(LogLevel::warn, "heartbeat_refused", "the service did not take a heartbeat",
-          {{"endpoint_id", options_.endpoint_id}, {"status", std::to_string(reply->status)}});
+          {{"endpoint_id", credential_.agent_id}, {"status", std::to_string(reply->status)}});
     }
     was_refused_ = true;
     return false;
   }
   was_refused_ = false;
-  const auto json = nlohmann::json::parse(reply->body, nullptr, false);
-  if (!options_.heartbeat_is_fixed && json.is_object()) {
-    const auto at = json.find("heartbeat_interval_ms");
-    if (at != json.end() && at->is_number_integer()) {
-      heartbeat_ms_ = static_cast<int>(std::clamp<int64_t>(at->get<int64_t>(), 100, 3'600'000));
-    }
-  }
+  take_heartbeat_reply(reply->body);
+  renew_if_due();
   return true;
+}
+
+void Reporter::take_heartbeat_reply(const std::string& body) {
+  const auto answer = endpoint::read_heartbeat_reply(body);
+  if (!answer) {
+    log(LogLevel::warn, "heartbeat_answer_unreadable", answer.error().describe(),
+        {{"endpoint_id", credential_.agent_id}});
+    return;
+  }
+  asked_to_renew_ = answer->renew;
+  if (!options_.heartbeat_is_fixed && answer->heartbeat_interval_ms > 0) {
+    heartbeat_ms_ = std::clamp(answer->heartbeat_interval_ms, 100, 3'600'000);
+  }
+  if (answer->envelope.empty()) return;
+  const Report report = enforcement_.carry(answer->envelope, {});
+  if (report.kind != Report::Kind::refused && report.kind != Report::Kind::failed) return;
+  log(LogLevel::warn, "status_refused", report.message, {{"endpoint_id", credential_.agent_id}});
+}
+
+void Reporter::renew_if_due() {
+  const int64_t now = system_clock().wall_ms();
+  if (now < renew_not_before_ms_ || (!asked_to_renew_ && now < credential_.renew_at_ms)) return;
+  auto next = renew_certificate(credential_, state_, *client_.client());
+  if (!next) {
+    renew_not_before_ms_ = now + kRenewPauseMs;
+    log(LogLevel::warn, "certificate_not_renewed", next.error().describe(), {{"endpoint_id", credential_.agent_id}});
+    return;
+  }
+  asked_to_renew_ = false;
+  credential_ = std::move(*next);
+  identity_->fetch_add(1);
+  hurry();  // its first use ends the old one
 }
 
 }  // namespace fb::agent

@@ -1,8 +1,8 @@
-// Endpoints as they enrol, speak and are read back; their credentials; the kill switch and the breakers.
+// Endpoints as they speak and are read back; local releases; the kill switch and the breakers.
 #include <algorithm>
 
-#include "engine/base/log.h"
 #include "engine/base/text.h"
+#include "engine/model/action_life.h"
 #include "engine/record/impl.h"
 
 namespace fb {
@@ -18,8 +18,18 @@ constexpr int64_t kHeartbeatRowMs = 60'000;           // a heartbeat that says n
 constexpr int64_t kMaxGeneration = int64_t{1} << 53;  // an agent that claims more is wrong; room to count on
 constexpr size_t kMaxWordBytes = 1024;                // one id, name or address of an endpoint
 constexpr size_t kMaxAddresses = 256;
+constexpr int64_t kLeaseToleranceMs = 60'000;  // how much earlier than ours a host's lease may be over
 
-Status check_report(const EndpointReport& r) {
+// A host that got a new agent is the new one's: an endpoint without a valid certificate gives it up to one that has.
+constexpr const char* kDirectory =
+    "SELECT e.endpoint_id, iif(e.host_id <> '' AND "
+    "NOT EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0) AND "
+    "EXISTS(SELECT 1 FROM endpoints o JOIN credentials c ON c.endpoint_id = o.endpoint_id AND c.revoked_at = 0 "
+    "WHERE o.host_id = e.host_id AND o.endpoint_id <> e.endpoint_id), '', e.host_id) FROM endpoints e";
+
+}  // namespace
+
+Status Store::Impl::check_report(const EndpointReport& r) {
   if (r.endpoint_id.empty()) return fail(ErrorCode::invalid_argument, "an endpoint without an id");
   if (r.generation < 0 || r.generation > kMaxGeneration) {
     return fail(ErrorCode::invalid_argument, "generation " + std::to_string(r.generation) + " can't be", r.endpoint_id);
@@ -34,13 +44,23 @@ Status check_report(const EndpointReport& r) {
     return fail(ErrorCode::limit, "an endpoint tells of at most " + std::to_string(kMaxAddresses) + " addresses",
                 r.endpoint_id);
   }
+  if (r.epoch < 0 || r.epoch > kMaxGeneration || r.local_release.generation > kMaxGeneration ||
+      r.local_release.sequence > kMaxGeneration) {
+    return fail(ErrorCode::invalid_argument, "an epoch or a local release that can't be", r.endpoint_id);
+  }
   return {};
 }
 
+namespace {
+
+// Counters that move all the time do not count: they are written once a minute.
 bool says_the_same(const EndpointReport& a, const EndpointReport& b) {
   return a.host_id == b.host_id && a.hostname == b.hostname && a.os == b.os && a.ips == b.ips &&
          a.agent_version == b.agent_version && a.simulated == b.simulated && a.observed == b.observed &&
-         a.generation == b.generation;
+         a.generation == b.generation && a.epoch == b.epoch && a.rule_digest == b.rule_digest &&
+         a.policy_digest == b.policy_digest && a.drift_events == b.drift_events && a.problems == b.problems &&
+         a.local_release.generation == b.local_release.generation &&
+         a.local_release.sequence == b.local_release.sequence;
 }
 
 }  // namespace
@@ -52,7 +72,7 @@ void Store::Impl::forget_seen(const std::string& endpoint_id) {
 
 Status Store::Impl::load_directory(Sqlite& db) {
   std::vector<record::LiveDirectory::Entry> entries;
-  FB_TRY(Rows rows, db.query("SELECT endpoint_id, host_id FROM endpoints"));
+  FB_TRY(Rows rows, db.query(kDirectory));
   for (;;) {
     FB_TRY(const bool more, rows.next());
     if (!more) break;
@@ -109,105 +129,6 @@ Status Store::Impl::observe(Txn& txn, const std::string& endpoint_id, Isolation 
   return {};
 }
 
-Status Store::enroll(const EndpointReport& agent, const std::string& credential_sha256) {
-  FB_TRY_VOID(check_report(agent));
-  if (credential_sha256.empty()) return fail(ErrorCode::invalid_argument, "an enrolment without a credential");
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    if (!agent.host_id.empty()) {
-      FB_TRY(const auto other, txn.db.text("SELECT endpoint_id FROM endpoints WHERE host_id = ? AND endpoint_id <> ?",
-                                           agent.host_id, agent.endpoint_id));
-      if (other) {
-        return fail(ErrorCode::already_exists, "host " + agent.host_id + " is enrolled as endpoint " + *other,
-                    agent.endpoint_id);
-      }
-    }
-    FB_TRY(const auto standing,
-           txn.db.text("SELECT sha256 FROM credentials WHERE endpoint_id = ? AND revoked_at = 0 LIMIT 1",
-                       agent.endpoint_id));
-    if (standing && *standing == credential_sha256) return {};  // the answer was lost and the agent asks again
-    if (standing) {
-      return fail(ErrorCode::already_exists, "endpoint " + agent.endpoint_id +
-                                                 " is enrolled; its credential must be revoked before it enrols again");
-    }
-    FB_TRY(const auto revoked,
-           txn.db.integer("SELECT 1 FROM credentials WHERE sha256 = ? AND (revoked_at > 0 OR endpoint_id <> ?)",
-                          credential_sha256, agent.endpoint_id));
-    if (revoked)
-      return fail(ErrorCode::refused, "this credential was revoked or is another endpoint's", agent.endpoint_id);
-    FB_TRY_VOID(
-        txn.db.run("INSERT INTO endpoints(endpoint_id, host_id, hostname, os, ips, agent_version, agent_status, "
-                   "simulated, observed, "
-                   "observed_generation, generation, enrolled_at, last_seen) "
-                   "VALUES(?1,?2,?3,?4,?5,?6,'online',?7,?8,?9,?9,?10,?10) "
-                   "ON CONFLICT DO UPDATE SET host_id = ?2, hostname = ?3, os = ?4, ips = ?5, agent_version = ?6, "
-                   "agent_status = 'online', simulated = ?7, observed_generation = max(observed_generation, ?9), "
-                   "generation = max(generation, ?9), last_seen = ?10",
-                   agent.endpoint_id, agent.host_id, agent.hostname, agent.os, record::string_list_json(agent.ips),
-                   agent.agent_version, agent.simulated, to_string(agent.observed), agent.generation, txn.now_ms));
-    FB_TRY_VOID(
-        txn.db.run("INSERT INTO credentials(sha256, endpoint_id, created_at) VALUES(?,?,?) ON CONFLICT DO NOTHING",
-                   credential_sha256, agent.endpoint_id, txn.now_ms));
-    FB_TRY_VOID(impl_->observe(txn, agent.endpoint_id, agent.observed, agent.generation, Impl::Told::in_heartbeat,
-                               "agent:" + agent.endpoint_id));
-    FB_TRY_VOID(txn.audit("agent:" + agent.endpoint_id, "enrolled", agent.endpoint_id,
-                          "host " + agent.host_id + " (" + agent.hostname + "), agent " + agent.agent_version));
-    txn.commit_now = true;  // the directory must know it before the next batch is judged
-    txn.after_commit.push_back([this, id = agent.endpoint_id] {
-      impl_->forget_seen(id);
-      const Status loaded = impl_->readers
-                                ->with<bool>([this](Sqlite& db) -> Result<bool> {
-                                  FB_TRY_VOID(impl_->load_directory(db));
-                                  return true;
-                                })
-                                .map([](bool) {});
-      if (!loaded)
-        log(LogLevel::error, "directory_stale", "an enrolment is not seen yet", {{"error", loaded.error().describe()}});
-    });
-    return {};
-  });
-}
-
-Status Store::add_token(const std::string& token_sha256, int64_t expires_at_ms) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    FB_TRY(const int64_t added,
-           txn.db.change("INSERT INTO tokens(sha256, created_at, expires_at) VALUES(?,?,?) ON CONFLICT DO NOTHING",
-                         token_sha256, txn.now_ms, expires_at_ms));
-    if (added == 0) return fail(ErrorCode::already_exists, "this enrolment token is there already");
-    return txn.audit("record", "token_added", token_sha256.substr(0, 12), "");
-  });
-}
-
-Result<bool> Store::use_token(const std::string& token_sha256, int64_t now_ms) {
-  bool used = false;
-  FB_TRY_VOID(impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    FB_TRY(const int64_t changed, txn.db.change("UPDATE tokens SET used_at = ?1 WHERE sha256 = ?2 AND used_at = 0 AND "
-                                                "expires_at > ?1",
-                                                now_ms, token_sha256));
-    used = changed == 1;
-    if (!used) return {};
-    return txn.audit("record", "token_used", token_sha256.substr(0, 12), "");
-  }));
-  return used;
-}
-
-Result<std::string> Store::endpoint_of_credential(const std::string& credential_sha256) {
-  return impl_->readers->with<std::string>([&](Sqlite& db) -> Result<std::string> {
-    FB_TRY(auto found,
-           db.text("SELECT endpoint_id FROM credentials WHERE sha256 = ? AND revoked_at = 0", credential_sha256));
-    return std::move(found).value_or("");
-  });
-}
-
-Status Store::revoke_credentials(const std::string& endpoint_id, const std::string& who, const std::string& why) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    FB_TRY(const int64_t changed,
-           txn.db.change("UPDATE credentials SET revoked_at = ? WHERE endpoint_id = ? AND revoked_at = 0", txn.now_ms,
-                         endpoint_id));
-    if (changed == 0) return fail(ErrorCode::not_found, "the endpoint has no credential that is valid", endpoint_id);
-    return txn.audit(who, "credential_revoked", endpoint_id, to_utf8(why));
-  });
-}
-
 Status Store::set_tags(const std::string& endpoint_id, const std::vector<std::string>& tags, const std::string& who,
                        const std::string& why) {
   return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
@@ -220,7 +141,7 @@ Status Store::set_tags(const std::string& endpoint_id, const std::vector<std::st
 }
 
 Status Store::seen(const EndpointReport& report) {
-  FB_TRY_VOID(check_report(report));
+  FB_TRY_VOID(Impl::check_report(report));
   const int64_t now = impl_->clock->wall_ms();
   {
     const std::lock_guard lock(impl_->seen_mutex);
@@ -246,16 +167,19 @@ Status Store::seen(const EndpointReport& report) {
                     report.endpoint_id);
       }
     }
-    // Reported means heard of, so it comes back online; an unhealthy one stays so until it is said to be well.
-    const bool comes_back = status == to_string(AgentStatus::offline);
+    FB_TRY_VOID(impl_->take_local_release(txn, report));
+    const std::string trouble = impl_->trouble_of(report, now);
+    const std::string is_now(to_string(trouble.empty() ? AgentStatus::online : AgentStatus::unhealthy));
     FB_TRY_VOID(
         txn.db.run("UPDATE endpoints SET hostname = ?2, os = ?3, ips = ?4, agent_version = ?5, simulated = ?6, "
-                   "generation = max(generation, ?7), last_seen = ?8, "
-                   "agent_status = iif(?9, 'online', agent_status), status_detail = iif(?9, '', status_detail) "
-                   "WHERE endpoint_id = ?1",
+                   "generation = max(generation, ?7), last_seen = ?8, agent_status = ?9, status_detail = ?10, "
+                   "epoch = ?11, revision = ?12, rule_digest = ?13, policy_digest = ?14, drops = ?15, "
+                   "drift_events = ?16, problems = ?17 WHERE endpoint_id = ?1",
                    report.endpoint_id, report.hostname, report.os, record::string_list_json(report.ips),
-                   report.agent_version, report.simulated, report.generation, txn.now_ms, comes_back));
-    if (comes_back) FB_TRY_VOID(txn.audit(actor, "online", report.endpoint_id, ""));
+                   report.agent_version, report.simulated, report.generation, txn.now_ms, is_now, trouble, report.epoch,
+                   report.revision, report.rule_digest, report.policy_digest, report.drops, report.drift_events,
+                   record::string_list_json(report.problems)));
+    if (status != is_now) FB_TRY_VOID(txn.audit(actor, is_now, report.endpoint_id, trouble));
     FB_TRY_VOID(
         impl_->observe(txn, report.endpoint_id, report.observed, report.generation, Impl::Told::in_heartbeat, actor));
     txn.after_commit.push_back([this, report, at = txn.now_ms] {
@@ -264,6 +188,92 @@ Status Store::seen(const EndpointReport& report) {
     });
     return {};
   });
+}
+
+// Why the endpoint counts as unhealthy, "" when it does not.
+std::string Store::Impl::trouble_of(const EndpointReport& report, int64_t now_ms) {
+  std::string why;
+  for (const std::string& problem : report.problems) why += (why.empty() ? "" : "; ") + to_utf8(problem);
+  const std::lock_guard lock(seen_mutex);
+  Health& health = healths[report.endpoint_id];
+  // A window of fixed size: what the host mended since its begin.
+  const bool fresh = health.window_began_ms == 0 || report.drift_events < health.window_began_at;
+  if (fresh || now_ms - health.window_began_ms >= options.drift_window_ms) {
+    health.fights = !fresh && report.drift_events - health.window_began_at >= options.unhealthy_drift_events;
+    health.window_began_ms = now_ms;
+    health.window_began_at = report.drift_events;
+  }
+  const int64_t mended = report.drift_events - health.window_began_at;
+  if (health.fights || mended >= options.unhealthy_drift_events) {
+    why += (why.empty() ? "" : "; ") + std::string("something on the host keeps changing its isolation rules");
+  }
+  if (report.observed == Isolation::isolated) health.unproven = false;
+  if (health.unproven) why += (why.empty() ? "" : "; ") + std::string("it let itself back in and could not prove why");
+  return why;
+}
+
+// A host that let itself back in says so until it is told that we know. Each is judged once.
+Status Store::Impl::take_local_release(Txn& txn, const EndpointReport& report) {
+  const LocalRelease& local = report.local_release;
+  if (local.how.empty()) return {};
+  const std::string& id = report.endpoint_id;
+  bool isolated = false;
+  bool newer_order = false;
+  {
+    FB_TRY(Rows row, txn.db.query("SELECT desired, local_generation, local_sequence, ordered_generation FROM endpoints "
+                                  "WHERE endpoint_id = ?",
+                                  id));
+    FB_TRY(const bool any, row.next());
+    if (!any) return {};
+    const bool known =
+        local.generation < row.integer(1) || (local.generation == row.integer(1) && local.sequence <= row.integer(2));
+    if (known) return {};
+    isolated = row.text(0) == to_string(Isolation::isolated);
+    newer_order = row.integer(3) > local.generation;
+  }
+  FB_TRY(const auto lease_over,
+         txn.db.integer("SELECT 1 FROM actions WHERE endpoint_id = ?1 AND verb = 'isolate' AND generation = ?2 AND "
+                        "lease_ms > 0 AND dispatched_at > 0 AND dispatched_at + lease_ms - ?3 <= ?4 LIMIT 1",
+                        id, local.generation, kLeaseToleranceMs, txn.now_ms));
+  const bool proven = local.how == "lease" ? lease_over.has_value()
+                                           : options.local_release_proven && options.local_release_proven(id, local);
+  FB_TRY_VOID(txn.db.run("UPDATE endpoints SET local_generation = ?2, local_sequence = ?3 WHERE endpoint_id = ?1", id,
+                         local.generation, local.sequence));
+  const std::string told = to_utf8(local.how) + ", generation " + std::to_string(local.generation);
+  const std::string actor = "agent:" + id;
+  if (!proven) {
+    {
+      const std::lock_guard lock(seen_mutex);
+      healths[id].unproven = true;
+    }
+    return txn.audit(actor, "local_release_unproven", id, told);
+  }
+  FB_TRY_VOID(txn.audit(actor, "released_locally", id, told));
+  // An isolation that was ordered since stands; the host will get it.
+  if (!isolated || newer_order) return {};
+  FB_TRY_VOID(
+      txn.db.run("UPDATE endpoints SET desired = 'released', released_at = ?2, "
+                 "released_rule = iif(standing_isolate <> '', standing_rule, released_rule), standing_isolate = '', "
+                 "standing_rule = '', isolated_at = 0, lease_until = 0 WHERE endpoint_id = ?1",
+                 id, txn.now_ms));
+  std::vector<std::pair<std::string, ActionState>> open;
+  {
+    FB_TRY(Rows rows,
+           txn.db.query("SELECT action_id, state FROM actions WHERE endpoint_id = ? AND verb = 'isolate' AND "
+                        "generation BETWEEN 1 AND ? AND state IN ('requested', 'queued', 'dispatched', 'unknown', "
+                        "'accepted')",
+                        id, local.generation));
+    for (;;) {
+      FB_TRY(const bool more, rows.next());
+      if (!more) break;
+      open.emplace_back(rows.string(0), from_string<ActionState>(rows.text(1)).value_or(ActionState::unknown));
+    }
+  }
+  for (const auto& [action, state] : open) {
+    if (!is_legal_move(state, ActionState::superseded)) continue;
+    FB_TRY_VOID(end_action(txn, action, ActionState::superseded, actor, "the host let itself back in: " + told));
+  }
+  return {};
 }
 
 Status Store::set_status(const std::string& endpoint_id, AgentStatus status, const std::string& why) {

@@ -75,6 +75,15 @@ struct Store::Impl {
   std::mutex seen_mutex;
   std::unordered_map<std::string, LastSeen> last_seen;
   void forget_seen(const std::string& endpoint_id);
+  // What is remembered of an endpoint's health in this run; under seen_mutex too.
+  struct Health {
+    int64_t window_began_ms = 0;
+    int64_t window_began_at = 0;  // the drift events it had told of then
+    bool fights = false;          // in the window before
+    bool unproven = false;        // it let itself back in and could not prove why
+  };
+  std::unordered_map<std::string, Health> healths;
+  std::string trouble_of(const EndpointReport& report, int64_t now_ms);
 
   std::unique_ptr<record::Writer> writer;
 
@@ -99,6 +108,13 @@ struct Store::Impl {
   Status observe(record::Txn& txn, const std::string& endpoint_id, Isolation observed, int64_t generation, Told told,
                  const std::string& actor);
   Status load_directory(record::Sqlite& db);
+  static Status check_report(const EndpointReport& report);
+  Status take_local_release(record::Txn& txn, const EndpointReport& report);
+  // enrollments.cpp
+  Status write_enrolled(record::Txn& txn, const EndpointReport& agent);
+  void reload_directory_after(record::Txn& txn, const std::string& endpoint_id);
+  Status add_certificate(record::Txn& txn, const std::string& endpoint_id, const std::string& sha256,
+                         int64_t expires_at_ms);
 };
 
 }  // namespace fb

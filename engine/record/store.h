@@ -7,13 +7,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/base/clock.h"
 #include "engine/base/result.h"
 #include "engine/ports/action_store.h"
+#include "engine/ports/agent_store.h"
 #include "engine/ports/endpoint_directory.h"
 #include "engine/ports/record.h"
 
@@ -29,12 +32,17 @@ struct StoreOptions {
   int64_t lease_ms = 0;                          // of an isolate that names none; 0 = until released
   int64_t intent_expiry_ms = 14 * 86'400'000ll;  // an action that could not be delivered for so long expires
   int64_t approval_expiry_ms = 4 * 3'600'000ll;  // and one that nobody decided on
-  bool outbox = true;                            // keep new alerts for the alerts topic; off when there is none
-  bool check = true;                             // PRAGMA quick_check before anything else; reads the whole file
-  int busy_timeout_ms = 5000;                    // how long a foreign writer is waited for
-  int64_t ballast_bytes = 4 << 20;               // given up when the disk is full, so that releases and the audit go on
-  int64_t max_pages = 0;                         // of 4 KiB; a cap on the file's size; 0 = none
-  int64_t read_limit_ms = 30'000;                // a read that takes longer is ended
+  // Whether a host that let itself back in by a code, or because it was locked out, may have: asked inside a
+  // transaction, must not call the store. Empty: nothing is proven but the end of a lease.
+  std::function<bool(const std::string& endpoint_id, const LocalRelease& release)> local_release_proven;
+  int64_t unhealthy_drift_events = 3;  // an endpoint that had to mend its rules so often
+  int64_t drift_window_ms = 600'000;   // within this time is unhealthy
+  bool outbox = true;                  // keep new alerts for the alerts topic; off when there is none
+  bool check = true;                   // PRAGMA quick_check before anything else; reads the whole file
+  int busy_timeout_ms = 5000;          // how long a foreign writer is waited for
+  int64_t ballast_bytes = 4 << 20;     // given up when the disk is full, so that releases and the audit go on
+  int64_t max_pages = 0;               // of 4 KiB; a cap on the file's size; 0 = none
+  int64_t read_limit_ms = 30'000;      // a read that takes longer is ended
 };
 
 // A time in which isolations by rules wait for a person, or are left out, on some endpoints.
@@ -49,7 +57,22 @@ struct MaintenanceWindow {
   std::string why;
 };
 
-class Store final : public Record, public ActionStore {
+// One line of `firebreak agents list`: an endpoint, or an enrolment that waits for a person or was denied.
+struct AgentRow {
+  std::string endpoint_id;
+  std::string host_id;
+  std::string hostname;
+  std::string status;  // online, offline, unhealthy; pending, denied
+  std::string detail;
+  std::string version;
+  std::string observed;
+  std::vector<std::string> problems;
+  int64_t last_seen_ms = 0;
+  int64_t certificate_until_ms = 0;  // 0 = none
+  bool revoked = false;              // it has no certificate that is valid
+};
+
+class Store final : public Record, public ActionStore, public AgentStore {
  public:
   // busy: another process owns the directory. corrupt, unsupported: the file stays as it is.
   static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
@@ -79,7 +102,24 @@ class Store final : public Record, public ActionStore {
   Result<bool> kill_switch() override;  // from memory: a guard may ask from inside its judgement
   Status set_kill_switch(bool on, const std::string& who, const std::string& why) override;
 
+  // AgentStore.
+  Result<Admission> admit(const EndpointReport& agent, const std::string& key_sha256,
+                          const std::string& token_sha256) override;
+  Status keep_agent(const EndpointReport& agent, const std::string& certificate_sha256, int64_t expires_at_ms,
+                    std::vector<std::string>* replaced) override;
+  Status add_certificate(const std::string& endpoint_id, const std::string& certificate_sha256,
+                         int64_t expires_at_ms) override;
+  Result<std::string> use_certificate(const std::string& certificate_sha256) override;
+  Result<int64_t> raise_epoch(int64_t above) override;
+  Status note(const std::string& actor, const std::string& what, const std::string& ref,
+              const std::string& detail) override;
+
   // Beyond the ports.
+  // An enrolment that waits; not_found when none of this agent does.
+  Status decide_enrollment(const std::string& agent_id, bool approve, const std::string& who, const std::string& why);
+  Result<std::vector<AgentRow>> agents();
+  // Of the isolation that the host is in, as far as the record knows; 0 = of none.
+  Result<int64_t> isolation_generation(const std::string& endpoint_id);
   const EndpointDirectory& directory() const;  // lives as long as the store; follows every enrolment
   const std::string& db_path() const;          // for record::Reader (queries.h)
   Status revoke_credentials(const std::string& endpoint_id, const std::string& who, const std::string& why);
@@ -99,8 +139,10 @@ class Store final : public Record, public ActionStore {
   Result<bool> reset_trip(const std::string& rule_id, const std::string& who, const std::string& why);
   // Takes alerts from the outbox that the broker has (record::Reader::outbox gave their numbers).
   Status mark_published(const std::vector<int64_t>& outbox_seqs);
-  // An audit row for what others did: a rule set swapped, a person logged in.
-  Status note(const std::string& actor, const std::string& what, const std::string& ref, const std::string& detail);
+  // How far a reader of the audit has come, under a name of its own; nothing before it was set.
+  Result<std::optional<int64_t>> cursor(const std::string& name);
+  Status set_cursor(const std::string& name, int64_t seq);
+  Result<int64_t> audit_seq();  // of the newest row of the audit; 0 when there is none
 
   struct Impl;  // impl.h
 
