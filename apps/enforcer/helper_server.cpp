@@ -29,7 +29,7 @@ Error not_enrolled() {
 
 }  // namespace
 
-Result<std::unique_ptr<HelperServer>> HelperServer::start(HelperServerOptions options, EnforcerNow enforcer) {
+Result<int> HelperServer::listen(const HelperServerOptions& options) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string& path = options.socket;
@@ -57,8 +57,17 @@ Result<std::unique_ptr<HelperServer>> HelperServer::start(HelperServerOptions op
     ::close(fd);
     return failed;
   }
-  auto server = std::unique_ptr<HelperServer>(new HelperServer(std::move(options), std::move(enforcer), fd));
-  server->acceptor_ = std::jthread([s = server.get()](const std::stop_token& stop) { s->accept_loop(stop); });
+  return fd;
+}
+
+Result<std::unique_ptr<HelperServer>> HelperServer::start(HelperServerOptions options, int listening,
+                                                          EnforcerNow enforcer) {
+  auto server = std::unique_ptr<HelperServer>(new HelperServer(std::move(options), std::move(enforcer), listening));
+  try {
+    server->acceptor_ = std::jthread([s = server.get()](const std::stop_token& stop) { s->accept_loop(stop); });
+  } catch (const std::system_error& e) {
+    return fail(ErrorCode::io, std::string("no thread: ") + e.what());
+  }
   return server;
 }
 

@@ -33,7 +33,9 @@ class HelperServer {
   // unavailable: the host is not enrolled yet.
   using EnforcerNow = std::function<std::shared_ptr<Enforcer>()>;
 
-  static Result<std::unique_ptr<HelperServer>> start(HelperServerOptions options, EnforcerNow enforcer);
+  // Makes the socket; who connects from now on waits until the server is started. The descriptor goes to start().
+  static Result<int> listen(const HelperServerOptions& options);
+  static Result<std::unique_ptr<HelperServer>> start(HelperServerOptions options, int listening, EnforcerNow enforcer);
   ~HelperServer();  // stops taking, ends what runs (an order that is being obeyed is finished first)
   HelperServer(const HelperServer&) = delete;
   HelperServer& operator=(const HelperServer&) = delete;
