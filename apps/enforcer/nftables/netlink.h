@@ -1,0 +1,43 @@
+// One netlink socket, for what libnftables does not offer: dumps of links and set elements, and notifications. Not
+// thread-safe. A dump costs a few system calls; every wait is bounded. Fails as unavailable when the kernel or the
+// rights lack it, as not_found when the thing asked for is not there.
+#pragma once
+
+#include <linux/netlink.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "engine/base/result.h"
+
+struct mnl_socket;
+
+namespace fb::agent {
+
+class Netlink {
+ public:
+  // bus: NETLINK_ROUTE, NETLINK_NETFILTER. The socket belongs to the network namespace of the calling thread.
+  static Result<Netlink> open(int bus);
+
+  // Sends a dump request (its sequence number is set here) and hands over each message of the answer.
+  Status dump(nlmsghdr& request, const std::function<void(const nlmsghdr&)>& on_message);
+
+  // Joins multicast groups; read then gives what the kernel tells.
+  Status join(std::span<const int> groups);
+  int descriptor() const;
+  // Reads one datagram without waiting. True: there was one. An overrun (the kernel had to throw notifications away)
+  // gives true and sets `lost`.
+  Result<bool> read(const std::function<void(const nlmsghdr&)>& on_message, bool& lost);
+
+ private:
+  struct Close {
+    void operator()(mnl_socket* socket) const;
+  };
+  explicit Netlink(mnl_socket* socket) : socket_(socket) {}
+  std::unique_ptr<mnl_socket, Close> socket_;
+  uint32_t sequence_ = 0;
+};
+
+}  // namespace fb::agent

@@ -1,0 +1,220 @@
+#include "apps/enforcer/nftables/nftables_backend.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "apps/enforcer/nftables/dhcp_leases.h"
+#include "apps/enforcer/nftables/kernel_state.h"
+#include "apps/enforcer/nftables/monitor.h"
+#include "apps/enforcer/nftables/nftables_options.h"
+#include "engine/base/digest.h"
+
+namespace fb::agent {
+namespace {
+
+constexpr int kAttempts = 4;           // links come and go, and others change rules, while this works
+constexpr int kLastResortAttempt = 2;  // from then on a table that resists mending is made anew
+constexpr const char* kNotCovered = "raw sockets not covered: ";
+
+struct Work {
+  std::string sets;                                            // of all tables; needs no device
+  std::string inet_chains;                                     // of a table whose sets are new
+  std::vector<std::pair<std::string, std::string>> per_table;  // table, its chains or what mends it
+  std::string stale;                                           // tables of links that are gone
+  bool empty() const { return sets.empty() && inet_chains.empty() && per_table.empty() && stale.empty(); }
+};
+
+Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wanted, const Spelling& spelling,
+          const std::vector<SetContent>& sets, bool last_resort) {
+  Work work;
+  for (const auto& [table, want] : wanted) {
+    const auto at = state.find(table);
+    if (at == state.end()) {
+      work.sets += make_sets(table, want.kind, sets);
+      std::string chains = make_chains(table, want.kind, want.device);
+      if (want.kind == TableKind::inet) {
+        work.inet_chains = std::move(chains);
+      } else {
+        work.per_table.emplace_back(table, std::move(chains));
+      }
+    } else if (rules_difference(at->second.listing, want, spelling).empty()) {
+      for (const SetContent* set : set_differences(at->second, sets)) work.sets += update_set(table, *set);
+    } else if (last_resort) {
+      // Whoever changed it found a way that can't be undone piece by piece. In one transaction: there is no moment
+      // without rules, though a packet in flight may be dropped.
+      work.per_table.emplace_back(table, "delete table " + table + "\n" + make_sets(table, want.kind, sets) +
+                                             make_chains(table, want.kind, want.device));
+    } else {
+      work.per_table.emplace_back(table, mend_table(table, at->second, want, spelling, sets));
+    }
+  }
+  for (const auto& [table, unused] : state) {
+    if (!wanted.contains(table)) work.stale += "delete table " + table + "\n";
+  }
+  return work;
+}
+
+class NftablesBackend final : public IsolationBackend {
+ public:
+  NftablesBackend(NftablesOptions options, Spelling spelling)
+      : options_(std::move(options)), spelling_(std::move(spelling)) {
+    if (!options_.use_egress) {
+      spelling_.egress = false;
+      spelling_.egress_reason = "switched off";
+    }
+  }
+
+  std::string_view name() const override { return "nftables"; }
+  bool simulated() const override { return false; }
+
+  Status isolate(const Cut& cut) override {
+    for (const OpenService& s : cut.services) {
+      if (s.address.length != (s.address.v6 ? 128 : 32) || s.port == 0) {
+        return fail(ErrorCode::invalid_argument, "a service needs one address and a port: " + to_string(s.address));
+      }
+    }
+    // Kept before it is done: when it fails half-way, observe says that it is not as it should be.
+    sets_ = set_contents(cut, cut.dhcp ? dhcp_servers(options_.lease_root) : std::vector<endpoint::Prefix>{});
+    FB_TRY(NftSession session, NftSession::open());
+    Error trouble{ErrorCode::unavailable, Retry::yes, "the rules could not be made", ""};
+    bool inet_is_right = false;
+    for (int attempt = 0; attempt <= kAttempts; ++attempt) {
+      FB_TRY(const auto links, list_links());
+      FB_TRY(const auto state, read_kernel_state(session));
+      const auto wanted = wanted_tables(links, spelling_.egress);
+      const auto inet = state.find(kInetTable);
+      inet_is_right = inet != state.end() &&
+                      rules_difference(inet->second.listing, wanted.at(kInetTable), spelling_).empty() &&
+                      set_differences(inet->second, *sets_).empty();
+      const Work work = plan(state, wanted, spelling_, *sets_, attempt >= kLastResortAttempt);
+      if (work.empty()) return {};
+      if (attempt < kAttempts) carry_out(session, work, attempt == 0, trouble);
+    }
+    // A link that can't be covered does not make the host less cut off; observe tells of it.
+    if (inet_is_right) return {};
+    return tl::unexpected<Error>(trouble);
+  }
+
+  Status release() override {
+    sets_.reset();
+    FB_TRY(NftSession session, NftSession::open());
+    Status status;
+    for (int attempt = 0; attempt <= kAttempts; ++attempt) {
+      FB_TRY(const std::string tables, session.list("list tables"));
+      std::string text;
+      for (const std::string& table : parse_tables(tables)) {
+        if (table == kInetTable || table.starts_with(kEgressPrefix)) text += "delete table " + table + "\n";
+      }
+      if (text.empty()) return {};
+      status = session.run(text);
+    }
+    if (status) return fail(ErrorCode::unavailable, "somebody makes the isolation's tables again", "", Retry::yes);
+    return status;
+  }
+
+  Result<Observation> observe() override {
+    FB_TRY(NftSession session, NftSession::open());
+    FB_TRY(const auto links, list_links());
+    FB_TRY(const auto state, read_kernel_state(session));
+    Observation seen;
+    if (state.empty()) {
+      seen.state = Isolation::released;
+      seen.intact = !sets_.has_value();
+      return seen;
+    }
+    seen.state = cuts_off(state) ? Isolation::isolated : Isolation::unknown;
+    seen.rule_digest = digest_of(state);
+    for (const auto& [table, read] : state) seen.drops += counted_packets(read.listing);
+    judge(links, state, seen);
+    return seen;
+  }
+
+  Status watch(std::function<void()> on_change) override {
+    monitor_.reset();
+    FB_TRY(monitor_, ChangeMonitor::start(std::move(on_change)));
+    return {};
+  }
+
+ private:
+  // Sets before the chains that use them. Together when all goes well; table by table when something failed, so that
+  // one link that just vanished doesn't hold up the others.
+  static void carry_out(NftSession& session, const Work& work, bool together, Error& trouble) {
+    const auto run = [&](const std::string& text) {
+      if (text.empty()) return;
+      if (const auto status = session.run(text); !status) trouble = status.error();
+    };
+    run(work.sets);
+    run(work.inet_chains);
+    std::string egress;
+    for (const auto& [table, text] : work.per_table) {
+      if (together && table != kInetTable) {
+        egress += text;
+      } else {
+        run(text);
+      }
+    }
+    run(egress);
+    run(work.stale);
+  }
+
+  void judge(const std::vector<Link>& links, const KernelState& state, Observation& seen) const {
+    const auto wanted = wanted_tables(links, spelling_.egress);
+    if (!spelling_.egress) seen.problems.push_back(kNotCovered + spelling_.egress_reason);
+    for (const Link& link : links) {
+      if (spelling_.egress && !can_be_written(link)) {
+        seen.problems.push_back(std::string(kNotCovered) + "link " + std::to_string(link.index) +
+                                " has a name that rules can't hold");
+      }
+    }
+    // A process that has just started does not know what was applied; then the tables must at least agree.
+    const auto inet = state.find(kInetTable);
+    std::vector<SetContent> expected = sets_.value_or(set_contents(Cut{}, {}));
+    if (!sets_ && inet != state.end()) {
+      for (SetContent& set : expected) {
+        const auto at = inet->second.sets.find(set.name);
+        if (at != inet->second.sets.end()) set.keys = at->second;
+      }
+    }
+    for (const auto& [table, want] : wanted) {
+      const auto at = state.find(table);
+      const bool right = at != state.end() && rules_difference(at->second.listing, want, spelling_).empty() &&
+                         set_differences(at->second, expected).empty();
+      if (right) continue;
+      seen.intact = false;
+      if (want.kind != TableKind::inet) seen.problems.push_back(kNotCovered + want.device);
+    }
+    for (const auto& [table, unused] : state) seen.intact = seen.intact && wanted.contains(table);
+  }
+
+  static std::string digest_of(const KernelState& state) {
+    std::string text;
+    for (const auto& [table, read] : state) {
+      text += normalised(table, read.listing);
+      for (const auto& [set, ranges] : read.sets) {
+        text += set + "\n";
+        for (const KeyRange& range : ranges) text += range.low + range.high;
+      }
+    }
+    return hex(sha256(text));
+  }
+
+  const NftablesOptions options_;
+  Spelling spelling_;
+  std::optional<std::vector<SetContent>> sets_;  // of the last isolate; none after release
+  std::unique_ptr<ChangeMonitor> monitor_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<IsolationBackend>> make_nftables_backend_with(const NftablesOptions& options) {
+  FB_TRY(NftSession session, NftSession::open());
+  FB_TRY(Spelling spelling, learn_spelling(session));
+  return std::make_unique<NftablesBackend>(options, std::move(spelling));
+}
+
+Result<std::unique_ptr<IsolationBackend>> make_nftables_backend() {
+  return make_nftables_backend_with({});
+}
+
+}  // namespace fb::agent

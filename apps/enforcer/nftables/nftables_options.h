@@ -1,0 +1,18 @@
+// What tests of the nftables backend choose; in service the defaults hold.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "apps/enforcer/backend.h"
+
+namespace fb::agent {
+
+struct NftablesOptions {
+  bool use_egress = true;  // false: as on a kernel without egress hooks
+  std::string lease_root;  // where the DHCP clients' lease files are looked for; "" = the host's
+};
+
+Result<std::unique_ptr<IsolationBackend>> make_nftables_backend_with(const NftablesOptions& options);
+
+}  // namespace fb::agent

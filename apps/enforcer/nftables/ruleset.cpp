@@ -1,0 +1,238 @@
+#include "apps/enforcer/nftables/ruleset.h"
+
+#include <algorithm>
+
+namespace fb::agent {
+namespace {
+
+using endpoint::Prefix;
+
+// Neighbour discovery is bounded in size and number: it must work, and it must not carry much of anything else.
+constexpr const char* kNdBounds = "ip6 hoplimit 255 ip6 length <= 64 limit rate 200/second burst 400 packets accept";
+constexpr const char* kMldBounds = "ip6 hoplimit 1 limit rate 50/second burst 100 packets accept";
+constexpr const char* kDhcpBounds = "limit rate 10/second burst 20 packets accept";
+constexpr const char* kPathMtuBounds = "limit rate 20/second burst 40 packets accept";
+
+std::string key_of(const Prefix& p) {
+  return {p.bytes.begin(), p.bytes.begin() + (p.v6 ? 16 : 4)};
+}
+
+KeyRange range_of(const Prefix& p) {
+  KeyRange range{key_of(p), key_of(p)};
+  for (size_t i = p.length; i < range.high.size() * 8; ++i) {
+    range.high[i / 8] = static_cast<char>(range.high[i / 8] | (0x80 >> (i % 8)));
+  }
+  return range;
+}
+
+// The kernel pads each part of a key to four bytes.
+std::string port_key(uint16_t port) {
+  return {static_cast<char>(port >> 8), static_cast<char>(port & 0xff), 0, 0};
+}
+
+void add(SetContent& set, KeyRange keys, const std::string& element) {
+  if (!set.elements.empty()) set.elements += ", ";
+  set.elements += element;
+  set.keys.push_back(std::move(keys));
+}
+
+void add_prefixes(SetContent& v4, SetContent& v6, const std::vector<Prefix>& prefixes) {
+  for (const Prefix& p : endpoint::merge(prefixes)) add(p.v6 ? v6 : v4, range_of(p), to_string(p));
+  v4.keys = joined(std::move(v4.keys));
+  v6.keys = joined(std::move(v6.keys));
+}
+
+Prefix numeric(std::string_view text) {
+  return endpoint::parse_prefix(text).value_or(Prefix{});
+}
+
+// What is allowed to leave by address alone; the same for the IP stack and for raw frames.
+std::vector<std::string> outward4() {
+  return {"ip daddr . tcp dport @svc4 accept", "ip daddr @exc4 accept", "ip daddr @dns4 udp dport 53 accept",
+          "ip daddr @dns4 tcp dport 53 accept",
+          // To the broadcast address and to the server of the lease, both in the set: a renewal goes straight to it.
+          std::string("ip daddr @dhcp4 udp sport 68 udp dport 67 ") + kDhcpBounds};
+}
+
+std::vector<std::string> outward6() {
+  return {
+      "ip6 daddr . tcp dport @svc6 accept",
+      "ip6 daddr @exc6 accept",
+      "ip6 daddr @dns6 udp dport 53 accept",
+      "ip6 daddr @dns6 tcp dport 53 accept",
+      std::string("icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } ") + kNdBounds,
+      std::string("icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } ip6 daddr ff02::/16 ") +
+          kMldBounds,
+      std::string("ip6 saddr fe80::/10 ip6 daddr ff02::1:2 udp sport . udp dport @dhcp6 ") + kDhcpBounds};
+}
+
+std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+Chain output_chain() {
+  return {"output", "output",
+          std::vector<std::string>{"oif \"lo\" accept"} + outward4() + outward6() +
+              // A local program learns at once that its connection is gone, instead of waiting for an answer.
+              std::vector<std::string>{"meta l4proto tcp counter name out_reset reject with tcp reset",
+                                       "counter name out_drop"}};
+}
+
+// The mirror of what may leave, so that answers come in. A bare SYN is refused where only outward connections are
+// open: the host at the other end can't open one to this host.
+Chain input_chain() {
+  const std::string answer = " tcp flags & (syn|ack) != syn accept";
+  return {"input",
+          "input",
+          {"iif \"lo\" accept", "ip saddr . tcp sport @svc4" + answer, "ip6 saddr . tcp sport @svc6" + answer,
+           "ip saddr @exc4 accept", "ip6 saddr @exc6 accept", "ip saddr @dns4 udp sport 53 accept",
+           "ip saddr @dns4 tcp sport 53" + answer, "ip6 saddr @dns6 udp sport 53 accept",
+           "ip6 saddr @dns6 tcp sport 53" + answer,
+           std::string("icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 ") +
+               "limit rate 200/second burst 400 packets accept",
+           std::string("icmpv6 type mld-listener-query ip6 saddr fe80::/10 ") + kMldBounds,
+           // Without them a route with a smaller packet size would stall the control connection.
+           std::string("icmp type destination-unreachable icmp code frag-needed ") + kPathMtuBounds,
+           std::string("icmpv6 type packet-too-big ") + kPathMtuBounds,
+           std::string("ip saddr @dhcp4 udp sport 67 udp dport 68 ") + kDhcpBounds,
+           std::string("ip daddr @dhcp4 udp sport 67 udp dport 68 ") + kDhcpBounds,
+           std::string("ip6 saddr fe80::/10 udp sport . udp dport @dhcp6 ") + kDhcpBounds, "counter name in_drop"}};
+}
+
+// The sender of a raw frame chooses what the kernel believes it to be (meta protocol) and what stands in the frame, so
+// both must agree before an address is looked at. Else an IPv6 frame that is declared as IPv4 could be read as going to
+// an allowed address.
+Chain egress_ethernet_chain() {
+  return {"egress",
+          "egress",
+          {"meta protocol arp @ll,96,16 0x0806 limit rate 200/second burst 400 packets accept",
+           // 01:80:c2:00:00:0x goes no further than the next switch: LACP, spanning tree, LLDP. Without it a bond would
+           // lose its links. 0x888e keeps the host logged in at the switch (802.1X).
+           "@ll,0,48 & 0xfffffffffff0 == 0x0180c2000000 limit rate 20/second burst 40 packets accept",
+           "@ll,96,16 0x888e limit rate 20/second burst 40 packets accept",
+           "meta protocol ip @ll,96,16 0x0800 jump outward4", "meta protocol ip6 @ll,96,16 0x86dd jump outward6",
+           // A VLAN's frame shows its tag here although the header after it is in its usual place. In a frame that
+           // somebody wrote with the tag in it, the supposed IP header begins with the tag: a length (or flow label)
+           // that is the inner protocol's number gives it away.
+           "meta protocol ip @ll,96,16 0x8100 @ll,128,16 0x0800 ip version 4 ip length != 2048 jump outward4",
+           "meta protocol ip6 @ll,96,16 0x8100 @ll,128,16 0x86dd ip6 version 6 @nh,16,16 != 0x86dd jump outward6",
+           "counter name egress_drop"}};
+}
+
+Chain egress_bare_chain() {
+  return {"egress",
+          "egress",
+          {"meta protocol ip ip version 4 jump outward4", "meta protocol ip6 ip6 version 6 jump outward6",
+           "counter name egress_drop"}};
+}
+
+std::string add_rules(const std::string& table, const Chain& chain) {
+  std::string text;
+  for (const auto& rule : chain.rules) text += "add rule " + table + " " + chain.name + " " + rule + "\n";
+  return text;
+}
+
+std::string chains_text(const std::string& table, TableKind kind, std::string_view device, bool hooked) {
+  std::string text;
+  for (const Chain& chain : chains_of(kind)) {
+    text += "add chain " + table + " " + chain.name;
+    if (hooked && !chain.hook.empty()) text += " { " + hook_line(chain, device) + " }";
+    text += "\n";
+  }
+  return text + fill_chains(table, kind);
+}
+
+}  // namespace
+
+std::string egress_table(int ifindex) {
+  return std::string(kEgressPrefix) + std::to_string(ifindex);
+}
+
+std::vector<SetContent> set_contents(const Cut& cut, const std::vector<Prefix>& dhcp_servers) {
+  std::vector<SetContent> sets = {
+      {.name = "exc4", .type = "ipv4_addr", .interval = true, .key_size = 4, .keys = {}, .elements = {}},
+      {.name = "exc6", .type = "ipv6_addr", .interval = true, .key_size = 16, .keys = {}, .elements = {}},
+      {.name = "dns4", .type = "ipv4_addr", .interval = true, .key_size = 4, .keys = {}, .elements = {}},
+      {.name = "dns6", .type = "ipv6_addr", .interval = true, .key_size = 16, .keys = {}, .elements = {}},
+      {.name = "svc4", .type = "ipv4_addr . inet_service", .key_size = 8, .keys = {}, .elements = {}},
+      {.name = "svc6", .type = "ipv6_addr . inet_service", .key_size = 20, .keys = {}, .elements = {}},
+      {.name = "dhcp4", .type = "ipv4_addr", .key_size = 4, .keys = {}, .elements = {}},
+      {.name = "dhcp6", .type = "inet_service . inet_service", .key_size = 8, .keys = {}, .elements = {}},
+  };
+  add_prefixes(sets[0], sets[1], cut.exceptions);
+  add_prefixes(sets[2], sets[3], cut.dns);
+
+  std::vector<OpenService> services = cut.services;
+  std::sort(services.begin(), services.end());
+  services.erase(std::unique(services.begin(), services.end()), services.end());
+  for (const OpenService& s : services) {
+    const std::string key = key_of(s.address) + port_key(s.port);
+    add(sets[s.address.v6 ? 5 : 4], {key, key}, to_string(s.address) + " . " + std::to_string(s.port));
+  }
+  if (cut.dhcp) {
+    std::vector<Prefix> servers = dhcp_servers;
+    servers.push_back(numeric("255.255.255.255"));
+    std::sort(servers.begin(), servers.end());
+    servers.erase(std::unique(servers.begin(), servers.end()), servers.end());
+    for (const Prefix& p : servers) {
+      if (!p.v6) add(sets[6], range_of(p), to_string(p));
+    }
+    add(sets[7], {port_key(546) + port_key(547), port_key(546) + port_key(547)}, "546 . 547");
+    add(sets[7], {port_key(547) + port_key(546), port_key(547) + port_key(546)}, "547 . 546");
+  }
+  return sets;
+}
+
+std::vector<Chain> chains_of(TableKind kind) {
+  if (kind == TableKind::inet) {
+    return {input_chain(), output_chain(), {"forward", "forward", {"counter name fwd_drop"}}};
+  }
+  return {{"outward4", "", outward4()},
+          {"outward6", "", outward6()},
+          kind == TableKind::egress_ethernet ? egress_ethernet_chain() : egress_bare_chain()};
+}
+
+std::vector<std::string> counters_of(TableKind kind) {
+  if (kind == TableKind::inet) return {"in_drop", "out_drop", "out_reset", "fwd_drop"};
+  return {"egress_drop"};
+}
+
+std::string hook_line(const Chain& chain, std::string_view device) {
+  std::string text = "type filter hook " + chain.hook;
+  if (chain.hook == "egress") text += " device \"" + std::string(device) + "\"";
+  return text + " priority -300; policy drop;";
+}
+
+std::string make_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets) {
+  std::string text = "add table " + table + "\n";
+  for (const auto& counter : counters_of(kind)) text += "add counter " + table + " " + counter + "\n";
+  for (const SetContent& set : sets) {
+    text += "add set " + table + " " + set.name + " { type " + set.type + ";" +
+            (set.interval ? " flags interval;" : "") + " }\n";
+    if (!set.elements.empty()) text += "add element " + table + " " + set.name + " { " + set.elements + " }\n";
+  }
+  return text;
+}
+
+std::string make_chains(const std::string& table, TableKind kind, std::string_view device) {
+  return chains_text(table, kind, device, true);
+}
+
+std::string make_unhooked_chains(const std::string& table, TableKind kind) {
+  return chains_text(table, kind, "", false);
+}
+
+std::string update_set(const std::string& table, const SetContent& set) {
+  std::string text = "flush set " + table + " " + set.name + "\n";
+  if (!set.elements.empty()) text += "add element " + table + " " + set.name + " { " + set.elements + " }\n";
+  return text;
+}
+
+std::string fill_chains(const std::string& table, TableKind kind) {
+  std::string text;
+  for (const Chain& chain : chains_of(kind)) text += add_rules(table, chain);
+  return text;
+}
+
+}  // namespace fb::agent
