@@ -68,7 +68,10 @@ Result<JournalEntry> read_entry(std::string_view line) {
   entry.observed = from_string<Isolation>(text("observed")).value_or(Isolation::unknown);
   const auto verb = from_string<Verb>(text("verb"));
   const std::string phase = text("phase");
-  if (entry.action_id.empty() || entry.generation < 0 || !verb || (phase != "begin" && phase != "done")) {
+  // An update or a renewal may have no action behind it.
+  const bool may_be_nameless = entry.order == "update_allow_set" || entry.order == "renew";
+  if ((entry.action_id.empty() && !may_be_nameless) || entry.generation < 0 || !verb ||
+      (phase != "begin" && phase != "done")) {
     return fail(ErrorCode::corrupt, "a journal line lacks what it must have");
   }
   entry.verb = *verb;

@@ -50,6 +50,25 @@ TEST(Journal, ALineReadsBackAsItWasWritten) {
   EXPECT_NE(line.find(R"("at":"2023-11-14T22:13:20.123Z")"), std::string::npos) << line;
 }
 
+TEST(Journal, KnowsWhichOrderItWasAndReadsLinesOfAnOlderAgent) {
+  JournalEntry e = entry("", 7, kBegin);
+  e.order = "renew";
+  e.epoch = 3;
+  e.revision = 12;
+  const auto back = read_entry(write_entry(e));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->order, "renew");
+  EXPECT_EQ(back->epoch, 3);
+  EXPECT_EQ(back->revision, 12);
+  e.order = "isolate";
+  EXPECT_FALSE(read_entry(write_entry(e))) << "an isolation has an action";
+  const auto old = read_entry(R"({"action_id":"a","generation":2,"verb":"release","phase":"begin","at_ms":5})");
+  ASSERT_TRUE(old);
+  EXPECT_EQ(old->order, "");
+  EXPECT_EQ(old->epoch, 0);
+  EXPECT_EQ(old->revision, 0);
+}
+
 TEST(Journal, ReplaysWhatWasAppended) {
   const TemporaryFolder dir;
   {
