@@ -21,6 +21,14 @@ struct PartHealth {
   std::string detail;
 };
 
+// What the routes ask of the agent gateway.
+struct AgentControl {
+  std::function<void(const std::string& endpoint_id)> forget;       // its certificate was revoked
+  std::function<void(const std::string& endpoint_id)> ask_renewal;  // of its certificate
+  std::function<Result<std::string>()> rotate_signing_key;          // the new key's id
+  std::function<std::string(const std::string& endpoint_id, int64_t generation)> break_glass_code;
+};
+
 struct Parts {
   Store& store;
   const Clock& clock;
@@ -33,6 +41,7 @@ struct Parts {
   std::string ca_fingerprint;                                 // of the CA that agents are to trust
   std::function<std::string()> new_token;                     // a fresh enrolment token, in the form that agents take
   std::function<std::string(const std::string&)> token_hash;  // what of it is stored
+  AgentControl agents = {};
 };
 
 net::Handler make_api(Parts parts);

@@ -1,9 +1,10 @@
-// Enrolment tokens: made here, shown once, kept as a hash.
+// Agents: enrolment tokens (made here, shown once, kept as a hash), enrolments that wait, certificates, break-glass.
 #include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "api/routes/hosts.h"
 
 namespace fb::api {
 namespace {
@@ -27,10 +28,118 @@ net::Response make_token(const Call& call) {
   return json(200, answer.dump());
 }
 
+using Json = nlohmann::ordered_json;
+
+std::string text_of(const nlohmann::json& body, const char* key) {
+  const auto at = body.find(key);
+  return at != body.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+net::Response list(const Call& call) {
+  const auto agents = call.parts.store.agents();
+  if (!agents) return failed(agents.error());
+  std::string out;
+  for (const AgentRow& a : *agents) {
+    Json line{{"endpoint_id", a.endpoint_id}, {"host_id", a.host_id},   {"hostname", a.hostname},
+              {"status", a.status},           {"detail", a.detail},     {"version", a.version},
+              {"observed", a.observed},       {"problems", a.problems}, {"certificate_until", nullptr},
+              {"revoked", a.revoked},         {"last_seen", nullptr}};
+    if (a.certificate_until_ms > 0) line["certificate_until"] = iso8601(a.certificate_until_ms);
+    if (a.last_seen_ms > 0) line["last_seen"] = iso8601(a.last_seen_ms);
+    if (a.revoked && a.detail.empty()) line["detail"] = "no valid certificate";
+    out += dump(line) + "\n";
+  }
+  return ndjson(std::move(out));
+}
+
+// Body {"host": ..., "comment": ...} -> the endpoint that is meant, or the answer that says why not.
+tl::expected<std::string, net::Response> host_of(const Call& call, const nlohmann::json& body, bool needs_comment) {
+  if (!body.is_object()) return tl::unexpected<net::Response>(problem(400, "the body is a JSON object"));
+  if (needs_comment && text_of(body, "comment").empty()) {
+    return tl::unexpected<net::Response>(problem(400, "a comment says why"));
+  }
+  const auto reader = record::Reader::open(call.parts.store.db_path());
+  if (!reader) return tl::unexpected<net::Response>(failed(reader.error()));
+  const auto endpoint = one_endpoint(**reader, text_of(body, "host"));
+  if (!endpoint) return tl::unexpected<net::Response>(failed(endpoint.error()));
+  return *endpoint;
+}
+
+net::Response decide(const Call& call, bool approve) {
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  if (!body.is_object() || text_of(body, "agent").empty() || text_of(body, "comment").empty()) {
+    return problem(400, "the body is {\"agent\": ID, \"comment\": WHY}");
+  }
+  const std::string agent = text_of(body, "agent");
+  const Status done = call.parts.store.decide_enrollment(agent, approve, call.actor, text_of(body, "comment"));
+  if (!done) return failed(done.error());
+  return json(200, dump({{"agent", agent}, {"approved", approve}}));
+}
+
+net::Response revoke(const Call& call) {
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto endpoint = host_of(call, body, true);
+  if (!endpoint) return endpoint.error();
+  const Status done = call.parts.store.revoke_credentials(*endpoint, call.actor, text_of(body, "comment"));
+  if (!done) return failed(done.error());
+  if (call.parts.agents.forget) call.parts.agents.forget(*endpoint);
+  return json(200, dump({{"agent", *endpoint}}));
+}
+
+net::Response rotate(const Call& call) {
+  const auto endpoint = host_of(call, nlohmann::json::parse(call.request.body, nullptr, false), false);
+  if (!endpoint) return endpoint.error();
+  if (!call.parts.agents.ask_renewal) return problem(503, "there is no agent gateway");
+  call.parts.agents.ask_renewal(*endpoint);
+  (void)call.parts.store.note(call.actor, "renewal_asked", *endpoint, "");
+  return json(200, dump({{"agent", *endpoint}}));
+}
+
+net::Response rotate_signing_key(const Call& call) {
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  if (!call.parts.agents.rotate_signing_key) return problem(503, "there is no agent gateway");
+  const auto kid = call.parts.agents.rotate_signing_key();
+  if (!kid) return failed(kid.error());
+  (void)call.parts.store.note(call.actor, "signing_key_rotated", *kid,
+                              body.is_object() ? text_of(body, "comment") : std::string());
+  return json(200, dump({{"kid", *kid}}));
+}
+
+// No code without its row in the audit.
+net::Response break_glass(const Call& call) {
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto endpoint = host_of(call, body, true);
+  if (!endpoint) return endpoint.error();
+  if (!call.parts.agents.break_glass_code) return problem(503, "there is no agent gateway");
+  const auto generation = call.parts.store.isolation_generation(*endpoint);
+  if (!generation) return failed(generation.error());
+  if (*generation == 0) return problem(409, "the record knows of no isolation of this host");
+  const Status noted =
+      call.parts.store.note(call.actor, "break_glass_issued", *endpoint,
+                            "generation " + std::to_string(*generation) + ": " + text_of(body, "comment"));
+  if (!noted) return failed(noted.error());
+  return json(200, dump({{"agent", *endpoint},
+                         {"generation", *generation},
+                         {"code", call.parts.agents.break_glass_code(*endpoint, *generation)}}));
+}
+
 }  // namespace
 
 void add_agents_routes(Router& router) {
+  router.add("GET", "/api/firebreak/agents", Access::authorized, list);
   router.add("POST", "/api/firebreak/agents/tokens", Access::authorized, make_token);
+  router.add("POST", "/api/firebreak/agents/approve", Access::authorized,
+             [](const Call& call) { return decide(call, true); });
+  router.add("POST", "/api/firebreak/agents/deny", Access::authorized,
+             [](const Call& call) { return decide(call, false); });
+  router.add("POST", "/api/firebreak/agents/revoke", Access::authorized, revoke);
+  router.add("POST", "/api/firebreak/agents/rotate", Access::authorized, rotate);
+  router.add("POST", "/api/firebreak/agents/rotate_signing_key", Access::authorized, rotate_signing_key);
+  router.add("POST", "/api/firebreak/agents/break_glass", Access::authorized, break_glass);
 }
 
 }  // namespace fb::api

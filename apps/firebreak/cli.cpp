@@ -195,6 +195,40 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
   add("deadletters", "Records that could not be processed, with their reason", "firebreak deadletters --format json");
 }
 
+void add_agent_commands(CLI::App& agents, Commands& c, Chosen& chosen) {
+  auto& list = *agents.add_subcommand("list", "Agents, enrolments that wait, certificates, problems");
+  add_connect(list, c.list.connect);
+  add_format(list, c.list.format);
+  example(list, "firebreak agents list");
+  list.callback([&c, &chosen] { chosen = [&c] { return run_list("agents", c.list); }; });
+  for (const bool approve : {true, false}) {
+    auto& s = *agents.add_subcommand(approve ? "approve" : "deny",
+                                     approve ? "Let a waiting agent take over its host" : "Refuse a waiting enrolment");
+    add_connect(s, c.act.connect);
+    s.add_option("AGENT", c.act.host, "agent id, as `agents list` shows it")->required();
+    s.add_option("--comment", c.act.comment, "why; kept in the audit")->required();
+    example(s, std::string("firebreak agents ") + (approve ? "approve" : "deny") +
+                   " 5f0e9a54 --comment 'reinstalled on ticket 7'");
+    s.callback([&c, &chosen, approve] { chosen = [&c, approve] { return run_enrollment_decision(approve, c.act); }; });
+  }
+  auto& revoke = *agents.add_subcommand("revoke", "Take an agent's certificate away; it is cut off at once");
+  add_connect(revoke, c.act.connect);
+  revoke.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
+  revoke.add_option("--comment", c.act.comment, "why; kept in the audit")->required();
+  example(revoke, "firebreak agents revoke WORKSTATION5 --comment 'laptop lost'");
+  revoke.callback([&c, &chosen] { chosen = [&c] { return run_agent_revoke(c.act); }; });
+  auto& rotate = *agents.add_subcommand("rotate", "Ask an agent to get a new certificate now");
+  add_connect(rotate, c.act.connect);
+  rotate.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
+  example(rotate, "firebreak agents rotate WORKSTATION5");
+  rotate.callback([&c, &chosen] { chosen = [&c] { return run_agent_rotate(c.act); }; });
+  auto& keys = *agents.add_subcommand("rotate-signing-key", "Make a new key that orders are signed with");
+  add_connect(keys, c.act.connect);
+  keys.add_option("--comment", c.act.comment, "why; kept in the audit");
+  example(keys, "firebreak agents rotate-signing-key --comment 'yearly'");
+  keys.callback([&c, &chosen] { chosen = [&c] { return run_rotate_signing_key(c.act); }; });
+}
+
 void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
   for (const std::string verb : {"isolate", "release"}) {
     auto& s =
@@ -222,13 +256,29 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
     s.callback([&c, &chosen, on] { chosen = [&c, on] { return run_kill_switch(on, c.act); }; });
   }
 
-  auto& agents = *app.add_subcommand("agents", "Enrol agents");
+  auto& agents = *app.add_subcommand("agents", "Enrol agents, see them, take them away");
   agents.require_subcommand(1);
   auto& token = *agents.add_subcommand("token", "A one-time enrolment token, printed once");
   add_connect(token, c.token.connect);
   token.add_option("--ttl", c.token.ttl, "how long it is good for (default 1h)");
   example(token, "firebreak agents token --ttl 1h > token");
   token.callback([&] { chosen = [&] { return run_token(c.token); }; });
+  add_agent_commands(agents, c, chosen);
+
+  auto& glass = *app.add_subcommand("break-glass", "The code that lets an isolated host back in, typed at the host");
+  add_connect(glass, c.act.connect);
+  glass.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
+  glass.add_option("--comment", c.act.comment, "why; kept in the audit")->required();
+  example(glass, "firebreak break-glass WORKSTATION5 --comment 'no route to the service, incident 42'");
+  glass.callback([&] { chosen = [&] { return run_break_glass(c.act); }; });
+
+  auto& notify = *app.add_subcommand("notify", "Notifications");
+  notify.require_subcommand(1);
+  auto& notify_test =
+      *notify.add_subcommand("test", "Send a test through every sink of a config and tell what came of it");
+  notify_test.add_option("-c,--config", c.config, "the service's config file")->required();
+  example(notify_test, "firebreak notify test -c /etc/firebreak/firebreak.yml");
+  notify_test.callback([&] { chosen = [&] { return run_notify_test(c.config); }; });
 
   auto& audit = *app.add_subcommand("audit", "The chain of everything that was decided and done");
   audit.require_subcommand(1);

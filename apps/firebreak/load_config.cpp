@@ -2,8 +2,10 @@
 
 #include <cstdio>
 
+#include "apps/firebreak/isolation_policy.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/pipeline/provenance.h"
 
 namespace fb::cli {
 
@@ -15,8 +17,16 @@ tl::expected<Config, int> load_config(const std::string& file) {
                                             (loaded.problems.size() == 1 ? "" : "s") + "; nothing was started",
                                         kCantRun));
   }
+  if (const auto wrong = isolation_problems(loaded); !wrong.empty()) {
+    for (const Diagnostic& d : wrong) std::fputs(render(d).c_str(), stderr);
+    return tl::unexpected<int>(
+        complain("what isolated hosts may talk to has a problem; nothing was started", kCantRun));
+  }
   if (const auto settings = guard_settings(loaded.config); !settings) {
     return tl::unexpected<int>(complain(file + ": " + settings.error().describe(), kCantRun));
+  }
+  if (const auto bound = IdentityBindings::parse(loaded.config.map("kafka.identity_bound")); !bound) {
+    return tl::unexpected<int>(complain(file + ": " + bound.error().describe(), kCantRun));
   }
   return std::move(loaded.config);
 }
@@ -24,6 +34,7 @@ tl::expected<Config, int> load_config(const std::string& file) {
 Result<GuardSettings> guard_settings(const Config& config) {
   GuardSettings settings;
   settings.mode = *from_string<Mode>(config.text("response.mode"));
+  settings.default_lease_ms = config.duration_ms("response.lease").value_or(0);
   for (const std::string& entry : config.list("response.protected")) {
     FB_TRY_VOID(settings.protected_list.add(entry));
   }

@@ -112,6 +112,12 @@ int run_decide(bool approve, const std::string& action_id, const ActOptions& opt
 int run_kill_switch(bool on, const ActOptions& options);
 int run_breaker_reset(const std::string& breaker, const ActOptions& options);
 int run_token(const TokenOptions& options);
+int run_enrollment_decision(bool approve, const ActOptions& options);  // of the agent in `host`
+int run_agent_revoke(const ActOptions& options);
+int run_agent_rotate(const ActOptions& options);
+int run_rotate_signing_key(const ActOptions& options);
+int run_break_glass(const ActOptions& options);
+int run_notify_test(const std::string& config);
 int run_audit_verify(const AuditOptions& options);
 int run_config_check(const std::string& config);
 int run_config_schema();

@@ -13,7 +13,9 @@
 #include "actions/endpoint/endpoint_plugin.h"
 #include "actions/endpoint/wire.h"
 #include "api/api.h"
+#include "apps/firebreak/isolation_policy.h"
 #include "apps/firebreak/load_config.h"
+#include "apps/firebreak/notifications.h"
 #include "apps/firebreak/service_files.h"
 #include "apps/firebreak/version.h"
 #include "connectors/kafka/alert_publisher.h"
@@ -52,6 +54,10 @@ struct Service::Impl {
   Status open_record();
   Status load_rules_once();
   Status start_response();
+  Status load_secrets();
+  bool is_proven(const std::string& endpoint_id, const LocalRelease& release) const;
+  endpoint::CutPolicy policy_now() const;
+  Result<std::string> rotate_signing_key();
   Status start_source();
   Status start_publisher();
   Status start_api();
@@ -79,6 +85,10 @@ struct Service::Impl {
   std::unique_ptr<RuleBook> rules;
   mutable std::mutex rules_mutex;
   std::string rules_problem;
+  endpoint::Signers signers;
+  std::string break_glass_secret;
+  mutable std::mutex policy_mutex;
+  endpoint::CutPolicy policy;
   std::unique_ptr<Dispatcher> dispatcher;
   std::unique_ptr<endpoint::EndpointPlugin> agents;
   std::unique_ptr<KafkaSource> source;
@@ -88,6 +98,7 @@ struct Service::Impl {
   std::unique_ptr<Pipeline> pipeline;
   std::unique_ptr<net::HttpServer> api_socket;
   std::unique_ptr<net::HttpServer> api_tcp;
+  std::unique_ptr<notify::Notifier> notifier;
   std::mutex gauges_mutex;
   std::thread pipeline_thread;
 };
@@ -110,9 +121,46 @@ Status Service::Impl::open_record() {
     }
   }
   options.lease_ms = c.duration_ms("response.lease").value_or(0);
+  options.local_release_proven = [this](const std::string& endpoint_id, const LocalRelease& release) {
+    return is_proven(endpoint_id, release);
+  };
+  options.unhealthy_drift_events = c.integer("agents.unhealthy_drift_events");
+  options.drift_window_ms = *c.duration_ms("agents.unhealthy_drift_window");
+  options.approval_expiry_ms = settings.approval_expiry_ms;
+  options.intent_expiry_ms = settings.intent_expiry_ms;
   options.outbox = !c.text("kafka.alerts_topic").empty();
   FB_TRY(store, Store::open(options));
   return kill_switch->refresh(*store);
+}
+
+Status Service::Impl::load_secrets() {
+  FB_TRY_VOID(make_missing_secrets(files));
+  FB_TRY(signers, load_signers(files));
+  FB_TRY(break_glass_secret, load_break_glass_secret(files));
+  policy = isolation_policy(start.config);
+  return {};
+}
+
+endpoint::CutPolicy Service::Impl::policy_now() const {
+  const std::lock_guard lock(policy_mutex);
+  return policy;
+}
+
+// A host that let itself back in: by the code of that isolation, or because it was locked out and the policy says so.
+bool Service::Impl::is_proven(const std::string& endpoint_id, const LocalRelease& release) const {
+  if (release.how == "rollback") return policy_now().rollback;
+  if (release.how != "break_glass") return false;
+  const std::string code = endpoint::break_glass_code(break_glass_secret, endpoint_id, release.generation);
+  return equal_secret(endpoint::break_glass_hash(code, endpoint_id, release.generation),
+                      endpoint::break_glass_hash(release.proof, endpoint_id, release.generation));
+}
+
+Result<std::string> Service::Impl::rotate_signing_key() {
+  FB_TRY_VOID(add_signing_key(files, clock.wall_ms()));
+  FB_TRY(endpoint::Signers now, load_signers(files));
+  const std::string kid = now.front()->kid();
+  agents->replace_signers(std::move(now));
+  return kid;
 }
 
 Status Service::Impl::load_rules_once() {
@@ -153,6 +201,11 @@ void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
   }
   const RuleSetPtr now = rules->current();
   metrics.gauge("firebreak_rules", "Rules in force").set(static_cast<double>(now->rules().size()));
+  std::vector<RuleMetaPtr> texts;
+  for (const auto& rule : now->rules()) texts.push_back(rule.meta);
+  if (const Status noted = store->note_rules(texts); !noted) {
+    log(LogLevel::error, "rules_not_noted", noted.error().describe());
+  }
   if (!report.changed) return;
   log(LogLevel::info, "rules_loaded", "the rules in force",
       {{"cause", cause}, {"rules", std::to_string(now->rules().size())}, {"hash", now->hash()}});
@@ -164,6 +217,7 @@ Status Service::Impl::start_response() {
   DispatchSettings settings;
   settings.heartbeat_ms = *c.duration_ms("agents.heartbeat");
   settings.missed_heartbeats = std::max<int64_t>(1, *c.duration_ms("agents.offline_after") / settings.heartbeat_ms);
+  settings.connector_per_minute = guard->settings().connector_per_minute;
   dispatcher = std::make_unique<Dispatcher>(*store, *kill_switch, clock, metrics, settings, new_uuid());
 
   endpoint::EndpointOptions options;
@@ -171,11 +225,16 @@ Status Service::Impl::start_response() {
   options.certificate_file = files.certificate;
   options.private_key_file = files.key;
   options.ca_file = files.ca_certificate;
+  options.ca_key_file = files.ca_key;
+  options.certificate_days = static_cast<int>(c.integer("agents.certificate_days"));
+  options.signers = signers;
+  options.break_glass_secret = break_glass_secret;
+  options.policy = [this](const std::string&) { return policy_now(); };
   options.heartbeat_interval_ms = static_cast<int>(settings.heartbeat_ms);
   options.offline_after_ms = static_cast<int>(*c.duration_ms("agents.offline_after"));
   options.limits.max_connections = static_cast<uint32_t>(c.integer("agents.max_connections"));
   options.limits.max_connections_per_address = static_cast<uint32_t>(c.integer("agents.max_connections_per_address"));
-  FB_TRY(agents, endpoint::make_action_plugin_endpoint(options, *store, clock, dispatcher->sink(), &metrics));
+  FB_TRY(agents, endpoint::make_action_plugin_endpoint(options, *store, *store, clock, dispatcher->sink(), &metrics));
   dispatcher->start(*agents, [this](const Error& error) { fail_for_good(error); });
   return {};
 }
@@ -212,6 +271,7 @@ Status Service::Impl::start_source() {
   FB_TRY(source, KafkaSource::open(std::move(k), std::move(hooks), clock));
 
   PipelineOptions options;
+  FB_TRY(options.identity_bound, IdentityBindings::parse(c.map("kafka.identity_bound")));
   options.batch.max_records = static_cast<uint32_t>(c.integer("limits.batch_records"));
   options.batch.max_bytes = static_cast<size_t>(c.integer("limits.batch_bytes"));
   options.batch.max_wait_ms = static_cast<int>(*c.duration_ms("limits.batch_wait"));
@@ -275,10 +335,18 @@ Status Service::Impl::start_api() {
   FB_TRY(api::ApiKeys keys, api::ApiKeys::load(files.api_keys));
   std::string fingerprint;
   if (const auto f = net::certificate_fingerprint(files.ca_certificate)) fingerprint = *f;
+  api::AgentControl control;
+  control.forget = [this](const std::string& id) { agents->forget(id); };
+  control.ask_renewal = [this](const std::string& id) { agents->ask_renewal(id); };
+  control.rotate_signing_key = [this] { return rotate_signing_key(); };
+  control.break_glass_code = [this](const std::string& id, int64_t generation) {
+    return endpoint::break_glass_code(break_glass_secret, id, generation);
+  };
   const auto make = [&] {
     return api::make_api(api::Parts{*store, clock, metrics, keys, [this] { dispatcher->wake(); },
                                     [this] { return health(); }, [this] { refresh_gauges(); }, kVersion, fingerprint,
-                                    [fingerprint] { return endpoint::make_token(fingerprint); }, endpoint::token_hash});
+                                    [fingerprint] { return endpoint::make_token(fingerprint); }, endpoint::token_hash,
+                                    control});
   };
   net::ServerOptions socket;
   socket.unix_socket = files.socket;
@@ -339,6 +407,7 @@ void Service::Impl::stop() {
     if (publisher) publisher->stop();
     if (agents) agents->stop(kDrainMs);
     if (dispatcher) dispatcher->stop();
+    if (notifier) notifier->stop();
   });
 }
 
@@ -363,8 +432,10 @@ Result<std::unique_ptr<Service>> Service::start(ServiceStart start) {
                 : impl->start.config.text("log.level") == "warn"  ? LogLevel::warn
                 : impl->start.config.text("log.level") == "error" ? LogLevel::error
                                                                   : LogLevel::info);
+  FB_TRY_VOID(impl->load_secrets());
   FB_TRY_VOID(impl->open_record());
   FB_TRY_VOID(impl->load_rules_once());
+  FB_TRY(impl->notifier, start_notifications(impl->start.config, *impl->store, impl->clock, impl->metrics));
   auto service = std::unique_ptr<Service>(new Service(std::move(impl)));
   Impl& i = *service->impl_;
   i.last_turn_ms.store(i.clock.mono_ms());
@@ -383,6 +454,30 @@ Result<std::unique_ptr<Service>> Service::start(ServiceStart start) {
 
 void Service::reload_rules() {
   impl_->note_reload(impl_->rules->reload(), "asked for");
+}
+void Service::reload_policy() {
+  Impl& i = *impl_;
+  if (i.start.config_file.empty()) return;
+  const Config::Loaded loaded = Config::load(i.start.config_file);
+  std::vector<Diagnostic> problems = loaded.problems;
+  if (loaded.ok()) problems = isolation_problems(loaded);
+  if (!problems.empty()) {
+    log(LogLevel::error, "policy_refused",
+        "the config file has a problem; what isolated hosts may talk to stays as it is",
+        {{"problem", problems.front().message},
+         {"place", problems.front().file + ":" + std::to_string(problems.front().line)}});
+    return;
+  }
+  endpoint::CutPolicy fresh = isolation_policy(loaded.config);
+  {
+    const std::lock_guard lock(i.policy_mutex);
+    if (fresh == i.policy) return;
+    i.policy = std::move(fresh);
+  }
+  const std::string now = endpoint::digest(i.policy_now());
+  log(LogLevel::info, "policy_changed", "what isolated hosts may talk to has changed", {{"digest", now}});
+  (void)i.store->note("service", "policy_changed", now, "");
+  i.agents->policy_changed();
 }
 void Service::stop() {
   impl_->stop();

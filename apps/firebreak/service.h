@@ -18,6 +18,7 @@ namespace fb::cli {
 
 struct ServiceStart {
   Config config;
+  std::string config_file;  // read again by reload_policy(); "" = never
   bool allow_broken = false;
   bool from_record = false;
   bool embedded_broker = false;  // the brokers are librdkafka's mock: fetch often
@@ -34,6 +35,9 @@ class Service {
 
   // Reloads the rules now (SIGHUP); the outcome is logged.
   void reload_rules();
+  // Reads what isolated hosts may talk to from the config file again (SIGHUP) and tells the hosts; a file with a
+  // problem changes nothing. The outcome is logged.
+  void reload_policy();
   // Finishes the batch at hand, parks what is on its way, hands the partitions back, closes the record. Idempotent.
   void stop();
   // Set when the service can't go on (the record failed): the process must end with this exit code; 0 = all is well.

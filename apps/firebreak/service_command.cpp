@@ -1,5 +1,5 @@
 // firebreak run: the service until a signal. SIGTERM and SIGINT drain and end with 0 (a second one ends at once),
-// SIGHUP reloads the rules.
+// SIGHUP reloads the rules and what isolated hosts may talk to.
 #include <csignal>
 #include <cstdio>
 #include <ctime>
@@ -19,6 +19,7 @@ int run_service(const ServiceOptions& options) {
   if (!config) return config.error();
   ServiceStart start;
   start.config = std::move(*config);
+  start.config_file = options.config;
   start.allow_broken = options.allow_broken;
   start.from_record = options.from_record;
   auto service = Service::start(std::move(start));
@@ -29,6 +30,7 @@ int run_service(const ServiceOptions& options) {
         continue;
       case SIGHUP:
         (*service)->reload_rules();
+        (*service)->reload_policy();
         continue;
       default:
         break;

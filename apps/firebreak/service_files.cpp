@@ -3,8 +3,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
 
+#include "engine/base/digest.h"
 #include "engine/net/tls_files.h"
 
 namespace fb::cli {
@@ -13,6 +18,27 @@ namespace {
 std::string own_hostname() {
   char name[256] = {};
   return gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
+}
+
+constexpr const char* kFirstKey = "signing.key";
+constexpr const char* kKeyPrefix = "signing-";
+constexpr size_t kSecretBytes = 32;
+
+// By when they were made, the first being 0.
+Result<std::map<int64_t, std::string>> signing_key_files(const ServiceFiles& files) {
+  std::map<int64_t, std::string> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(files.folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name == kFirstKey) found.emplace(0, entry.path().string());
+    if (!name.starts_with(kKeyPrefix) || !name.ends_with(".key")) continue;
+    int64_t made = 0;
+    const char* begin = name.data() + std::string_view(kKeyPrefix).size();
+    const auto [end, wrong] = std::from_chars(begin, name.data() + name.size() - 4, made);
+    if (wrong == std::errc() && std::string_view(end) == ".key") found.emplace(made, entry.path().string());
+  }
+  if (error) return fail(ErrorCode::io, "can't look for signing keys: " + error.message(), files.folder);
+  return found;
 }
 
 }  // namespace
@@ -29,7 +55,40 @@ Status set_up_data_dir(const std::string& data_dir, const std::vector<std::strin
   }
   std::vector<std::string> all = {own_hostname(), "localhost", "127.0.0.1", "::1"};
   all.insert(all.end(), names.begin(), names.end());
+  FB_TRY_VOID(make_missing_secrets(files));
   return net::create_server_certificate(files.ca_certificate, files.ca_key, files.certificate, files.key, all);
+}
+
+Status make_missing_secrets(const ServiceFiles& files) {
+  std::error_code error;
+  FB_TRY(const auto keys, signing_key_files(files));
+  if (keys.empty()) FB_TRY_VOID(endpoint::Signer::create(files.folder + "/" + kFirstKey));
+  if (std::filesystem::exists(files.break_glass_secret, error)) return {};
+  return net::write_private_file(files.break_glass_secret, random_bytes(kSecretBytes));
+}
+
+Result<endpoint::Signers> load_signers(const ServiceFiles& files) {
+  FB_TRY(const auto keys, signing_key_files(files));
+  endpoint::Signers signers;
+  for (auto at = keys.rbegin(); at != keys.rend(); ++at) {
+    FB_TRY(auto signer, endpoint::Signer::load(at->second));
+    signers.push_back(std::move(signer));
+  }
+  if (signers.empty()) return fail(ErrorCode::not_found, "there is no signing*.key", files.folder);
+  return signers;
+}
+
+Status add_signing_key(const ServiceFiles& files, int64_t now_ms) {
+  return endpoint::Signer::create(files.folder + "/" + kKeyPrefix + std::to_string(now_ms) + ".key");
+}
+
+Result<std::string> load_break_glass_secret(const ServiceFiles& files) {
+  std::ifstream in(files.break_glass_secret, std::ios::binary);
+  std::string secret((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  if (!in.is_open() || secret.size() != kSecretBytes) {
+    return fail(ErrorCode::corrupt, "the break-glass secret is not 32 bytes", files.break_glass_secret);
+  }
+  return secret;
 }
 
 }  // namespace fb::cli

@@ -24,6 +24,7 @@ int run_setup(const std::string& config_file) {
   std::printf("made %s for the agent gateway\n", files.certificate.c_str());
   const auto fingerprint = net::certificate_fingerprint(files.ca_certificate);
   if (!fingerprint) return complain(fingerprint.error(), kCantRun);
+  std::printf("%s the signing key and the break-glass secret\n", first ? "made" : "kept");
   std::printf("CA fingerprint (SHA-256): %s\n", fingerprint->c_str());
   if (!std::filesystem::exists(files.api_keys, error)) {
     const auto key = api::ApiKeys::create(files.api_keys, "admin");

@@ -161,6 +161,7 @@ class Reader {
 
   std::map<std::string, Value> values;
   std::vector<Diagnostic> problems;
+  std::map<std::string, std::vector<std::pair<size_t, size_t>>, std::less<>> places;
 
  private:
   void problem(std::string_view code, const FileNode& node, std::string message, std::string help = {}) {
@@ -268,6 +269,7 @@ class Reader {
         return std::nullopt;
       }
       out.push_back(item.text);
+      places[std::string(key.path)].emplace_back(item.begin, item.end);
     }
     if (key.required && out.empty()) {
       problem("bad-value", node, "'" + std::string(key.path) + "' is empty");
@@ -354,7 +356,19 @@ Config::Loaded Config::parse(const std::string& text, const std::string& file) {
   reader.fill_and_require(read.values[0]);
   for (auto& [path, value] : reader.values) loaded.config.values_[path] = std::move(value);
   loaded.problems = std::move(reader.problems);
+  loaded.places = std::move(reader.places);
+  loaded.file = file;
+  loaded.text = text;
   return loaded;
+}
+
+Diagnostic Config::Loaded::wrong_entry(std::string_view path, size_t index, std::string message) const {
+  const SourceText source(file, text);
+  const auto at = places.find(path);
+  if (at == places.end() || at->second.empty()) return source.error("bad-value", 0, 1, std::move(message), {});
+  const auto& all = at->second;
+  const auto [begin, end] = index < all.size() ? all[index] : std::pair(all.front().first, all.back().second);
+  return source.error("bad-value", begin, end, std::move(message), {});
 }
 
 Config::Loaded Config::load(const std::string& path) {

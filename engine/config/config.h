@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -47,6 +48,14 @@ struct Config::Loaded {
   Config config;
   std::vector<Diagnostic> problems;
   bool ok() const { return problems.empty(); }
+
+  // A picture of what is wrong with an entry of a list that the file has (or with the list as a whole: index past its
+  // end), for checks that only others can make.
+  Diagnostic wrong_entry(std::string_view path, size_t index, std::string message) const;
+
+  std::string file;
+  std::string text;
+  std::map<std::string, std::vector<std::pair<size_t, size_t>>, std::less<>> places;  // where each entry stands
 };
 
 // The JSON schema (draft 2020-12) of the config file, made from the table; config/firebreak.schema.json is this text.

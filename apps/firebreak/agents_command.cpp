@@ -1,0 +1,86 @@
+// firebreak agents approve, deny, revoke, rotate, rotate-signing-key; firebreak break-glass.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "apps/firebreak/client.h"
+#include "apps/firebreak/options.h"
+#include "apps/firebreak/terminal.h"
+#include "engine/base/text.h"
+
+namespace fb::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Asks one route; what it answers, or the exit code to end with.
+tl::expected<Json, int> ask(const ActOptions& options, const std::string& route, const Json& body) {
+  auto client = ApiClient::connect(options.connect);
+  if (!client) return tl::unexpected<int>(complain(client.error(), kCantRun));
+  const auto answer = client->post("/api/firebreak/agents/" + route, dump(body));
+  if (!answer) {
+    const bool found = answer.error().code == ErrorCode::conflict;
+    return tl::unexpected<int>(complain(answer.error(), found ? kFound : kCantRun));
+  }
+  Json json = Json::parse(*answer, nullptr, false);
+  if (!json.is_object()) return tl::unexpected<int>(complain("the service's answer is not JSON", kCantRun));
+  return json;
+}
+
+std::string text_of(const Json& json, const char* key) {
+  const auto at = json.find(key);
+  return at != json.end() && at->is_string() ? printable(at->get<std::string>()) : std::string();
+}
+
+}  // namespace
+
+int run_enrollment_decision(bool approve, const ActOptions& options) {
+  const auto answer =
+      ask(options, approve ? "approve" : "deny", {{"agent", options.host}, {"comment", options.comment}});
+  if (!answer) return answer.error();
+  std::printf(approve
+                  ? "approved: agent %s gets its certificate when it asks again; the one before it holds no longer\n"
+                  : "denied: agent %s\n",
+              text_of(*answer, "agent").c_str());
+  return kDone;
+}
+
+int run_agent_revoke(const ActOptions& options) {
+  const auto answer = ask(options, "revoke", {{"host", options.host}, {"comment", options.comment}});
+  if (!answer) return answer.error();
+  std::printf("revoked: agent %s is cut off; the host stays as it is\n", text_of(*answer, "agent").c_str());
+  return kDone;
+}
+
+int run_agent_rotate(const ActOptions& options) {
+  const auto answer = ask(options, "rotate", {{"host", options.host}});
+  if (!answer) return answer.error();
+  std::printf("agent %s is asked with its next heartbeat\n", text_of(*answer, "agent").c_str());
+  return kDone;
+}
+
+int run_rotate_signing_key(const ActOptions& options) {
+  const auto answer = ask(options, "rotate_signing_key", {{"comment", options.comment}});
+  if (!answer) return answer.error();
+  std::printf(
+      "key %s signs from now on, for each agent from when it knows it; remove the old key's file only when "
+      "every agent was online since\n",
+      text_of(*answer, "kid").c_str());
+  return kDone;
+}
+
+int run_break_glass(const ActOptions& options) {
+  const auto answer = ask(options, "break_glass", {{"host", options.host}, {"comment", options.comment}});
+  if (!answer) return answer.error();
+  // The code alone on standard output.
+  std::printf("%s\n", text_of(*answer, "code").c_str());
+  std::fprintf(stderr,
+               "good for agent %s and this isolation only; at the host: firebreak-agent release --break-glass\n",
+               text_of(*answer, "agent").c_str());
+  return kDone;
+}
+
+}  // namespace fb::cli
