@@ -418,7 +418,15 @@ class RuleBuilder {
   void response(RuleMeta& meta) {
     const FileNode* node = checks_.get(rule_, "response", Kind::object);
     if (node == nullptr) return;
-    checks_.only_keys(*node, "response", {"mode", "lease"});
+    checks_.only_keys(*node, "response", {"mode", "lease", "corroboration", "confidence"});
+    if (const auto rules = checks_.integer(*node, "corroboration", 1, 100)) {
+      meta.response.corroboration = static_cast<int>(*rules);
+    }
+    if (checks_.word(*node, "confidence", {"certain"}) != nullptr) meta.response.certain = true;
+    if (meta.response.certain && meta.response.corroboration > 1) {
+      checks_.error(code::kBadValue, node->find("corroboration")->value,
+                    "a rule with 'confidence: certain' acts alone; it can't want other rules to agree");
+    }
     if (const std::string* mode = checks_.word(*node, "mode", {"dry_run", "approve", "enforce"})) {
       meta.response.mode = from_string<Mode>(*mode).value_or(Mode::dry_run);
     }

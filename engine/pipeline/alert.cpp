@@ -5,6 +5,7 @@
 
 #include "engine/ir/typed.h"
 #include "engine/model/ids.h"
+#include "engine/pipeline/provenance.h"
 
 namespace fb {
 namespace {
@@ -58,6 +59,7 @@ Alert make_alert(RuleMetaPtr rule, const Event& event, const EventOrigin& origin
   alert.broker_time_is_append = origin.broker_time_is_append;
   alert.lag_ms = origin.lag_ms;
   alert.target = target_of(event);
+  if (!alert.rule->actions.empty()) alert.self_caused = is_self_caused(event.json());
   alert.alert_id = alert_id(alert.rule->rule_id, alert.group_key, alert.position);
   alert.source = std::string(event.json());
   return alert;

@@ -5,6 +5,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
+#include "engine/ports/endpoint_directory.h"
 
 namespace fb {
 namespace {
@@ -187,6 +188,7 @@ std::string alert_document(const Alert& alert, const std::string& rule_set_hash,
   doc["kibana.alert.status"] = "active";
   doc["kibana.alert.workflow_status"] = "open";
   doc["kibana.alert.workflow_tags"] = Json::array();
+  if (alert.target.identity_mismatch) doc["kibana.alert.workflow_tags"].push_back(Resolved::kMismatch);
   doc["kibana.alert.workflow_assignee_ids"] = Json::array();
   doc["kibana.alert.reason"] = reason_of(source, alert);
   doc["kibana.alert.severity"] = to_string(rule.severity);

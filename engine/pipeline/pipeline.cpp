@@ -21,6 +21,7 @@ struct Pipeline::Impl {
   void take_rules();
   void evaluate(const RawRecord& record);
   void correlate(const Event& event, const RawRecord& record);
+  void prove_identity(Alert& alert);
   void plan_responses();
   Result<KeptBatch> keep(const std::function<bool()>& keep_going);
   void finish_turn(const KeptBatch& kept);
@@ -44,6 +45,7 @@ struct Pipeline::Impl {
   Counter& bytes_total;
   Counter& alerts_total;
   Counter& dead_letters_total;
+  Counter& mismatches_total;
   Histogram& turn_seconds;
   std::unordered_map<std::string, Counter*> rule_matches;
   std::unordered_map<const RuleMeta*, std::string> rule_members;  // of the rules in force
@@ -51,16 +53,18 @@ struct Pipeline::Impl {
 
 Pipeline::Impl::Impl(PipelineParts p, PipelineOptions o)
     : parts(std::move(p)),
-      options(o),
+      options(std::move(o)),
       events_total(parts.metrics.counter("firebreak_events_total", "Records taken from the source")),
       bytes_total(parts.metrics.counter("firebreak_event_bytes_total", "Bytes of the records taken")),
       alerts_total(parts.metrics.counter("firebreak_alerts_total", "Alerts recorded for the first time")),
       dead_letters_total(parts.metrics.counter("firebreak_dead_letters_total", "Records that could not be processed")),
+      mismatches_total(parts.metrics.counter("firebreak_identity_mismatches_total",
+                                             "Alerts whose event names another host than it comes from")),
       turn_seconds(parts.metrics.histogram("firebreak_turn_seconds", "Time of one batch, from first record to durable",
                                            {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5})) {}
 
 Pipeline::Pipeline(PipelineParts parts, PipelineOptions options)
-    : impl_(std::make_unique<Impl>(std::move(parts), options)) {}
+    : impl_(std::make_unique<Impl>(std::move(parts), std::move(options))) {}
 Pipeline::~Pipeline() = default;
 
 bool Pipeline::storage_stalled() const {
@@ -131,9 +135,26 @@ void Pipeline::Impl::correlate(const Event& event, const RawRecord& record) {
     const RuleMetaPtr& rule = rules->rule(hit).meta;
     matches_of(*rule).add_one();
     Alert alert = make_alert(rule, event, origin);
+    prove_identity(alert);
     alert.doc = alert_document(alert, rules->hash(), members_of(*rule));
     outcome.alerts.push_back(std::move(alert));
   }
+}
+
+// An event speaks for another host than its topic's, or its ids are those of two hosts: it is told, and names no
+// target.
+void Pipeline::Impl::prove_identity(Alert& alert) {
+  const Resolved named = parts.directory.resolve(alert.target);
+  if (named.is_mismatch()) {
+    alert.target.identity_mismatch = true;
+  } else if (const auto owner = options.identity_bound.owner_of(alert.position.topic)) {
+    const bool says_so =
+        owner->agent_id.empty() ? alert.target.host_id == owner->host_id : alert.target.agent_id == owner->agent_id;
+    // The id beside the proven one may be another host's.
+    const bool is_owner = named.endpoint_id.empty() || named.endpoint_id == parts.directory.resolve(*owner).endpoint_id;
+    alert.target.identity_mismatch = !says_so || !is_owner;
+  }
+  if (alert.target.identity_mismatch) mismatches_total.add_one();
 }
 
 void Pipeline::Impl::plan_responses() {

@@ -12,6 +12,7 @@
 #include "engine/base/metrics.h"
 #include "engine/event/decoder.h"
 #include "engine/match/matcher.h"
+#include "engine/pipeline/provenance.h"
 #include "engine/pipeline/rule_book.h"
 #include "engine/ports/endpoint_directory.h"
 #include "engine/ports/record.h"
@@ -22,8 +23,9 @@ namespace fb {
 struct PipelineOptions {
   BatchLimits batch;
   EventLimits events;
-  int idle_wait_ms = 100;    // how long a turn waits for a first record
-  int retry_wait_ms = 1000;  // how long it waits before it tries the record again (disk full, locked)
+  int idle_wait_ms = 100;           // how long a turn waits for a first record
+  int retry_wait_ms = 1000;         // how long it waits before it tries the record again (disk full, locked)
+  IdentityBindings identity_bound;  // topics that prove a host
 };
 
 struct PipelineParts {

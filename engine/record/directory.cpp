@@ -18,6 +18,7 @@ void LiveDirectory::replace(const std::vector<Entry>& endpoints) {
 
 Resolved LiveDirectory::resolve(const Target& target) const {
   if (target.ambiguous) return {"", "ambiguous: the event spells an identity field in two ways"};
+  const Resolved foreign{"", "identity_mismatch: the event's topic belongs to another host"};
   std::shared_ptr<const Snapshot> now;
   {
     const std::lock_guard lock(mutex_);
@@ -27,19 +28,21 @@ Resolved LiveDirectory::resolve(const Target& target) const {
     const auto agent = now->host_of_agent.find(target.agent_id);
     if (agent != now->host_of_agent.end()) {
       if (!target.host_id.empty() && !agent->second.empty() && agent->second != target.host_id) {
-        return {"", "ambiguous: agent.id " + target.agent_id + " enrolled with host.id " + agent->second +
+        return {"", "identity_mismatch: agent.id " + target.agent_id + " enrolled with host.id " + agent->second +
                         ", the event says " + target.host_id};
       }
       if (!target.host_id.empty() && agent->second.empty()) {
         const auto host = now->agent_of_host.find(target.host_id);
         if (host != now->agent_of_host.end()) {
-          return {"", "ambiguous: agent.id " + target.agent_id + " and host.id " + target.host_id +
+          return {"", "identity_mismatch: agent.id " + target.agent_id + " and host.id " + target.host_id +
                           " belong to two endpoints"};
         }
       }
+      if (target.identity_mismatch) return foreign;
       return {target.agent_id, ""};
     }
   }
+  if (target.identity_mismatch) return foreign;
   if (!target.host_id.empty()) {
     const auto host = now->agent_of_host.find(target.host_id);
     if (host != now->agent_of_host.end()) {

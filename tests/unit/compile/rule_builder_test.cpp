@@ -57,6 +57,27 @@ TEST(RuleBuilder, DefaultsAreEnabledKueryAndEnforceAsTheCeiling) {
   EXPECT_EQ(loaded.runnable().size(), 1u);
 }
 
+TEST(RuleBuilder, SaysHowManyRulesMustAgree) {
+  const auto response = [](const std::string& text) {
+    const LoadedRules loaded = load_rule_text(rule_text(kIsolate + "response: " + text + "\n"), "r.yml");
+    return loaded.ok() ? loaded.rules[0].input.meta->response : ResponseCeiling{Mode::dry_run, {}, -1, false};
+  };
+  EXPECT_EQ(response("{mode: enforce}").corroboration, 0);
+  EXPECT_EQ(response("{corroboration: 3}").corroboration, 3);
+  EXPECT_FALSE(response("{corroboration: 3}").certain);
+  EXPECT_TRUE(response("{confidence: certain}").certain);
+  EXPECT_TRUE(response("{confidence: certain, corroboration: 1}").certain);
+  for (const char* bad : {"{corroboration: 0}", "{corroboration: two}", "{confidence: high}", "{corroborations: 2}",
+                          "{confidence: certain, corroboration: 2}"}) {
+    EXPECT_EQ(response(bad).corroboration, -1) << bad;
+  }
+  // To take it away is another rule: probation begins anew.
+  const auto hash = [](const std::string& text) {
+    return load_rule_text(rule_text(kIsolate + text), "r.yml").rules.at(0).input.meta->hash;
+  };
+  EXPECT_NE(hash("response: {corroboration: 3}\n"), hash(""));
+}
+
 TEST(RuleBuilder, RequiredKeys) {
   for (const char* key : {"rule_id", "name", "description", "type", "severity", "risk_score", "query"}) {
     std::string text = rule_text();

@@ -40,11 +40,12 @@ class ScriptedSource final : public Source {
  public:
   std::deque<std::vector<std::string>> batches;
   std::vector<OffsetAdvance> told;
+  std::string topic = "t";
 
   Result<Progress> poll(RawBatch& batch, const BatchLimits&, int) override {
     if (batches.empty()) return Progress::ended;
     batch.read_time_ms = 5'000;
-    batch.streams.push_back({"c", "t", 0, 3, next_, next_ + static_cast<int64_t>(batches.front().size()), 0, 0});
+    batch.streams.push_back({"c", topic, 0, 3, next_, next_ + static_cast<int64_t>(batches.front().size()), 0, 0});
     for (const std::string& bytes : batches.front()) batch.add(bytes, 0, next_++, 4'000, false);
     batches.pop_front();
     return Progress::records;
@@ -130,6 +131,105 @@ TEST(Pipeline, KeepsAlertsPlansAndOffsetsAndThenTellsTheSource) {
   EXPECT_EQ(kept.advances[0].next, 13);
   ASSERT_EQ(rig.source.told.size(), 1u);
   EXPECT_EQ(rig.wakes, 1);
+}
+
+// A topic that belongs to one host; the record of one enrolled fleet beside it.
+struct TwoHosts final : EndpointDirectory {
+  Resolved resolve(const Target& t) const override {
+    if (t.identity_mismatch) return {"", "identity_mismatch: told before"};
+    const std::string by_agent = t.agent_id == "a1" || t.agent_id == "a2" ? t.agent_id : "";
+    const std::string by_host = t.host_id == "h1" ? "a1" : t.host_id == "h2" ? "a2" : "";
+    if (!by_agent.empty() && !by_host.empty() && by_agent != by_host) return {"", "identity_mismatch: two hosts"};
+    const std::string& found = by_agent.empty() ? by_host : by_agent;
+    return found.empty() ? Resolved{"", "unknown"} : Resolved{found, ""};
+  }
+};
+
+TEST(Pipeline, OnABoundTopicOnlyItsOwnHostIsATarget) {
+  const struct {
+    const char* topic;
+    const char* ids;  // as the event has them
+    const char* target;
+  } cases[] = {
+      {"events.host-h1", R"("host":{"id":"h1"})", "a1"},
+      {"events.host-h1", R"("host":{"id":"h1"},"agent":{"id":"a1"})", "a1"},
+      {"events.host-h1", R"("host":{"id":"h2"})", ""},                      // another's name
+      {"events.host-h1", R"("agent":{"id":"a1"})", ""},                     // the proven id is not said
+      {"events.host-h1", R"("host":{"id":"h1"},"agent":{"id":"a2"})", ""},  // the ids are of two hosts
+      {"events.host-h9", R"("host":{"id":"h1"})", ""},
+      {"events.host-", R"("host":{"id":"h1"})", "a1"},  // no host in the name: not bound
+      {"other", R"("host":{"id":"h1"})", "a1"},
+      {"other", R"("host":{"id":"h1"},"agent":{"id":"a2"})", ""},
+  };
+  for (const auto& c : cases) {
+    RuleFolder folder;
+    RuleBook book{RuleBookOptions{{folder.path()}, {}, {}, false, false}};
+    ASSERT_TRUE(book.reload().swapped);
+    ScriptedSource source;
+    source.topic = c.topic;
+    source.batches = {{std::string(R"({"event":{"code":1},)") + c.ids + "}"}};
+    ScriptedRecord record;
+    TwoHosts directory;
+    test::FakeClock clock;
+    Metrics metrics;
+    PipelineOptions options;
+    const auto bound = IdentityBindings::parse({{"events.host-{host.id}", "topic"}});
+    ASSERT_TRUE(bound);
+    options.identity_bound = *bound;
+    Pipeline pipeline(PipelineParts{source, book, directory, record, clock, metrics, [] {}}, options);
+    ASSERT_TRUE(pipeline.turn([] { return true; }));
+    ASSERT_EQ(record.kept_batches.size(), 1u);
+    const BatchOutcome& kept = record.kept_batches[0];
+    ASSERT_EQ(kept.planned.size(), 1u) << c.topic << c.ids;  // the alert is there all the same
+    const PlannedAction& action = kept.planned[0];
+    EXPECT_EQ(action.endpoint_id, c.target) << c.topic << " " << c.ids;
+    const bool marked =
+        kept.alerts[0].doc.find(R"("kibana.alert.workflow_tags":["identity_mismatch"])") != std::string::npos;
+    EXPECT_EQ(marked, action.endpoint_id.empty()) << kept.alerts[0].doc;
+    EXPECT_EQ(action.target_note.starts_with("identity_mismatch"), action.endpoint_id.empty()) << action.target_note;
+  }
+}
+
+TEST(IdentityBindings, RefusesWhatProvesNothing) {
+  EXPECT_TRUE(IdentityBindings::parse({}));
+  for (const auto& [pattern, proof] : std::map<std::string, std::string>{{"events", "topic"},
+                                                                         {"{host.id}", "topic"},
+                                                                         {"a-{host.name}", "topic"},
+                                                                         {"a-{host.id}-{agent.id}", "topic"},
+                                                                         {"b-{host.id}", "header:x-host"}}) {
+    EXPECT_FALSE(IdentityBindings::parse({{pattern, proof}})) << pattern;
+  }
+  const auto bound = IdentityBindings::parse({{"x.{agent.id}.log", "topic"}});
+  ASSERT_TRUE(bound);
+  EXPECT_EQ(bound->owner_of("x.a-7.log")->agent_id, "a-7");
+  EXPECT_FALSE(bound->owner_of("x..log"));
+  EXPECT_FALSE(bound->owner_of("x.log"));
+}
+
+TEST(SelfCaused, IsToldByOurOwnWordsAndNotByAName) {
+  for (const char* own :
+       {R"({"firebreak":{"action_id":"1"}})", R"({"firebreak.action_id":["1"]})", R"({"event":{"module":"firebreak"}})",
+        R"({"event.dataset":"firebreak.agent"})", R"({"event":{"dataset":["x","firebreak"]}})",
+        R"({"process":{"executable":"/usr/bin/firebreak-agent"}})",
+        R"({"process.executable":"\/usr\/bin\/firebreak-agent-helper"})"}) {
+    EXPECT_TRUE(is_self_caused(own)) << own;
+  }
+  for (const char* other :
+       {R"({"process":{"executable":"/tmp/firebreak-agent"}})", R"({"process":{"name":"firebreak-agent"}})",
+        R"({"message":"firebreak.action_id"})", R"({"event":{"dataset":"firebreakish"}})",
+        R"({"firebreak":{"action_id":null}})", R"({"a":1})", R"({"firebreak":{"rule":"x"}})", "firebreak is no JSON"}) {
+    EXPECT_FALSE(is_self_caused(other)) << other;
+  }
+}
+
+TEST(Pipeline, AnEventOfOurOwnDoingIsMarkedWhereTheRuleResponds) {
+  Rig rig;
+  rig.source.batches = {{R"({"event":{"code":1},"agent":{"id":"a1"},"firebreak":{"action_id":"x"}})", kHit}};
+  ASSERT_TRUE(rig.turn());
+  const BatchOutcome& kept = rig.record.kept_batches.at(0);
+  ASSERT_EQ(kept.planned.size(), 2u);
+  EXPECT_TRUE(kept.planned[0].self_caused);
+  EXPECT_FALSE(kept.planned[1].self_caused);
 }
 
 TEST(Pipeline, ARefusalThatMayPassIsWaitedOutWithTheSameResults) {
