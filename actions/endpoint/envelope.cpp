@@ -299,9 +299,13 @@ Result<Envelope> open_envelope(std::string_view text, const KeySet& trusted) {
   const size_t first = text.find('.');
   const size_t second = first == std::string_view::npos ? first : text.find('.', first + 1);
   if (second == std::string_view::npos) return fail(ErrorCode::corrupt, "the envelope has too few parts");
-  const auto bytes = unbase64(text.substr(first + 1, second - first - 1));
-  const auto signature = unbase64(text.substr(second + 1));
-  if (!bytes || !signature || signature->size() != kSignatureBytes) {
+  const std::string_view payload = text.substr(first + 1, second - first - 1);
+  const std::string_view signed_with = text.substr(second + 1);
+  const auto bytes = unbase64(payload);
+  const auto signature = unbase64(signed_with);
+  // One spelling here too: the last base64 letter has bits that stand for nothing.
+  if (!bytes || !signature || signature->size() != kSignatureBytes || base64(*bytes) != payload ||
+      base64(*signature) != signed_with) {
     return fail(ErrorCode::corrupt, "the envelope's parts can't be read");
   }
   const auto key = trusted.find(std::string(text.substr(0, first)));
