@@ -1,92 +1,78 @@
 #include "apps/enforcer/nftables/kernel_state.h"
 
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <unistd.h>
 
 #include <algorithm>
+
+#include "engine/base/digest.h"
 
 namespace fb::agent {
 namespace {
 
 constexpr int kReadAttempts = 5;  // somebody may change the tables while they are read
+constexpr uint32_t kEgressHook = 1;
 
-bool is_chain(const std::string& key) {
-  return key.starts_with("chain ");
-}
-bool is_counter(const std::string& key) {
-  return key.starts_with("counter ");
-}
-
-bool is_ours(const std::string& table) {
-  return table == kInetTable || table.starts_with(kEgressPrefix);
+std::vector<SetToRead> sets_to_read() {
+  std::vector<SetToRead> sets;
+  for (const SetContent& set : set_contents(Cut{}, {})) sets.push_back({set.name, set.key_size, set.interval});
+  return sets;
 }
 
-Result<KernelState> try_to_read(NftSession& session, Netlink& netlink) {
-  FB_TRY(const std::string tables, session.list("list tables"));
-  const auto kinds = set_contents(Cut{}, {});
+Result<KernelState> try_to_read(Netlink& netlink) {
+  FB_TRY(const uint32_t before, read_generation(netlink));
+  FB_TRY(const auto tables, read_table_names(netlink));
+  const auto sets = sets_to_read();
   KernelState state;
-  for (const std::string& table : parse_tables(tables)) {
-    if (!is_ours(table)) continue;
-    FB_TRY(const std::string text, session.list("list table " + table));
-    auto listings = parse_listing(text);
-    TableState& read = state[table];
-    read.listing = std::move(listings[table]);
-    const size_t space = table.find(' ');
-    const int family = table == kInetTable ? NFPROTO_INET : NFPROTO_NETDEV;
-    for (const SetContent& set : kinds) {
-      const auto at = read.listing.blocks.find("set " + set.name);
-      if (at == read.listing.blocks.end()) continue;
-      FB_TRY(read.sets[set.name],
-             read_set(netlink, family, table.substr(space + 1), set.name, set.key_size, set.interval));
-    }
+  for (const std::string& table : tables) {
+    if (!is_our_table(table)) continue;
+    FB_TRY(state[table], read_table(netlink, table, sets));
   }
+  FB_TRY(const uint32_t after, read_generation(netlink));
+  if (before != after) return fail(ErrorCode::timeout, "the rules change all the time", "", Retry::yes);
   return state;
 }
 
-std::string without_quotes(std::string text) {
-  std::erase(text, '"');
-  return text;
+ChainHook wanted_hook(const Chain& chain, const std::string& device) {
+  if (chain.hook.empty()) return {};
+  ChainHook hook{.type = "filter", .number = 0, .priority = kPriority, .policy = NF_DROP, .devices = {}};
+  if (chain.hook == "input") hook.number = NF_INET_LOCAL_IN;
+  if (chain.hook == "output") hook.number = NF_INET_LOCAL_OUT;
+  if (chain.hook == "forward") hook.number = NF_INET_FORWARD;
+  if (chain.hook == "egress") {
+    hook.number = kEgressHook;
+    hook.devices = {device};
+  }
+  return hook;
 }
 
-bool hook_fits(const Chain& chain, const std::string& device, const std::string& actual) {
-  return without_quotes(chain.hook.empty() ? "" : hook_line(chain, device)) == without_quotes(actual);
-}
-
-// A comment on the table does nothing; every flag matters (a dormant table has no hooks).
-bool head_matters(const std::string& line) {
-  return !line.starts_with("comment ");
-}
-
-std::string delete_block(const std::string& table, const std::string& key) {
-  const size_t space = key.rfind(' ');
-  return "delete " + key.substr(0, space) + " " + table + " " + key.substr(space + 1) + "\n";
-}
-
-const Listing& spelled(const Spelling& spelling, TableKind kind) {
-  return spelling.tables.at(kind);
-}
-
-bool same_set(const Listing& actual, const Listing& expected, const std::string& key) {
-  const auto a = actual.blocks.find(key);
-  const auto b = expected.blocks.find(key);
-  return a != actual.blocks.end() && b != expected.blocks.end() && a->second.lines == b->second.lines;
+bool same_set(const TableState& actual, const TableState& expected, const std::string& name) {
+  const auto a = actual.set_sorts.find(name);
+  const auto b = expected.set_sorts.find(name);
+  return a != actual.set_sorts.end() && b != expected.set_sorts.end() && a->second == b->second;
 }
 
 }  // namespace
 
-Result<KernelState> read_kernel_state(NftSession& session) {
-  FB_TRY(Netlink netlink, Netlink::open(NETLINK_NETFILTER));
-  auto state = try_to_read(session, netlink);
-  for (int attempt = 1; attempt < kReadAttempts && !state; ++attempt) {
+bool is_our_table(const std::string& table) {
+  return table == kInetTable || table.starts_with(kEgressPrefix);
+}
+
+Result<KernelState> read_kernel_state() {
+  Result<KernelState> state = KernelState{};
+  for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
     // A fresh socket: what is left of a dump that was broken off must not be taken for the next answer.
-    FB_TRY(netlink, Netlink::open(NETLINK_NETFILTER));
-    state = try_to_read(session, netlink);
+    FB_TRY(Netlink netlink, Netlink::open(NETLINK_NETFILTER));
+    state = try_to_read(netlink);
+    if (state) break;
   }
   return state;
 }
 
-Result<Spelling> learn_spelling(NftSession& session) {
-  Spelling spelling;
+Result<Reference> learn_reference(NftSession& session) {
+  Reference reference;
+  FB_TRY(Netlink netlink, Netlink::open(NETLINK_NETFILTER));
   const auto sets = set_contents(Cut{}, {});
   const std::string own = "_probe_" + std::to_string(getpid());
   const std::pair<TableKind, std::string> kinds[] = {{TableKind::inet, "inet firebreak" + own},
@@ -98,21 +84,17 @@ Result<Spelling> learn_spelling(NftSession& session) {
     const auto made = session.run(remove + make_sets(table, kind, sets) + make_unhooked_chains(table, kind));
     if (!made && kind == TableKind::inet) return tl::unexpected<Error>(made.error());
     if (!made) {
-      spelling.egress_reason = made.error().message;
-      return spelling;
+      reference.egress_reason = made.error().message;
+      return reference;
     }
-    auto text = session.list("list table " + table);
+    auto state = read_table(netlink, table, {});
     FB_TRY_VOID(session.run(remove));
-    if (!text) return tl::unexpected<Error>(text.error());
-    auto listings = parse_listing(*text);
-    spelling.tables[kind] = std::move(listings[table]);
+    if (!state) return tl::unexpected<Error>(state.error());
     for (const Chain& chain : chains_of(kind)) {
-      const auto& lines = spelling.tables[kind].blocks["chain " + chain.name].lines;
-      if (lines.size() != chain.rules.size()) {
-        return fail(ErrorCode::unavailable, "nft lists " + std::to_string(lines.size()) + " rules of chain " +
-                                                chain.name + " instead of " + std::to_string(chain.rules.size()));
-      }
+      if (state->chains[chain.name].rules.size() == chain.rules.size()) continue;
+      return fail(ErrorCode::unavailable, "the kernel does not hold the rules of chain " + chain.name + " as given");
     }
+    reference.tables[kind] = std::move(*state);
   }
   // The hooks, judged by the kernel and not made.
   const std::string& inet = kinds[0].second;
@@ -120,9 +102,9 @@ Result<Spelling> learn_spelling(NftSession& session) {
   const auto egress =
       session.check("add table netdev firebreak" + own + "\nadd chain netdev firebreak" + own +
                     " egress { type filter hook egress device \"lo\" priority -300; policy accept; }\n");
-  spelling.egress = egress.has_value();
-  if (!egress) spelling.egress_reason = egress.error().message;
-  return spelling;
+  reference.egress = egress.has_value();
+  if (!egress) reference.egress_reason = egress.error().message;
+  return reference;
 }
 
 std::map<std::string, WantedTable> wanted_tables(const std::vector<Link>& links, bool egress) {
@@ -136,24 +118,23 @@ std::map<std::string, WantedTable> wanted_tables(const std::vector<Link>& links,
   return wanted;
 }
 
-std::string rules_difference(const Listing& actual, const WantedTable& wanted, const Spelling& spelling) {
-  const Listing& expected = spelled(spelling, wanted.kind);
-  for (const auto& line : actual.head) {
-    if (head_matters(line)) return "the table says '" + line + "'";
-  }
-  for (const auto& [key, block] : expected.blocks) {
-    const auto at = actual.blocks.find(key);
-    if (at == actual.blocks.end()) return key + " is missing";
-    if (!is_counter(key) && at->second.lines != block.lines) return key + " was changed";
-  }
-  for (const auto& [key, block] : actual.blocks) {
-    if (!expected.blocks.contains(key)) return key + " was added";
-  }
+std::string rules_difference(const TableState& actual, const WantedTable& wanted, const Reference& reference) {
+  const TableState& expected = reference.tables.at(wanted.kind);
+  // Every flag matters: a table that sleeps has no hooks.
+  if (actual.flags != 0) return "the table has flags";
+  if (!actual.strange.empty()) return actual.strange[0].first + " " + actual.strange[0].second + " was added";
   for (const Chain& chain : chains_of(wanted.kind)) {
-    const auto& hook = actual.blocks.at("chain " + chain.name).hook;
-    if (!hook_fits(chain, wanted.device, hook)) return "chain " + chain.name + " has the hook '" + hook + "'";
+    const auto at = actual.chains.find(chain.name);
+    if (at == actual.chains.end()) return "chain " + chain.name + " is missing";
+    if (at->second.rules != expected.chains.at(chain.name).rules) return "the rules of " + chain.name + " were changed";
+    if (at->second.hook != wanted_hook(chain, wanted.device)) return "the hook of " + chain.name + " was changed";
   }
-  return "";
+  if (actual.chains.size() != expected.chains.size()) return "a chain was added";
+  if (actual.set_sorts != expected.set_sorts) return "sets were added or changed";
+  const bool same_counters =
+      std::equal(actual.counters.begin(), actual.counters.end(), expected.counters.begin(), expected.counters.end(),
+                 [](const auto& a, const auto& b) { return a.first == b.first; });
+  return same_counters ? "" : "counters were added or deleted";
 }
 
 std::vector<const SetContent*> set_differences(const TableState& actual, const std::vector<SetContent>& sets) {
@@ -166,29 +147,29 @@ std::vector<const SetContent*> set_differences(const TableState& actual, const s
 }
 
 std::string mend_table(const std::string& table, const TableState& actual, const WantedTable& wanted,
-                       const Spelling& spelling, const std::vector<SetContent>& sets) {
-  const Listing& expected = spelled(spelling, wanted.kind);
+                       const Reference& reference, const std::vector<SetContent>& sets) {
+  const TableState& expected = reference.tables.at(wanted.kind);
   const auto chains = chains_of(wanted.kind);
-  const auto& blocks = actual.listing.blocks;
-  std::string text = "add table " + table + "\n";  // without flags: wakes a dormant one
-  for (const auto& [key, block] : blocks) {
-    if (is_chain(key)) text += "flush chain " + table + " " + key.substr(6) + "\n";
+  std::string text = "add table " + table + "\n";  // without flags: wakes one that sleeps
+  const auto remove = [&](const std::string& word, const std::string& name) {
+    text += "delete " + word + " " + table + " " + name + "\n";
+  };
+  for (const auto& [name, unused] : actual.chains) text += "flush chain " + table + " " + name + "\n";
+  for (const auto& [name, state] : actual.chains) {
+    const auto at = std::find_if(chains.begin(), chains.end(), [&, &n = name](const Chain& c) { return c.name == n; });
+    if (at == chains.end() || state.hook != wanted_hook(*at, wanted.device)) remove("chain", name);
   }
-  // Chains first: maps may name them, but no rule uses a map any more; what rules used goes after the chains.
-  for (const auto& [key, block] : blocks) {
-    if (!is_chain(key)) continue;
-    const auto chain =
-        std::find_if(chains.begin(), chains.end(), [&, &k = key](const Chain& c) { return "chain " + c.name == k; });
-    if (chain == chains.end() || !hook_fits(*chain, wanted.device, block.hook)) text += delete_block(table, key);
+  // No rule is left that could use them.
+  for (const auto& [name, sort] : actual.set_sorts) {
+    if (!name.starts_with("__") && !same_set(actual, expected, name)) remove("set", name);
   }
-  for (const auto& [key, block] : blocks) {
-    const bool keep =
-        is_chain(key) || (is_counter(key) && expected.blocks.contains(key)) || same_set(actual.listing, expected, key);
-    if (!keep) text += delete_block(table, key);
+  for (const auto& [name, packets] : actual.counters) {
+    if (!expected.counters.contains(name)) remove("counter", name);
   }
+  for (const auto& [word, name] : actual.strange) remove(word, name);
   std::vector<SetContent> missing;
   for (const SetContent& set : sets) {
-    if (!same_set(actual.listing, expected, "set " + set.name)) {
+    if (!same_set(actual, expected, set.name)) {
       missing.push_back(set);
     } else if (const auto at = actual.sets.find(set.name); at == actual.sets.end() || at->second != set.keys) {
       text += update_set(table, set);
@@ -199,14 +180,53 @@ std::string mend_table(const std::string& table, const TableState& actual, const
 
 bool cuts_off(const KernelState& state) {
   const auto inet = state.find(kInetTable);
-  if (inet == state.end()) return false;
-  const Listing& listing = inet->second.listing;
-  if (std::any_of(listing.head.begin(), listing.head.end(), head_matters)) return false;
-  for (const Chain& chain : chains_of(TableKind::inet)) {
-    const auto at = listing.blocks.find("chain " + chain.name);
-    if (at == listing.blocks.end() || !hook_fits(chain, "", at->second.hook)) return false;
+  if (inet == state.end() || inet->second.flags != 0) return false;
+  const auto chains = chains_of(TableKind::inet);
+  return std::all_of(chains.begin(), chains.end(), [&](const Chain& chain) {
+    const auto at = inet->second.chains.find(chain.name);
+    return at != inet->second.chains.end() && at->second.hook == wanted_hook(chain, "");
+  });
+}
+
+int64_t counted_packets(const KernelState& state) {
+  int64_t sum = 0;
+  for (const auto& [table, read] : state) {
+    for (const auto& [name, packets] : read.counters) sum += packets;
   }
-  return true;
+  return sum;
+}
+
+std::string digest_of(const KernelState& state) {
+  std::string text;
+  // Each part with its length before it: no two states give the same text.
+  const auto put = [&](const std::string& part) { text += std::to_string(part.size()) + ":" + part; };
+  const auto count = [&](size_t parts) { put(std::to_string(parts)); };
+  for (const auto& [table, read] : state) {
+    put(table);
+    put(std::to_string(read.flags));
+    count(read.chains.size());
+    for (const auto& [name, chain] : read.chains) {
+      put(name);
+      put(chain.hook.type + " " + std::to_string(chain.hook.number) + " " + std::to_string(chain.hook.priority) + " " +
+          std::to_string(chain.hook.policy));
+      count(chain.hook.devices.size());
+      for (const auto& device : chain.hook.devices) put(device);
+      count(chain.rules.size());
+      for (const auto& rule : chain.rules) put(rule);
+    }
+    count(read.set_sorts.size());
+    for (const auto& [name, sort] : read.set_sorts) {
+      put(name);
+      put(sort);
+      const auto keys = read.sets.find(name);
+      count(keys == read.sets.end() ? 0 : keys->second.size());
+      if (keys == read.sets.end()) continue;
+      for (const KeyRange& range : keys->second) put(range.low + range.high);
+    }
+    count(read.strange.size());
+    for (const auto& [word, name] : read.strange) put(word + " " + name);
+  }
+  return hex(sha256(text));
 }
 
 }  // namespace fb::agent

@@ -1,5 +1,5 @@
-// What the kernel holds of an isolation, what it should hold, and the way from one to the other. Reading costs a few
-// milliseconds and about one more for each link. Not thread-safe.
+// What the kernel holds of an isolation, what it should hold, and the way from one to the other. Reading costs about a
+// millisecond for each table, more with thousands of exceptions. Not thread-safe.
 #pragma once
 
 #include <map>
@@ -7,30 +7,25 @@
 #include <vector>
 
 #include "apps/enforcer/nftables/links.h"
-#include "apps/enforcer/nftables/listing.h"
-#include "apps/enforcer/nftables/netlink.h"
 #include "apps/enforcer/nftables/nft_session.h"
 #include "apps/enforcer/nftables/ruleset.h"
+#include "apps/enforcer/nftables/table_reader.h"
 
 namespace fb::agent {
 
-struct TableState {
-  Listing listing;
-  std::map<std::string, std::vector<KeyRange>> sets;  // only those that have the name of one of ours
-};
-using KernelState = std::map<std::string, TableState>;  // by "inet firebreak_iso"
+bool is_our_table(const std::string& table);
 
 // Only Firebreak's tables are read, however large others are.
-Result<KernelState> read_kernel_state(NftSession& session);
+Result<KernelState> read_kernel_state();
 
-// How nft spells the rules on this machine: made without hooks in a table of another name, listed, and deleted again.
-// Also shows what this kernel can do.
-struct Spelling {
-  std::map<TableKind, Listing> tables;  // those of links only when they could be made
-  bool egress = false;                  // links can be covered
-  std::string egress_reason;            // why not
+// The rules as this kernel and this nft hold them: made without hooks in a table of another name, read, and deleted
+// again. Also shows what this kernel can do.
+struct Reference {
+  std::map<TableKind, TableState> tables;  // those of links only when they could be made
+  bool egress = false;                     // links can be covered
+  std::string egress_reason;               // why not
 };
-Result<Spelling> learn_spelling(NftSession& session);
+Result<Reference> learn_reference(NftSession& session);
 
 struct WantedTable {
   TableKind kind = TableKind::inet;
@@ -39,16 +34,21 @@ struct WantedTable {
 std::map<std::string, WantedTable> wanted_tables(const std::vector<Link>& links, bool egress);
 
 // "" when rules, hooks and sorts of sets are as wanted; else what differs, for a person.
-std::string rules_difference(const Listing& actual, const WantedTable& wanted, const Spelling& spelling);
+std::string rules_difference(const TableState& actual, const WantedTable& wanted, const Reference& reference);
+
 // Those whose elements differ.
 std::vector<const SetContent*> set_differences(const TableState& actual, const std::vector<SetContent>& sets);
 
-// One transaction that makes the rules of a changed table right again. What is in the sets is kept where the sets
-// still are what they should be, so that allowed traffic is not interrupted.
+// One transaction that makes the rules of a changed table right again. Sets that still are what they should be are
+// kept, so that allowed traffic is not interrupted.
 std::string mend_table(const std::string& table, const TableState& actual, const WantedTable& wanted,
-                       const Spelling& spelling, const std::vector<SetContent>& sets);
+                       const Reference& reference, const std::vector<SetContent>& sets);
 
 // All three chains of the inet table are there, on their hooks, and drop.
 bool cuts_off(const KernelState& state);
+
+int64_t counted_packets(const KernelState& state);
+// Hex SHA-256 over rules, hooks and elements; counters and handles do not matter.
+std::string digest_of(const KernelState& state);
 
 }  // namespace fb::agent

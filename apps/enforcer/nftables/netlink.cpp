@@ -48,6 +48,16 @@ int Netlink::descriptor() const {
 
 Status Netlink::dump(nlmsghdr& request, const std::function<void(const nlmsghdr&)>& on_message) {
   request.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  return exchange(request, on_message);
+}
+
+// The acknowledgement ends the answer, as the end of a dump does.
+Status Netlink::ask(nlmsghdr& request, const std::function<void(const nlmsghdr&)>& on_message) {
+  request.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  return exchange(request, on_message);
+}
+
+Status Netlink::exchange(nlmsghdr& request, const std::function<void(const nlmsghdr&)>& on_message) {
   request.nlmsg_seq = ++sequence_;
   if (mnl_socket_sendto(socket_.get(), &request, request.nlmsg_len) < 0) return failed("netlink request", errno);
   std::vector<char> buffer(kBuffer);

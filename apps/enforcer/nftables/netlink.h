@@ -23,6 +23,8 @@ class Netlink {
 
   // Sends a dump request (its sequence number is set here) and hands over each message of the answer.
   Status dump(nlmsghdr& request, const std::function<void(const nlmsghdr&)>& on_message);
+  // The same for a request with one answer.
+  Status ask(nlmsghdr& request, const std::function<void(const nlmsghdr&)>& on_message);
 
   // Joins multicast groups; read then gives what the kernel tells.
   Status join(std::span<const int> groups);
@@ -35,6 +37,7 @@ class Netlink {
   struct Close {
     void operator()(mnl_socket* socket) const;
   };
+  Status exchange(nlmsghdr& request, const std::function<void(const nlmsghdr&)>& on_message);
   explicit Netlink(mnl_socket* socket) : socket_(socket) {}
   std::unique_ptr<mnl_socket, Close> socket_;
   uint32_t sequence_ = 0;

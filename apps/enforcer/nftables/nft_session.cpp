@@ -32,7 +32,6 @@ Result<NftSession> NftSession::open() {
   if (nft_ctx_buffer_output(context) != 0 || nft_ctx_buffer_error(context) != 0) {
     return fail(ErrorCode::unavailable, "nft: no buffers");
   }
-  nft_ctx_output_set_flags(context, NFT_CTX_OUTPUT_TERSE | NFT_CTX_OUTPUT_NUMERIC_ALL);
   return session;
 }
 
@@ -52,13 +51,6 @@ Status NftSession::check(const std::string& commands) {
   auto status = run(commands);
   nft_ctx_set_dry_run(context_.get(), false);
   return status;
-}
-
-Result<std::string> NftSession::list(const std::string& command) {
-  nft_ctx* context = context_.get();
-  if (nft_run_cmd_from_buffer(context, command.c_str()) != 0) return nft_error(context);
-  const char* output = nft_ctx_get_output_buffer(context);
-  return std::string(output == nullptr ? "" : output);
 }
 
 }  // namespace fb::agent

@@ -1,5 +1,6 @@
 // Runs nft commands inside this process (libnftables; no program is started). Not thread-safe; one for each operation,
-// so that nothing cached outlives it. A run of several commands is one transaction: all of them or none. Costs a
+// so that nothing cached outlives it. A run of several commands is one transaction: all of them or none. Only writes:
+// what the kernel holds is read by table_reader, which libnftables does at the cost of all tables there are. Costs a
 // fraction of a millisecond to open, a run from one millisecond on.
 #pragma once
 
@@ -21,8 +22,6 @@ class NftSession {
   Status run(const std::string& commands);
   // The kernel judges the transaction, then forgets it.
   Status check(const std::string& commands);
-  // A listing as text: numbers only, counters included, elements of sets left out.
-  Result<std::string> list(const std::string& command);
 
  private:
   struct Free {

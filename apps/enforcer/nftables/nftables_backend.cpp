@@ -8,7 +8,6 @@
 #include "apps/enforcer/nftables/kernel_state.h"
 #include "apps/enforcer/nftables/monitor.h"
 #include "apps/enforcer/nftables/nftables_options.h"
-#include "engine/base/digest.h"
 
 namespace fb::agent {
 namespace {
@@ -25,7 +24,7 @@ struct Work {
   bool empty() const { return sets.empty() && inet_chains.empty() && per_table.empty() && stale.empty(); }
 };
 
-Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wanted, const Spelling& spelling,
+Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wanted, const Reference& reference,
           const std::vector<SetContent>& sets, bool last_resort) {
   Work work;
   for (const auto& [table, want] : wanted) {
@@ -38,7 +37,7 @@ Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wa
       } else {
         work.per_table.emplace_back(table, std::move(chains));
       }
-    } else if (rules_difference(at->second.listing, want, spelling).empty()) {
+    } else if (rules_difference(at->second, want, reference).empty()) {
       for (const SetContent* set : set_differences(at->second, sets)) work.sets += update_set(table, *set);
     } else if (last_resort) {
       // Whoever changed it found a way that can't be undone piece by piece. In one transaction: there is no moment
@@ -46,7 +45,7 @@ Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wa
       work.per_table.emplace_back(table, "delete table " + table + "\n" + make_sets(table, want.kind, sets) +
                                              make_chains(table, want.kind, want.device));
     } else {
-      work.per_table.emplace_back(table, mend_table(table, at->second, want, spelling, sets));
+      work.per_table.emplace_back(table, mend_table(table, at->second, want, reference, sets));
     }
   }
   for (const auto& [table, unused] : state) {
@@ -57,11 +56,11 @@ Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wa
 
 class NftablesBackend final : public IsolationBackend {
  public:
-  NftablesBackend(NftablesOptions options, Spelling spelling)
-      : options_(std::move(options)), spelling_(std::move(spelling)) {
+  NftablesBackend(NftablesOptions options, Reference reference)
+      : options_(std::move(options)), reference_(std::move(reference)) {
     if (!options_.use_egress) {
-      spelling_.egress = false;
-      spelling_.egress_reason = "switched off";
+      reference_.egress = false;
+      reference_.egress_reason = "switched off";
     }
   }
 
@@ -81,13 +80,13 @@ class NftablesBackend final : public IsolationBackend {
     bool inet_is_right = false;
     for (int attempt = 0; attempt <= kAttempts; ++attempt) {
       FB_TRY(const auto links, list_links());
-      FB_TRY(const auto state, read_kernel_state(session));
-      const auto wanted = wanted_tables(links, spelling_.egress);
+      FB_TRY(const auto state, read_kernel_state());
+      const auto wanted = wanted_tables(links, reference_.egress);
       const auto inet = state.find(kInetTable);
       inet_is_right = inet != state.end() &&
-                      rules_difference(inet->second.listing, wanted.at(kInetTable), spelling_).empty() &&
+                      rules_difference(inet->second, wanted.at(kInetTable), reference_).empty() &&
                       set_differences(inet->second, *sets_).empty();
-      const Work work = plan(state, wanted, spelling_, *sets_, attempt >= kLastResortAttempt);
+      const Work work = plan(state, wanted, reference_, *sets_, attempt >= kLastResortAttempt);
       if (work.empty()) return {};
       if (attempt < kAttempts) carry_out(session, work, attempt == 0, trouble);
     }
@@ -101,10 +100,11 @@ class NftablesBackend final : public IsolationBackend {
     FB_TRY(NftSession session, NftSession::open());
     Status status;
     for (int attempt = 0; attempt <= kAttempts; ++attempt) {
-      FB_TRY(const std::string tables, session.list("list tables"));
+      FB_TRY(Netlink netlink, Netlink::open(NETLINK_NETFILTER));
+      FB_TRY(const auto tables, read_table_names(netlink));
       std::string text;
-      for (const std::string& table : parse_tables(tables)) {
-        if (table == kInetTable || table.starts_with(kEgressPrefix)) text += "delete table " + table + "\n";
+      for (const std::string& table : tables) {
+        if (is_our_table(table)) text += "delete table " + table + "\n";
       }
       if (text.empty()) return {};
       status = session.run(text);
@@ -114,9 +114,8 @@ class NftablesBackend final : public IsolationBackend {
   }
 
   Result<Observation> observe() override {
-    FB_TRY(NftSession session, NftSession::open());
     FB_TRY(const auto links, list_links());
-    FB_TRY(const auto state, read_kernel_state(session));
+    FB_TRY(const auto state, read_kernel_state());
     Observation seen;
     if (state.empty()) {
       seen.state = Isolation::released;
@@ -125,7 +124,7 @@ class NftablesBackend final : public IsolationBackend {
     }
     seen.state = cuts_off(state) ? Isolation::isolated : Isolation::unknown;
     seen.rule_digest = digest_of(state);
-    for (const auto& [table, read] : state) seen.drops += counted_packets(read.listing);
+    seen.drops = counted_packets(state);
     judge(links, state, seen);
     return seen;
   }
@@ -159,10 +158,10 @@ class NftablesBackend final : public IsolationBackend {
   }
 
   void judge(const std::vector<Link>& links, const KernelState& state, Observation& seen) const {
-    const auto wanted = wanted_tables(links, spelling_.egress);
-    if (!spelling_.egress) seen.problems.push_back(kNotCovered + spelling_.egress_reason);
+    const auto wanted = wanted_tables(links, reference_.egress);
+    if (!reference_.egress) seen.problems.push_back(kNotCovered + reference_.egress_reason);
     for (const Link& link : links) {
-      if (spelling_.egress && !can_be_written(link)) {
+      if (reference_.egress && !can_be_written(link)) {
         seen.problems.push_back(std::string(kNotCovered) + "link " + std::to_string(link.index) +
                                 " has a name that rules can't hold");
       }
@@ -178,7 +177,7 @@ class NftablesBackend final : public IsolationBackend {
     }
     for (const auto& [table, want] : wanted) {
       const auto at = state.find(table);
-      const bool right = at != state.end() && rules_difference(at->second.listing, want, spelling_).empty() &&
+      const bool right = at != state.end() && rules_difference(at->second, want, reference_).empty() &&
                          set_differences(at->second, expected).empty();
       if (right) continue;
       seen.intact = false;
@@ -187,20 +186,8 @@ class NftablesBackend final : public IsolationBackend {
     for (const auto& [table, unused] : state) seen.intact = seen.intact && wanted.contains(table);
   }
 
-  static std::string digest_of(const KernelState& state) {
-    std::string text;
-    for (const auto& [table, read] : state) {
-      text += normalised(table, read.listing);
-      for (const auto& [set, ranges] : read.sets) {
-        text += set + "\n";
-        for (const KeyRange& range : ranges) text += range.low + range.high;
-      }
-    }
-    return hex(sha256(text));
-  }
-
   const NftablesOptions options_;
-  Spelling spelling_;
+  Reference reference_;
   std::optional<std::vector<SetContent>> sets_;  // of the last isolate; none after release
   std::unique_ptr<ChangeMonitor> monitor_;
 };
@@ -209,8 +196,8 @@ class NftablesBackend final : public IsolationBackend {
 
 Result<std::unique_ptr<IsolationBackend>> make_nftables_backend_with(const NftablesOptions& options) {
   FB_TRY(NftSession session, NftSession::open());
-  FB_TRY(Spelling spelling, learn_spelling(session));
-  return std::make_unique<NftablesBackend>(options, std::move(spelling));
+  FB_TRY(Reference reference, learn_reference(session));
+  return std::make_unique<NftablesBackend>(options, std::move(reference));
 }
 
 Result<std::unique_ptr<IsolationBackend>> make_nftables_backend() {

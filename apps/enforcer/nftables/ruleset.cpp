@@ -42,6 +42,24 @@ void add_prefixes(SetContent& v4, SetContent& v6, const std::vector<Prefix>& pre
   v6.keys = joined(std::move(v6.keys));
 }
 
+// Types of ICMPv6, rising. In named sets: those that nft makes for a list in a rule get another name each time.
+enum Icmp6 : uint8_t {
+  kMldReport = 131,
+  kMldDone = 132,
+  kRouterSolicit = 133,
+  kRouterAdvert = 134,
+  kNeighbourSolicit = 135,
+  kNeighbourAdvert = 136,
+  kMld2Report = 143,
+};
+
+void add_types(SetContent& set, std::initializer_list<Icmp6> types) {
+  for (const Icmp6 type : types) {
+    const std::string key(1, static_cast<char>(type));
+    add(set, {key, key}, std::to_string(type));
+  }
+}
+
 Prefix numeric(std::string_view text) {
   return endpoint::parse_prefix(text).value_or(Prefix{});
 }
@@ -55,15 +73,13 @@ std::vector<std::string> outward4() {
 }
 
 std::vector<std::string> outward6() {
-  return {
-      "ip6 daddr . tcp dport @svc6 accept",
-      "ip6 daddr @exc6 accept",
-      "ip6 daddr @dns6 udp dport 53 accept",
-      "ip6 daddr @dns6 tcp dport 53 accept",
-      std::string("icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } ") + kNdBounds,
-      std::string("icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } ip6 daddr ff02::/16 ") +
-          kMldBounds,
-      std::string("ip6 saddr fe80::/10 ip6 daddr ff02::1:2 udp sport . udp dport @dhcp6 ") + kDhcpBounds};
+  return {"ip6 daddr . tcp dport @svc6 accept",
+          "ip6 daddr @exc6 accept",
+          "ip6 daddr @dns6 udp dport 53 accept",
+          "ip6 daddr @dns6 tcp dport 53 accept",
+          std::string("icmpv6 type @nd_out ") + kNdBounds,
+          std::string("icmpv6 type @mld_out ip6 daddr ff02::/16 ") + kMldBounds,
+          std::string("ip6 saddr fe80::/10 ip6 daddr ff02::1:2 udp sport . udp dport @dhcp6 ") + kDhcpBounds};
 }
 
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
@@ -89,8 +105,7 @@ Chain input_chain() {
            "ip saddr @exc4 accept", "ip6 saddr @exc6 accept", "ip saddr @dns4 udp sport 53 accept",
            "ip saddr @dns4 tcp sport 53" + answer, "ip6 saddr @dns6 udp sport 53 accept",
            "ip6 saddr @dns6 tcp sport 53" + answer,
-           std::string("icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 ") +
-               "limit rate 200/second burst 400 packets accept",
+           std::string("icmpv6 type @nd_in ip6 hoplimit 255 ") + "limit rate 200/second burst 400 packets accept",
            std::string("icmpv6 type mld-listener-query ip6 saddr fe80::/10 ") + kMldBounds,
            // Without them a route with a smaller packet size would stall the control connection.
            std::string("icmp type destination-unreachable icmp code frag-needed ") + kPathMtuBounds,
@@ -159,9 +174,15 @@ std::vector<SetContent> set_contents(const Cut& cut, const std::vector<Prefix>& 
       {.name = "svc6", .type = "ipv6_addr . inet_service", .key_size = 20, .keys = {}, .elements = {}},
       {.name = "dhcp4", .type = "ipv4_addr", .key_size = 4, .keys = {}, .elements = {}},
       {.name = "dhcp6", .type = "inet_service . inet_service", .key_size = 8, .keys = {}, .elements = {}},
+      {.name = "nd_out", .type = "icmpv6_type", .key_size = 1, .keys = {}, .elements = {}},
+      {.name = "nd_in", .type = "icmpv6_type", .key_size = 1, .keys = {}, .elements = {}},
+      {.name = "mld_out", .type = "icmpv6_type", .key_size = 1, .keys = {}, .elements = {}},
   };
   add_prefixes(sets[0], sets[1], cut.exceptions);
   add_prefixes(sets[2], sets[3], cut.dns);
+  add_types(sets[8], {kRouterSolicit, kNeighbourSolicit, kNeighbourAdvert});
+  add_types(sets[9], {kRouterAdvert, kNeighbourSolicit, kNeighbourAdvert});
+  add_types(sets[10], {kMldReport, kMldDone, kMld2Report});
 
   std::vector<OpenService> services = cut.services;
   std::sort(services.begin(), services.end());
@@ -201,7 +222,7 @@ std::vector<std::string> counters_of(TableKind kind) {
 std::string hook_line(const Chain& chain, std::string_view device) {
   std::string text = "type filter hook " + chain.hook;
   if (chain.hook == "egress") text += " device \"" + std::string(device) + "\"";
-  return text + " priority -300; policy drop;";
+  return text + " priority " + std::to_string(kPriority) + "; policy drop;";
 }
 
 std::string make_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets) {

@@ -15,6 +15,7 @@
 
 namespace fb::agent {
 
+inline constexpr int kPriority = -300;  // before connection tracking (-200) and other firewalls (0)
 inline constexpr const char* kInetTable = "inet firebreak_iso";
 inline constexpr std::string_view kEgressPrefix = "netdev firebreak_iso_";
 std::string egress_table(int ifindex);
@@ -41,13 +42,13 @@ enum class TableKind { inet, egress_ethernet, egress_bare };  // bare: a link wi
 std::vector<Chain> chains_of(TableKind kind);
 std::vector<std::string> counters_of(TableKind kind);
 
-// "type filter hook output priority -300; policy drop;", as nft lists it too. device: of an egress chain.
+// "type filter hook output priority -300; policy drop;". device: of an egress chain.
 std::string hook_line(const Chain& chain, std::string_view device);
 
 // Texts of nft commands; one text is one transaction, and several may be put together.
 std::string make_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets);
 std::string make_chains(const std::string& table, TableKind kind, std::string_view device);
-// The same chains without hooks: they see no packet. What nft lists of them is how it spells these rules.
+// The same chains without hooks: they see no packet. What the kernel holds of them is what it must hold of the others.
 std::string make_unhooked_chains(const std::string& table, TableKind kind);
 std::string update_set(const std::string& table, const SetContent& set);
 std::string fill_chains(const std::string& table, TableKind kind);  // of chains that are there and empty
