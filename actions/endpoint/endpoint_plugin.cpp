@@ -278,6 +278,7 @@ class Gateway final : public EndpointPlugin {
     if (!kept) return not_enrolled(agent, r.peer, kept.error(), out);
     for (const std::string& id : replaced) forget(id);
     boxes_.admit(agent.endpoint_id);
+    credentials_.keep(certificate->sha256, agent.endpoint_id, clock_.mono_ms());
     enrolled_.add_one();
     log(LogLevel::info, "agent_enrolled", "an agent enrolled",
         {{"endpoint_id", agent.endpoint_id},

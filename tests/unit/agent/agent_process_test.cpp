@@ -77,7 +77,7 @@ struct Rig {
                          "simulated: {host_id: h1, hostname: desk}\n");
   }
   int run(const std::vector<std::string>& arguments) { return Process(arguments, output).wait(); }
-  std::string journal() const { return service.dir / "state/journal.ndjson"; }
+  std::string journal() const { return service.dir / "state/enforcer/journal.ndjson"; }
   bool polls() const {
     return eventually([&] { return service.plugin->stats().open_polls == 1; }, 10'000);
   }
@@ -99,6 +99,8 @@ TEST(AgentProgram, SaysWhatItIsAndWhatIsWrong) {
       {{"run", "-c"}, "option -c needs a value"},
       {{"run", "-c", "/nonexistent.yml"}, "/nonexistent.yml"},
       {{"run", "-c", rig.config, "--url", "x"}, "unknown option '--url'"},
+      {{"release"}, "release needs --break-glass"},
+      {{"release", "--break-glass", "CODE", "-c", rig.config}, "only backend nftables has a helper"},
       {{"enroll", "--tokenfile", "x"}, "did you mean --token-file?"},
       {{"enroll", "-c", rig.config, "--ca-file", "a", "--fingerprint", "b"}, "not both"},
   };

@@ -1,5 +1,4 @@
-// A service without its engine (the gateway, a store in memory, every report that came in), agents on threads, and
-// commands.
+// A service without its engine (the gateway, a record, every report that came in), agents on threads, and commands.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,16 +15,16 @@
 #include "apps/firebreak-agent/agent.h"
 #include "engine/base/log.h"
 #include "engine/net/tls_files.h"
-#include "tests/support/fake_action_store.h"
+#include "engine/record/queries.h"
+#include "engine/record/store.h"
 #include "tests/unit/agent/agent_support.h"
 
 namespace fb::agent::test {
 
 using endpoint::EndpointOptions;
 using endpoint::EndpointPlugin;
-using fb::test::FakeActionStore;
 
-// A service without its engine: the gateway, a store in memory, and every report that came in.
+// A service without its engine: the gateway, a record on disk, and every report that came in.
 class Service {
  public:
   Service() {
@@ -37,6 +36,23 @@ class Service {
     options.certificate_file = dir / "s.pem";
     options.private_key_file = dir / "s.key";
     options.ca_file = dir / "ca.pem";
+    options.ca_key_file = dir / "ca.key";
+    options.signers = {new_signer("signing.key")};
+    options.break_glass_secret = std::string(32, 's');
+    options.policy = [this](const std::string&) {
+      const std::lock_guard lock(mutex_);
+      return policy_;
+    };
+    StoreOptions record;
+    record.data_dir = dir / "data";
+    record.check = false;
+    record.local_release_proven = [this](const std::string& id, const LocalRelease& r) {
+      const std::string code = endpoint::break_glass_code(options.break_glass_secret, id, r.generation);
+      return r.how == "break_glass" && r.proof == code;
+    };
+    auto opened = Store::open(record);
+    EXPECT_TRUE(opened) << (opened ? "" : opened.error().describe());
+    store_ = std::move(*opened);
     options.heartbeat_interval_ms = 200;
     options.offline_after_ms = 1000;
     options.redeliver_after_ms = 200;
@@ -46,7 +62,7 @@ class Service {
   ~Service() { stop(); }
 
   void start() {
-    auto made = endpoint::make_action_plugin_endpoint(options, store, system_clock(), [this](Report r) {
+    auto made = endpoint::make_action_plugin_endpoint(options, store(), store(), system_clock(), [this](Report r) {
       const std::lock_guard lock(mutex_);
       reports_.push_back(std::move(r));
     });
@@ -62,7 +78,7 @@ class Service {
   std::string url() const { return "https://" + options.listen; }
   std::string token() {
     const std::string t = endpoint::make_token(*net::certificate_fingerprint(dir / "ca.pem"));
-    EXPECT_TRUE(store.add_token(endpoint::token_hash(t), system_clock().wall_ms() + 3'600'000));
+    EXPECT_TRUE(store().add_token(endpoint::token_hash(t), system_clock().wall_ms() + 3'600'000));
     return t;
   }
   std::vector<Report> reports(const std::string& action_id) const {
@@ -82,14 +98,45 @@ class Service {
     return all.empty() ? Report{} : all.back();
   }
 
+  Store& store() const { return *store_; }
+  Endpoint at(const std::string& id) const {
+    const auto all = store_->endpoints();
+    EXPECT_TRUE(all);
+    for (const Endpoint& e : *all) {
+      if (e.endpoint_id == id) return e;
+    }
+    return {};
+  }
+  // How often the audit has such a row.
+  int audited(const std::string& what, const std::string& ref) const {
+    const auto reader = record::Reader::open(store_->db_path());
+    int count = 0;
+    const auto rows = (*reader)->audit(0, 100'000);
+    EXPECT_TRUE(rows);
+    for (const record::AuditRow& row : *rows) count += row.what == what && row.ref == ref;
+    return count;
+  }
+  std::shared_ptr<const endpoint::Signer> new_signer(const std::string& name) {
+    EXPECT_TRUE(endpoint::Signer::create(dir / name));
+    return *endpoint::Signer::load(dir / name);
+  }
+  void set_policy(endpoint::CutPolicy policy) {
+    {
+      const std::lock_guard lock(mutex_);
+      policy_ = std::move(policy);
+    }
+    if (plugin) plugin->policy_changed();
+  }
+
   TemporaryFolder dir;
   EndpointOptions options;
-  FakeActionStore store{system_clock()};
   std::unique_ptr<EndpointPlugin> plugin;
 
  private:
   mutable std::mutex mutex_;
   std::vector<Report> reports_;
+  endpoint::CutPolicy policy_;
+  std::unique_ptr<Store> store_;
 };
 
 // One agent on a thread of its own.
@@ -107,6 +154,7 @@ class RunningAgent {
     options.backoff_max_ms = 200;
     options.make_backend = std::move(backend);
     put_file(options.token_file, service.token() + "\n");
+    service_ = &service;
   }
   ~RunningAgent() { stop(); }
   void start() {
@@ -116,12 +164,17 @@ class RunningAgent {
     thread_.request_stop();
     if (thread_.joinable()) thread_.join();
   }
-  std::string journal() const { return options.state_dir + "/journal.ndjson"; }
+  std::string journal() const { return options.state_dir + "/enforcer/journal.ndjson"; }
+
+  bool polls() const {
+    return eventually([&] { return service_->plugin->stats().open_polls == 1; });
+  }
 
   AgentOptions options;
   Status result;
 
  private:
+  Service* service_;
   std::jthread thread_;
 };
 

@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "engine/net/http.h"
@@ -29,12 +27,12 @@ TEST(Agent, EnrolsIsIsolatedAndReleased) {
   RunningAgent agent(service, "a1");
   agent.start();
   ASSERT_TRUE(eventually([&] { return service.plugin->stats().open_polls == 1; }));
-  ASSERT_TRUE(eventually([&] { return service.store.at("a1").status == AgentStatus::online; }));
-  const Endpoint known = service.store.at("a1");
+  ASSERT_TRUE(eventually([&] { return service.at("a1").status == AgentStatus::online; }));
+  ASSERT_TRUE(eventually([&] { return service.at("a1").observed == Isolation::released; }));
+  const Endpoint known = service.at("a1");
   EXPECT_EQ(known.host_id, "host-of-a1");
   EXPECT_EQ(known.hostname, "a1.example");
   EXPECT_TRUE(known.simulated);
-  EXPECT_EQ(known.observed, Isolation::released);
 
   ASSERT_EQ(*service.plugin->send(command("i1", Verb::isolate, "a1", 1)), SendOutcome::sent);
   const Report isolated = service.wait_for_end("i1");
@@ -42,7 +40,7 @@ TEST(Agent, EnrolsIsIsolatedAndReleased) {
   EXPECT_EQ(isolated.observed, Isolation::isolated);
   EXPECT_EQ(isolated.endpoint_id, "a1");
   EXPECT_EQ(isolated.generation, 1);
-  EXPECT_TRUE(eventually([&] { return service.store.at("a1").observed == Isolation::isolated; })) << "by heartbeat";
+  EXPECT_TRUE(eventually([&] { return service.at("a1").observed == Isolation::isolated; })) << "by heartbeat";
 
   ASSERT_EQ(*service.plugin->send(command("r2", Verb::release, "a1", 2)), SendOutcome::sent);
   EXPECT_EQ(service.wait_for_end("r2").observed, Isolation::released);
@@ -80,7 +78,7 @@ TEST(Agent, RefusesAStaleAndAnExpiredCommand) {
   ASSERT_FALSE(older);
   EXPECT_EQ(older.error().code, ErrorCode::conflict);
   ASSERT_TRUE(service.plugin->send(command("i5", Verb::isolate, "a1", 5)))
-      << "as new as the last: the agent's own judgement";
+      << "as new as the last: the host's judgement";
   const Report stale = service.wait_for_end("i5");
   EXPECT_EQ(stale.kind, Report::Kind::refused);
   EXPECT_EQ(stale.observed, Isolation::released);
@@ -128,10 +126,10 @@ TEST(Agent, IsOfflineWhenSilentAndOnlineWhenBack) {
   ASSERT_TRUE(eventually([&] { return service.plugin->is_live("a1"); }));
   ASSERT_TRUE(eventually([&] { return service.plugin->stats().heartbeats >= 1; }));
   agent.stop();
-  EXPECT_TRUE(eventually([&] { return service.store.at("a1").status == AgentStatus::offline; }));
+  EXPECT_TRUE(eventually([&] { return service.at("a1").status == AgentStatus::offline; }));
   EXPECT_EQ(*service.plugin->send(command("y", Verb::isolate, "a1", 2)), SendOutcome::offline);
   agent.start();
-  EXPECT_TRUE(eventually([&] { return service.store.at("a1").status == AgentStatus::online; }));
+  EXPECT_TRUE(eventually([&] { return service.at("a1").status == AgentStatus::online; }));
   EXPECT_EQ(*service.plugin->send(command("y", Verb::isolate, "a1", 2)), SendOutcome::sent);
   EXPECT_EQ(service.wait_for_end("y").kind, Report::Kind::done);
   EXPECT_TRUE(service.reports("x").empty()) << "what was not kept is not delivered";
@@ -139,9 +137,13 @@ TEST(Agent, IsOfflineWhenSilentAndOnlineWhenBack) {
 
 TEST(Agent, AnAgentThatDidNotComeBackAfterARestartGoesOffline) {
   Service service;
-  service.store.add_endpoint("lost", AgentStatus::online);
+  EndpointReport lost;
+  lost.endpoint_id = "lost";
+  lost.hostname = "lost.example";
+  ASSERT_TRUE(service.store().enroll(lost, "its certificate"));
+  ASSERT_EQ(service.at("lost").status, AgentStatus::online);
   service.start();
-  EXPECT_TRUE(eventually([&] { return service.store.at("lost").status == AgentStatus::offline; }));
+  EXPECT_TRUE(eventually([&] { return service.at("lost").status == AgentStatus::offline; }));
 }
 
 TEST(Agent, AnIsolatedHostStaysIsolatedWhileTheServiceIsAway) {
@@ -159,7 +161,7 @@ TEST(Agent, AnIsolatedHostStaysIsolatedWhileTheServiceIsAway) {
   EXPECT_NE(test::get_file(agent.options.state_dir + "/simulated_isolation.json").find("isolated"), std::string::npos);
   service.start();
   EXPECT_TRUE(eventually([&] { return service.plugin->stats().heartbeats >= 1; }));
-  EXPECT_EQ(service.store.at("a1").observed, Isolation::isolated);
+  EXPECT_TRUE(eventually([&] { return service.at("a1").observed == Isolation::isolated; }));
 }
 
 TEST(Agent, OneStateFolderHasOneAgent) {
@@ -194,7 +196,7 @@ TEST(Enrolment, ATokenIsGoodOnce) {
   EXPECT_NE(again.error().message.find("401"), std::string::npos);
   EXPECT_EQ(service.plugin->stats().auth_failures, 1u);
   struct stat facts {};
-  ASSERT_EQ(::stat((first.options.state_dir + "/credential.json").c_str(), &facts), 0);
+  ASSERT_EQ(::stat((first.options.state_dir + "/identity.pem").c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0600u);
 }
 
@@ -205,19 +207,76 @@ TEST(Enrolment, AnExpiredOrWrongTokenIsRefused) {
   const std::string token = endpoint::make_token(*net::certificate_fingerprint(service.dir / "ca.pem"));
   put_file(agent.options.token_file, token);
   EXPECT_FALSE(enroll_agent(agent.options, {})) << "never issued";
-  ASSERT_TRUE(service.store.add_token(endpoint::token_hash(token), system_clock().wall_ms() - 1));
+  ASSERT_TRUE(service.store().add_token(endpoint::token_hash(token), system_clock().wall_ms() - 1));
   EXPECT_FALSE(enroll_agent(agent.options, {})) << "expired";
 }
 
-TEST(Enrolment, AnotherAgentOfAKnownHostIsRefused) {
+TEST(Enrolment, AnotherAgentOfAKnownHostWaitsForAPerson) {
+  Service service;
+  service.start();
+  RunningAgent first(service, "a1"), second(service, "a2");
+  second.options.host.host_id = first.options.host.host_id;
+  first.start();
+  ASSERT_TRUE(first.polls());
+  for (int i = 0; i < 2; ++i) {
+    const auto waits = enroll_agent(second.options, {});
+    ASSERT_FALSE(waits);
+    EXPECT_EQ(waits.error().retry, Retry::yes);
+    EXPECT_NE(waits.error().message.find("202"), std::string::npos) << waits.error().message;
+  }
+  EXPECT_EQ(service.audited("enrollment_waits", "a2"), 1);
+  EXPECT_TRUE(service.plugin->is_live("a1")) << "the first stays valid";
+  EXPECT_FALSE(service.store().decide_enrollment("nobody", true, "user:ada", "x"));
+  ASSERT_TRUE(service.store().decide_enrollment("a2", true, "user:ada", "installed anew"));
+  EXPECT_FALSE(service.store().decide_enrollment("a2", false, "user:bob", "too late"));
+  const auto enrolled = enroll_agent(second.options, {});
+  ASSERT_TRUE(enrolled) << enrolled.error().describe();
+  EXPECT_FALSE(service.plugin->is_live("a1")) << "the host is the new agent's now";
+  EXPECT_EQ(service.audited("credential_revoked", "a1"), 1);
+  const Resolved by_host = service.store().directory().resolve({"", "host-of-a1", "", false});
+  EXPECT_EQ(by_host.endpoint_id, "a2") << by_host.note;
+}
+
+TEST(Enrolment, ADeniedAgentStaysOut) {
   Service service;
   service.start();
   RunningAgent first(service, "a1"), second(service, "a2");
   second.options.host.host_id = first.options.host.host_id;
   ASSERT_TRUE(enroll_agent(first.options, {}));
-  const auto taken = enroll_agent(second.options, {});
-  ASSERT_FALSE(taken);
-  EXPECT_NE(taken.error().message.find("409"), std::string::npos);
+  EXPECT_FALSE(enroll_agent(second.options, {}));
+  ASSERT_TRUE(service.store().decide_enrollment("a2", false, "user:ada", "not ours"));
+  const auto denied = enroll_agent(second.options, {});
+  ASSERT_FALSE(denied);
+  EXPECT_EQ(denied.error().code, ErrorCode::refused);
+  EXPECT_NE(denied.error().message.find("403"), std::string::npos);
+  const auto agents = service.store().agents();
+  ASSERT_TRUE(agents);
+  ASSERT_EQ(agents->size(), 2u);
+  for (const AgentRow& a : *agents) EXPECT_EQ(a.status, a.endpoint_id == "a1" ? "online" : "denied");
+}
+
+TEST(Enrolment, AnAnswerThatWasLostIsGivenAgainToTheSameKeyOnly) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  const std::string keep = agent.options.state_dir + "-key";
+  std::filesystem::create_directories(agent.options.state_dir);
+  ASSERT_TRUE(net::make_certificate_request(agent.options.state_dir + "/next.key"));
+  std::filesystem::copy_file(agent.options.state_dir + "/next.key", keep);
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  std::filesystem::remove_all(agent.options.state_dir);
+  std::filesystem::create_directories(agent.options.state_dir);
+  const auto other_key = enroll_agent(agent.options, {});
+  ASSERT_FALSE(other_key) << "the token is used";
+  EXPECT_EQ(other_key.error().code, ErrorCode::refused);
+  std::filesystem::copy_file(keep, agent.options.state_dir + "/next.key",
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_TRUE(enroll_agent(agent.options, {}));
+  ASSERT_TRUE(service.store().revoke_credentials("a1", "user:ada", "lost"));
+  std::filesystem::remove_all(agent.options.state_dir);
+  std::filesystem::create_directories(agent.options.state_dir);
+  std::filesystem::copy_file(keep, agent.options.state_dir + "/next.key");
+  EXPECT_FALSE(enroll_agent(agent.options, {})) << "not after it was revoked";
 }
 
 TEST(Enrolment, TrustsOnlyTheServiceThatTheTokenNames) {
@@ -225,7 +284,7 @@ TEST(Enrolment, TrustsOnlyTheServiceThatTheTokenNames) {
   service.start();
   RunningAgent agent(service, "a1");
   const std::string foreign = endpoint::make_token(std::string(64, 'a'));
-  ASSERT_TRUE(service.store.add_token(endpoint::token_hash(foreign), system_clock().wall_ms() + 60'000));
+  ASSERT_TRUE(service.store().add_token(endpoint::token_hash(foreign), system_clock().wall_ms() + 60'000));
   put_file(agent.options.token_file, foreign);
   const auto refused = enroll_agent(agent.options, {});
   ASSERT_FALSE(refused);
@@ -244,7 +303,7 @@ TEST(Enrolment, AnAgentWithoutAnIdMakesOneAndKeepsIt) {
   ASSERT_TRUE(enrolled);
   EXPECT_EQ(enrolled->agent_id.size(), 36u);
   EXPECT_EQ(lines_of(agent.options.state_dir + "/agent_id"), std::vector<std::string>{enrolled->agent_id});
-  EXPECT_EQ(service.store.at(enrolled->agent_id).host_id, "host-of-a1");
+  EXPECT_EQ(service.at(enrolled->agent_id).host_id, "host-of-a1");
 }
 
 TEST(Enrolment, RunWaitsForAServiceThatIsNotThereYet) {
@@ -258,61 +317,69 @@ TEST(Enrolment, RunWaitsForAServiceThatIsNotThereYet) {
   EXPECT_TRUE(eventually([&] { return service.plugin->stats().open_polls == 1; }));
 }
 
-// Talks to the gateway without an agent.
+// Talks to the gateway as an agent would; `who` null: as one without a certificate.
 class Peer {
  public:
-  explicit Peer(const Service& service) : url_(service.url()), client_(options(service)) {}
-  net::ClientReply ask(const std::string& method, const std::string& path, const std::string& credential,
-                       const std::string& body = "") {
-    std::map<std::string, std::string> headers;
-    if (!credential.empty()) headers["Authorization"] = credential;
-    const auto reply = client_.request(method, url_ + path, headers, body);
+  Peer(const Service& service, const RunningAgent* who) : url_(service.url()), client_(options(service, who)) {}
+  net::ClientReply ask(const std::string& method, const std::string& path, const std::string& body = "") {
+    const auto reply = client_.request(method, url_ + path, {}, body);
     EXPECT_TRUE(reply) << reply.error().describe();
     return reply ? *reply : net::ClientReply{};
   }
 
  private:
-  static net::ClientOptions options(const Service& service) {
+  static net::ClientOptions options(const Service& service, const RunningAgent* who) {
     net::ClientOptions o;
     o.ca_file = service.dir / "ca.pem";
+    if (who != nullptr) o.client_certificate_file = o.client_key_file = who->options.state_dir + "/identity.pem";
     return o;
   }
   std::string url_;
   net::HttpClient client_;
 };
 
-std::string credential_of(const RunningAgent& agent) {
-  return nlohmann::json::parse(test::get_file(agent.options.state_dir + "/credential.json"))["credential"];
+// A certificate of the service's CA that no record knows, for this name.
+void forge_identity(const Service& service, RunningAgent& agent, const std::string& name, int64_t not_after_ms) {
+  std::filesystem::create_directories(agent.options.state_dir);
+  const std::string key = agent.options.state_dir + "/forged.key";
+  const auto csr = net::make_certificate_request(key);
+  ASSERT_TRUE(csr);
+  const auto made =
+      net::sign_client_certificate(service.dir / "ca.pem", service.dir / "ca.key", *csr, name, not_after_ms);
+  ASSERT_TRUE(made) << made.error().describe();
+  put_file(agent.options.state_dir + "/identity.pem", made->pem + test::get_file(key));
 }
 
-TEST(Gateway, AWrongCredentialIsRefusedAndLimited) {
+TEST(Gateway, WithoutAKnownCertificateNothingIsServedAndTriesAreLimited) {
   Service service;
   service.options.auth_failures_per_minute = 5;
   service.start();
-  RunningAgent agent(service, "a1");
+  RunningAgent agent(service, "a1"), forged(service, "a2");
   ASSERT_TRUE(enroll_agent(agent.options, {}));
-  Peer peer(service);
-  for (const char* wrong : {"", "Bearer", "Basic abc", "Bearer "}) {
-    EXPECT_EQ(peer.ask("GET", "/v1/commands", wrong).status, 401) << wrong;
+  Peer nobody(service, nullptr);
+  for (const char* path : {"/v1/reports", "/v1/heartbeat", "/v1/renew"}) {
+    EXPECT_EQ(nobody.ask("POST", path, "{}").status, 401) << path;
   }
-  EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", "Bearer " + std::string(64, 'a'), "{}").status, 401);
+  EXPECT_EQ(nobody.ask("GET", "/v1/commands").status, 401);
+  forge_identity(service, forged, "a1", system_clock().wall_ms() + 60'000);
+  Peer stranger(service, &forged);
+  EXPECT_EQ(stranger.ask("GET", "/v1/commands?wait=0").status, 401) << "signed by our CA, but not in the record";
   int limited = 0;
-  for (int i = 0; i < 10; ++i) {
-    limited += peer.ask("POST", "/v1/reports", "Bearer wrong" + std::to_string(i), "{}").status == 429;
-  }
+  for (int i = 0; i < 10; ++i) limited += stranger.ask("POST", "/v1/reports", "{}").status == 429;
   EXPECT_GE(limited, 5);
-  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=0", "Bearer " + credential_of(agent)).status, 204)
-      << "a known credential from the same address is served on";
+  Peer known(service, &agent);
+  EXPECT_EQ(known.ask("GET", "/v1/commands?wait=0").status, 204)
+      << "a known certificate from the same address is served on";
 }
 
-TEST(Gateway, ARevokedCredentialIsCutOff) {
+TEST(Gateway, ARevokedCertificateIsCutOff) {
   Service service;
   service.options.credential_fresh_ms = 200;
   service.start();
   RunningAgent agent(service, "a1");
   agent.start();
-  ASSERT_TRUE(eventually([&] { return service.plugin->stats().open_polls == 1; }));
-  service.store.revoke_credentials("a1");
+  ASSERT_TRUE(agent.polls());
+  ASSERT_TRUE(service.store().revoke_credentials("a1", "user:ada", "lost"));
   service.plugin->forget("a1");
   EXPECT_FALSE(service.plugin->is_live("a1"));
   EXPECT_TRUE(eventually([&] { return service.plugin->stats().auth_failures >= 1; }));
@@ -325,37 +392,38 @@ TEST(Gateway, AnswersWhatItDoesNotKnow) {
   service.start();
   RunningAgent agent(service, "a1");
   ASSERT_TRUE(enroll_agent(agent.options, {}));
-  Peer peer(service);
-  const std::string me = "Bearer " + credential_of(agent);
-  EXPECT_EQ(peer.ask("GET", "/", me).status, 404);
-  EXPECT_EQ(peer.ask("GET", "/v1/reports", me).status, 405);
-  EXPECT_EQ(peer.ask("POST", "/v1/commands", me).status, 405);
-  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=x", me).status, 400);
-  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=-1", me).status, 400);
-  EXPECT_EQ(peer.ask("POST", "/v1/reports", me, "{").status, 400);
-  EXPECT_EQ(
-      peer.ask("POST", "/v1/reports", me, R"({"kind":"state","action_id":"a","observed":"released","generation":1})")
-          .status,
-      400);
-  EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", me, "[]").status, 400);
-  EXPECT_EQ(peer.ask("POST", "/v1/enroll", "", "{}").status, 400);
-  EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", me, std::string(100'000, 'x')).status, 413);
+  Peer peer(service, &agent);
+  EXPECT_EQ(peer.ask("GET", "/").status, 404);
+  EXPECT_EQ(peer.ask("GET", "/v1/reports").status, 405);
+  EXPECT_EQ(peer.ask("POST", "/v1/commands").status, 405);
+  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=x").status, 400);
+  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=-1").status, 400);
+  EXPECT_EQ(peer.ask("POST", "/v1/reports", "{").status, 400);
+  EXPECT_EQ(peer.ask("POST", "/v1/reports", R"({"kind":"state","action_id":"a","observed":"released","generation":1})")
+                .status,
+            400);
+  EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", "[]").status, 400);
+  EXPECT_EQ(peer.ask("POST", "/v1/enroll", "{}").status, 400);
+  EXPECT_EQ(peer.ask("POST", "/v1/renew", "{}").status, 400);
+  EXPECT_EQ(peer.ask("POST", "/v1/renew", R"({"csr":"no request"})").status, 400);
+  EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", std::string(100'000, 'x')).status, 413);
 }
 
-TEST(Gateway, SaysSoWhenTheRecordDoesNotAnswer) {
+TEST(Gateway, SaysSoWhenTheRecordDoesNotTakeAHeartbeat) {
   Service service;
   service.start();
   RunningAgent agent(service, "a1");
   ASSERT_TRUE(enroll_agent(agent.options, {}));
-  Peer peer(service);
-  service.store.fail_writes(1, Error{ErrorCode::busy, Retry::yes, "locked", ""});
+  Peer peer(service, &agent);
   EndpointReport beat;
+  beat.host_id = "another host";
   beat.hostname = "a1.example";
   beat.os = "linux";
   beat.agent_version = "1";
-  const std::string me = "Bearer " + credential_of(agent);
-  EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", me, endpoint::write_heartbeat(beat)).status, 503);
-  EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", me, endpoint::write_heartbeat(beat)).status, 200);
+  beat.host_id = "another-host";
+  EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", endpoint::write_heartbeat(beat)).status, 503);
+  beat.host_id = agent.options.host.host_id;
+  EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", endpoint::write_heartbeat(beat)).status, 200);
 }
 
 TEST(Gateway, ASecondPollTakesOverAndTheFirstIsToldSo) {
@@ -363,23 +431,39 @@ TEST(Gateway, ASecondPollTakesOverAndTheFirstIsToldSo) {
   service.start();
   RunningAgent agent(service, "a1");
   ASSERT_TRUE(enroll_agent(agent.options, {}));
-  const std::string me = "Bearer " + credential_of(agent);
-  Peer first(service), second(service);
+  Peer first(service, &agent), second(service, &agent);
   std::atomic<int> status{0};
-  std::thread waiting([&] { status = first.ask("GET", "/v1/commands?wait=20", me).status; });
+  std::thread waiting([&] { status = first.ask("GET", "/v1/commands?wait=20").status; });
   ASSERT_TRUE(eventually([&] { return service.plugin->stats().open_polls == 1; }));
-  EXPECT_EQ(second.ask("GET", "/v1/commands?wait=0", me).status, 204);
+  EXPECT_EQ(second.ask("GET", "/v1/commands?wait=0").status, 204);
   waiting.join();
   EXPECT_EQ(status.load(), 409);
+}
+
+TEST(Gateway, TwoAgentsWithOneIdentityAreTold) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1"), clone(service, "clone");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  std::filesystem::copy(agent.options.state_dir, clone.options.state_dir, std::filesystem::copy_options::recursive);
+  clone.options.agent_id = "a1";
+  agent.start();
+  clone.start();
+  EXPECT_TRUE(eventually([&] { return service.audited("duplicate_agent", "a1") >= 1; }, 10'000));
 }
 
 TEST(Gateway, SaysWhyItCannotStart) {
   Service service;
   service.options.ca_file = service.dir / "none.pem";
-  const auto no_ca =
-      endpoint::make_action_plugin_endpoint(service.options, service.store, system_clock(), [](Report) {});
+  const auto no_ca = endpoint::make_action_plugin_endpoint(service.options, service.store(), service.store(),
+                                                           system_clock(), [](Report) {});
   ASSERT_FALSE(no_ca);
   EXPECT_NE(no_ca.error().describe().find("none.pem"), std::string::npos);
+  service.options.ca_file = service.dir / "ca.pem";
+  service.options.certificate_file.clear();
+  EXPECT_FALSE(endpoint::make_action_plugin_endpoint(service.options, service.store(), service.store(), system_clock(),
+                                                     [](Report) {}))
+      << "never without TLS";
 }
 
 // A fleet in one process: every agent gets its commands, each once.
@@ -413,32 +497,38 @@ TEST(Fleet, TwentyAgentsAreIsolatedAndReleasedEachOnce) {
 // Notes when each effect begins: after its line in the journal is durable.
 class TimingBackend final : public IsolationBackend {
  public:
-  TimingBackend(std::unique_ptr<IsolationBackend> real, std::mutex& mutex,
-                std::map<std::string, std::chrono::steady_clock::time_point>& begun)
+  using Moment = std::chrono::steady_clock::time_point;
+  TimingBackend(std::unique_ptr<IsolationBackend> real, std::mutex& mutex, std::vector<Moment>& begun)
       : real_(std::move(real)), mutex_(mutex), begun_(begun) {}
   std::string_view name() const override { return real_->name(); }
   bool simulated() const override { return true; }
-  Status apply(const Command& c) override {
-    {
-      const std::lock_guard lock(mutex_);
-      begun_[c.action_id] = std::chrono::steady_clock::now();
-    }
-    return real_->apply(c);
+  Status isolate(const Cut& cut) override {
+    note();
+    return real_->isolate(cut);
   }
-  Result<Isolation> observe() override { return real_->observe(); }
+  Status release() override {
+    note();
+    return real_->release();
+  }
+  Result<Observation> observe() override { return real_->observe(); }
+  Status watch(std::function<void()> on_change) override { return real_->watch(std::move(on_change)); }
 
  private:
+  void note() {
+    const std::lock_guard lock(mutex_);
+    begun_.push_back(std::chrono::steady_clock::now());
+  }
   std::unique_ptr<IsolationBackend> real_;
   std::mutex& mutex_;
-  std::map<std::string, std::chrono::steady_clock::time_point>& begun_;
+  std::vector<Moment>& begun_;
 };
 
 TEST(Latency, FromSendToTheJournaledBeginAndToTheReport) {
-  constexpr int kRuns = 200;
+  constexpr int kRuns = 100;  // below the host's own limit of changes an hour
   Service service;
   service.start();
   std::mutex mutex;
-  std::map<std::string, std::chrono::steady_clock::time_point> begun;
+  std::vector<std::chrono::steady_clock::time_point> begun;
   RunningAgent agent(service, "a1", [&](const std::string& dir) -> Result<std::unique_ptr<IsolationBackend>> {
     return std::make_unique<TimingBackend>(make_simulated_backend(dir), mutex, begun);
   });
@@ -456,7 +546,8 @@ TEST(Latency, FromSendToTheJournaledBeginAndToTheReport) {
     }
     const auto reported = std::chrono::steady_clock::now();
     const std::lock_guard lock(mutex);
-    to_begin.push_back(std::chrono::duration<double, std::milli>(begun.at(id) - sent).count());
+    ASSERT_FALSE(begun.empty());
+    to_begin.push_back(std::chrono::duration<double, std::milli>(begun.back() - sent).count());
     to_report.push_back(std::chrono::duration<double, std::milli>(reported - sent).count());
   }
   const auto at = [](std::vector<double> all, double share) {

@@ -35,9 +35,9 @@ struct Rig {
     handed = {};
     return boxes.put(command(id, generation), now, &handed);
   }
-  Mailboxes::Handed poll(const Poll& p) {
+  Mailboxes::Handed poll(const Poll& p, bool releases_only = false) {
     boxes.heard("ep", now);
-    return boxes.poll("ep", p, now, now + 50'000, &replaced);
+    return boxes.poll("ep", p, now, now + 50'000, releases_only, &replaced);
   }
 };
 
@@ -49,6 +49,64 @@ TEST(Mailboxes, HandACommandToThePollThatWaits) {
   EXPECT_EQ(rig.handed.poll, poll);
   EXPECT_EQ(rig.handed.command->action_id, "a");
   EXPECT_EQ(rig.boxes.open_polls(), 0u);
+}
+
+TEST(Mailboxes, AnUpdateComesAfterTheCommandAndAgainUntilItIsDropped) {
+  Rig rig;
+  rig.boxes.heard("ep", rig.now);
+  EXPECT_EQ(rig.put("a", 1), Mailboxes::Put::kept);
+  Mailboxes::Handed handed;
+  rig.boxes.put_update("ep", 1, rig.now, &handed);
+  EXPECT_FALSE(handed.poll) << "nobody waits";
+  EXPECT_TRUE(rig.poll(std::make_shared<FakePoll>()).command);
+  EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).update) << "the command's end is not known yet";
+  rig.boxes.finished("ep", "a");
+  const auto update = rig.poll(std::make_shared<FakePoll>()).update;
+  ASSERT_TRUE(update);
+  EXPECT_EQ(update->endpoint_id, "ep");
+  EXPECT_EQ(update->generation, 1);
+  EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).update) << "it rests";
+  rig.now += Mailboxes::kUpdateRestMs;
+  EXPECT_EQ(rig.boxes.due(rig.now).handed.size(), 1u);
+  rig.boxes.drop_update("ep");
+  rig.now += Mailboxes::kUpdateRestMs;
+  EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).update);
+  rig.boxes.put_update("ep", 2, rig.now, &handed);
+  ASSERT_TRUE(handed.poll) << "a poll waits: at once";
+  EXPECT_EQ(handed.update->generation, 2);
+}
+
+TEST(Mailboxes, AnExpiredCertificateGetsReleasesOnly) {
+  Rig rig;
+  const auto poll = std::make_shared<FakePoll>();
+  rig.poll(poll, true);
+  EXPECT_EQ(rig.put("i", 1), Mailboxes::Put::kept);
+  EXPECT_TRUE(rig.boxes.due(rig.now).handed.empty());
+  Command release = command("r", 2);
+  release.verb = Verb::release;
+  Mailboxes::Handed handed;
+  EXPECT_EQ(rig.boxes.put(release, rig.now, &handed), Mailboxes::Put::handed);
+  EXPECT_EQ(handed.poll, poll);
+}
+
+TEST(Mailboxes, TwoProcessesWithOneIdentityAreSeen) {
+  Rig rig;
+  std::vector<Poll> all;
+  for (int i = 0; i < Mailboxes::kFightTakeovers; ++i) {
+    all.push_back(std::make_shared<FakePoll>());
+    rig.poll(all.back());
+    EXPECT_FALSE(rig.boxes.is_fought_over("ep", rig.now)) << i;
+  }
+  all.push_back(std::make_shared<FakePoll>());
+  rig.poll(all.back());
+  EXPECT_TRUE(rig.boxes.is_fought_over("ep", rig.now));
+  EXPECT_FALSE(rig.boxes.is_fought_over("ep", rig.now)) << "told once";
+  for (int i = 0; i < 3 * Mailboxes::kFightTakeovers; ++i) {  // now and then a poll is taken over by its own agent
+    rig.now += Mailboxes::kFightMs;
+    all.push_back(std::make_shared<FakePoll>());
+    rig.poll(all.back());
+    EXPECT_FALSE(rig.boxes.is_fought_over("ep", rig.now));
+  }
 }
 
 TEST(Mailboxes, KeepACommandForTheNextPoll) {

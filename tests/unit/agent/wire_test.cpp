@@ -22,32 +22,36 @@ EndpointReport agent() {
 }
 
 TEST(Wire, EverythingReadsBackAsItWasWritten) {
-  const auto enroll = read_enroll_request(write_enroll_request({"tok", agent()}));
+  const auto enroll = read_enroll_request(write_enroll_request({"tok", "CSR\n", agent()}));
   ASSERT_TRUE(enroll) << enroll.error().describe();
   EXPECT_EQ(enroll->token, "tok");
+  EXPECT_EQ(enroll->csr, "CSR\n");
   EXPECT_EQ(enroll->agent.endpoint_id, "agent-1");
   EXPECT_EQ(enroll->agent.ips.size(), 2u);
   EXPECT_EQ(enroll->agent.hostname, agent().hostname);
 
-  const auto reply = read_enroll_reply(write_enroll_reply({"agent-1", "secret", "PEM\n", 5000}));
-  ASSERT_TRUE(reply);
+  PublicKey key{};
+  key[0] = 200;
+  const auto reply = read_enroll_reply(write_enroll_reply({"agent-1", "CERT\n", "PEM\n", {{key_id(key), key}}, 5000}));
+  ASSERT_TRUE(reply) << reply.error().describe();
+  EXPECT_EQ(reply->certificate, "CERT\n");
   EXPECT_EQ(reply->ca_certificate, "PEM\n");
+  EXPECT_EQ(reply->signing_keys, (KeySet{{key_id(key), key}}));
   EXPECT_EQ(reply->heartbeat_interval_ms, 5000);
+  EXPECT_FALSE(read_enroll_reply(write_enroll_reply({"agent-1", "C", "P", {{"another name", key}}, 5000})));
+  EXPECT_FALSE(read_enroll_reply(write_enroll_reply({"agent-1", "C", "P", {}, 5000}))) << "nobody to obey";
 
-  Command c;
-  c.action_id = "act";
-  c.verb = Verb::release;
-  c.endpoint_id = "agent-1";
-  c.generation = 9;
-  c.comment = "line\nbreak \"quoted\"";
-  c.lease_ms = 3;
-  c.expires_at_ms = 1'800'000'000'000;
-  const auto command = read_command(write_command(c));
-  ASSERT_TRUE(command) << command.error().describe();
-  EXPECT_EQ(command->verb, Verb::release);
-  EXPECT_EQ(command->comment, c.comment);
-  EXPECT_EQ(command->generation, 9);
-  EXPECT_EQ(command->expires_at_ms, c.expires_at_ms);
+  const auto order = read_order(write_order({"fbe1.x", "act", 9}));
+  ASSERT_TRUE(order);
+  EXPECT_EQ(order->envelope, "fbe1.x");
+  EXPECT_EQ(order->action_id, "act");
+  EXPECT_EQ(order->generation, 9);
+  const auto answer = read_heartbeat_reply(write_heartbeat_reply({700, "fbe1.y", true}));
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->heartbeat_interval_ms, 700);
+  EXPECT_EQ(answer->envelope, "fbe1.y");
+  EXPECT_TRUE(answer->renew);
+  EXPECT_EQ(*read_one("csr", write_one("csr", "a\nb")), "a\nb");
 
   for (const auto kind : {Report::Kind::accepted, Report::Kind::done, Report::Kind::failed, Report::Kind::refused}) {
     Report r;
@@ -62,8 +66,31 @@ TEST(Wire, EverythingReadsBackAsItWasWritten) {
     EXPECT_EQ(report->observed, Isolation::released);
     EXPECT_EQ(report->message, "why");
   }
-  const auto heartbeat = read_heartbeat(write_heartbeat(agent()));
-  ASSERT_TRUE(heartbeat);
+  EndpointReport full = agent();
+  full.epoch = 3;
+  full.revision = 41;
+  full.rule_digest = "aa";
+  full.policy_digest = "bb";
+  full.drops = 17;
+  full.drift_events = 2;
+  full.lease_left_ms = 60'000;
+  full.problems = {"raw sockets not covered"};
+  full.local_release = {7, 2, "break_glass", "ABCDE-FGHJK", 1'800'000'000'000};
+  const auto heartbeat = read_heartbeat(write_heartbeat(full));
+  ASSERT_TRUE(heartbeat) << heartbeat.error().describe();
+  EXPECT_EQ(heartbeat->epoch, 3);
+  EXPECT_EQ(heartbeat->revision, 41);
+  EXPECT_EQ(heartbeat->rule_digest, "aa");
+  EXPECT_EQ(heartbeat->policy_digest, "bb");
+  EXPECT_EQ(heartbeat->drops, 17);
+  EXPECT_EQ(heartbeat->drift_events, 2);
+  EXPECT_EQ(heartbeat->lease_left_ms, 60'000);
+  EXPECT_EQ(heartbeat->problems, full.problems);
+  EXPECT_EQ(heartbeat->local_release.generation, 7);
+  EXPECT_EQ(heartbeat->local_release.sequence, 2);
+  EXPECT_EQ(heartbeat->local_release.how, "break_glass");
+  EXPECT_EQ(heartbeat->local_release.proof, "ABCDE-FGHJK");
+  EXPECT_EQ(heartbeat->local_release.at_ms, full.local_release.at_ms);
   EXPECT_TRUE(heartbeat->simulated);
   EXPECT_EQ(heartbeat->generation, 7);
 }
@@ -100,10 +127,11 @@ TEST(Wire, ABrokenBodyIsRefusedByTheNameOfItsKey) {
   }
   for (const char* bad : {"", "[]", "null", "{", "\"x\"", "{}", "{\"kind\":\"state\"}", "{\"kind\":\"DONE\"}"}) {
     EXPECT_FALSE(read_report(bad)) << bad;
-    EXPECT_FALSE(read_command(bad)) << bad;
+    EXPECT_FALSE(read_order(bad)) << bad;
+    EXPECT_FALSE(read_heartbeat_reply(bad)) << bad;
     EXPECT_FALSE(read_enroll_request(bad)) << bad;
   }
-  EXPECT_FALSE(read_command(std::string(60'000, '[')));
+  EXPECT_FALSE(read_order(std::string(60'000, '[')));
 }
 
 TEST(Wire, ATokenCarriesTheFingerprintAndIsDifferentEachTime) {

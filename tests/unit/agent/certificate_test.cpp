@@ -1,0 +1,98 @@
+// Certificates of agents over their life: renewal, an end that was missed, what an expired one may still do.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "engine/net/http.h"
+#include "tests/unit/agent/gateway_support.h"
+
+namespace fb::agent {
+namespace {
+
+using test::command;
+using test::eventually;
+using test::get_file;
+using test::put_file;
+using test::RunningAgent;
+using test::Service;
+
+std::string fingerprint_of(const RunningAgent& agent) {
+  return *net::certificate_fingerprint(agent.options.state_dir + "/identity.pem");
+}
+
+TEST(Certificate, IsRenewedWhenAskedAndTheOldOneIsRevokedByTheFirstUseOfTheNew) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  agent.start();
+  ASSERT_TRUE(agent.polls());
+  const std::string old = fingerprint_of(agent);
+  EXPECT_EQ(*service.store().use_certificate(old), "a1");
+  service.plugin->ask_renewal("a1");
+  ASSERT_TRUE(eventually([&] { return fingerprint_of(agent) != old; }));
+  EXPECT_TRUE(eventually([&] { return service.store().use_certificate(old)->empty(); }));
+  EXPECT_EQ(*service.store().use_certificate(fingerprint_of(agent)), "a1");
+  EXPECT_EQ(service.audited("certificate_renewed", "a1"), 1);
+  ASSERT_TRUE(service.plugin->send(command("i1", Verb::isolate, "a1", 1)));
+  EXPECT_EQ(service.wait_for_end("i1").kind, Report::Kind::done) << "it goes on without a gap";
+  EXPECT_FALSE(std::filesystem::exists(agent.options.state_dir + "/next.key"));
+  const std::string identity = get_file(agent.options.state_dir + "/identity.pem");
+  EXPECT_NE(identity.find("PRIVATE KEY"), std::string::npos);
+  EXPECT_EQ(service.plugin->stats().auth_failures, 0u);
+}
+
+TEST(Certificate, IsRenewedByItselfAfterTwoThirdsOfItsLife) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  const std::string old = fingerprint_of(agent);
+  // As if it had been given out long ago.
+  std::string state = get_file(agent.options.state_dir + "/agent.json");
+  const size_t at = state.find("\"renew_at_ms\": ");
+  ASSERT_NE(at, std::string::npos);
+  state = state.substr(0, at) + "\"renew_at_ms\": 1000\n}\n";
+  put_file(agent.options.state_dir + "/agent.json", state);
+  agent.start();
+  EXPECT_TRUE(eventually([&] { return fingerprint_of(agent) != old; }));
+  ASSERT_TRUE(eventually([&] { return service.audited("certificate_renewed", "a1") >= 1; }));
+  usleep(500'000);
+  EXPECT_EQ(service.audited("certificate_renewed", "a1"), 1) << "once, not with every heartbeat";
+}
+
+TEST(Certificate, AnExpiredOneFetchesReleasesAndRenews) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  // The same agent with a certificate whose end has passed.
+  const std::string key = service.dir / "old.key";
+  const auto csr = net::make_certificate_request(key);
+  ASSERT_TRUE(csr);
+  const int64_t past = system_clock().wall_ms() - 60'000;
+  const auto expired = net::sign_client_certificate(service.dir / "ca.pem", service.dir / "ca.key", *csr, "a1", past);
+  ASSERT_TRUE(expired) << expired.error().describe();
+  ASSERT_TRUE(service.store().add_certificate("a1", expired->sha256, past));
+  put_file(service.dir / "old.pem", expired->pem + get_file(key));
+  net::ClientOptions options;
+  options.ca_file = service.dir / "ca.pem";
+  options.client_certificate_file = options.client_key_file = service.dir / "old.pem";
+  net::HttpClient client(options);
+  const auto poll = [&] { return client.request("GET", service.url() + "/v1/commands?wait=0", {}, ""); };
+  ASSERT_TRUE(poll()) << poll().error().describe();
+  EXPECT_EQ(poll()->status, 204);
+  ASSERT_EQ(*service.plugin->send(command("i1", Verb::isolate, "a1", 1)), SendOutcome::sent);
+  EXPECT_EQ(poll()->status, 204) << "no isolation for it";
+  ASSERT_EQ(*service.plugin->send(command("r2", Verb::release, "a1", 2)), SendOutcome::sent);
+  const auto release = poll();
+  ASSERT_EQ(release->status, 200);
+  EXPECT_EQ(endpoint::read_order(release->body)->action_id, "r2");
+  const auto next = net::make_certificate_request(service.dir / "new.key");
+  const auto renewed = client.request("POST", service.url() + "/v1/renew", {}, endpoint::write_one("csr", *next));
+  ASSERT_TRUE(renewed);
+  EXPECT_EQ(renewed->status, 200) << renewed->body;
+  EXPECT_NE(endpoint::read_one("certificate", renewed->body)->find("BEGIN CERTIFICATE"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace fb::agent
