@@ -20,8 +20,7 @@ std::vector<SetToRead> sets_to_read() {
   return sets;
 }
 
-Result<KernelState> try_to_read(Netlink& netlink) {
-  FB_TRY(const uint32_t before, read_generation(netlink));
+Result<KernelState> read_all(Netlink& netlink) {
   FB_TRY(const auto tables, read_table_names(netlink));
   const auto sets = sets_to_read();
   KernelState state;
@@ -29,8 +28,6 @@ Result<KernelState> try_to_read(Netlink& netlink) {
     if (!is_our_table(table)) continue;
     FB_TRY(state[table], read_table(netlink, table, sets));
   }
-  FB_TRY(const uint32_t after, read_generation(netlink));
-  if (before != after) return fail(ErrorCode::timeout, "the rules change all the time", "", Retry::yes);
   return state;
 }
 
@@ -59,15 +56,29 @@ bool is_our_table(const std::string& table) {
   return table == kInetTable || table.starts_with(kEgressPrefix);
 }
 
-Result<KernelState> read_kernel_state() {
-  Result<KernelState> state = KernelState{};
+Result<const KernelState*> KernelView::read() {
+  Error trouble{ErrorCode::timeout, Retry::yes, "the rules change all the time", ""};
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
     // A fresh socket: what is left of a dump that was broken off must not be taken for the next answer.
     FB_TRY(Netlink netlink, Netlink::open(NETLINK_NETFILTER));
-    state = try_to_read(netlink);
-    if (state) break;
+    FB_TRY(const uint32_t before, read_generation(netlink));
+    if (known_ && before == generation_) {
+      for (auto& [table, state] : state_) {
+        FB_TRY(state.counters, read_counters(netlink, table));
+      }
+      return &state_;
+    }
+    known_ = false;
+    auto state = read_all(netlink);
+    FB_TRY(const uint32_t after, read_generation(netlink));
+    if (!state) trouble = state.error();
+    if (!state || before != after) continue;
+    state_ = std::move(*state);
+    generation_ = after;
+    known_ = true;
+    return &state_;
   }
-  return state;
+  return tl::unexpected<Error>(trouble);
 }
 
 Result<Reference> learn_reference(NftSession& session) {

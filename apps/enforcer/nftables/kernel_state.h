@@ -15,8 +15,19 @@ namespace fb::agent {
 
 bool is_our_table(const std::string& table);
 
-// Only Firebreak's tables are read, however large others are.
-Result<KernelState> read_kernel_state();
+// Only Firebreak's tables are read, however large others are. The kernel counts its changes of rules: while that count
+// stands still, what was read holds, and a look costs next to nothing even with thousands of exceptions.
+class KernelView {
+ public:
+  Result<const KernelState*> read();  // holds until the next call
+  // The next read starts anew: links come and go without being counted.
+  void forget() { known_ = false; }
+
+ private:
+  KernelState state_;
+  uint32_t generation_ = 0;
+  bool known_ = false;
+};
 
 // The rules as this kernel and this nft hold them: made without hooks in a table of another name, read, and deleted
 // again. Also shows what this kernel can do.

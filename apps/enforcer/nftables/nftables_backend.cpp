@@ -1,6 +1,7 @@
 #include "apps/enforcer/nftables/nftables_backend.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <optional>
 
@@ -79,8 +80,9 @@ class NftablesBackend final : public IsolationBackend {
     Error trouble{ErrorCode::unavailable, Retry::yes, "the rules could not be made", ""};
     bool inet_is_right = false;
     for (int attempt = 0; attempt <= kAttempts; ++attempt) {
-      FB_TRY(const auto links, list_links());
-      FB_TRY(const auto state, read_kernel_state());
+      FB_TRY(const auto links, links_now());
+      FB_TRY(const KernelState* read, view_.read());
+      const KernelState& state = *read;
       const auto wanted = wanted_tables(links, reference_.egress);
       const auto inet = state.find(kInetTable);
       inet_is_right = inet != state.end() &&
@@ -114,8 +116,9 @@ class NftablesBackend final : public IsolationBackend {
   }
 
   Result<Observation> observe() override {
-    FB_TRY(const auto links, list_links());
-    FB_TRY(const auto state, read_kernel_state());
+    FB_TRY(const auto links, links_now());
+    FB_TRY(const KernelState* read, view_.read());
+    const KernelState& state = *read;
     Observation seen;
     if (state.empty()) {
       seen.state = Isolation::released;
@@ -131,11 +134,22 @@ class NftablesBackend final : public IsolationBackend {
 
   Status watch(std::function<void()> on_change) override {
     monitor_.reset();
-    FB_TRY(monitor_, ChangeMonitor::start(std::move(on_change)));
+    FB_TRY(monitor_, ChangeMonitor::start([this, call = std::move(on_change)] {
+             look_again_ = true;
+             call();
+           }));
     return {};
   }
 
  private:
+  // Links take their chains with them, which the kernel does not count as a change of rules.
+  Result<std::vector<Link>> links_now() {
+    FB_TRY(auto links, list_links());
+    if (look_again_.exchange(false) || links != links_) view_.forget();
+    links_ = links;
+    return links;
+  }
+
   // Sets before the chains that use them. Together when all goes well; table by table when something failed, so that
   // one link that just vanished doesn't hold up the others.
   static void carry_out(NftSession& session, const Work& work, bool together, Error& trouble) {
@@ -189,7 +203,10 @@ class NftablesBackend final : public IsolationBackend {
   const NftablesOptions options_;
   Reference reference_;
   std::optional<std::vector<SetContent>> sets_;  // of the last isolate; none after release
-  std::unique_ptr<ChangeMonitor> monitor_;
+  KernelView view_;
+  std::vector<Link> links_;  // when view_ was read
+  std::atomic<bool> look_again_ = false;
+  std::unique_ptr<ChangeMonitor> monitor_;  // last: its thread uses look_again_
 };
 
 }  // namespace

@@ -261,6 +261,12 @@ Result<TableState> read_table(Netlink& netlink, const std::string& table, const 
   return state;
 }
 
+Result<std::map<std::string, int64_t>> read_counters(Netlink& netlink, const std::string& table) {
+  TableState state;
+  FB_TRY_VOID(read_objects(netlink, table, state));
+  return std::move(state.counters);
+}
+
 Result<uint32_t> read_generation(Netlink& netlink) {
   alignas(nlmsghdr) std::array<char, 128> buffer{};
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());

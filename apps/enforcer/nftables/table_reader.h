@@ -52,6 +52,9 @@ Result<std::vector<std::string>> read_table_names(Netlink& netlink);
 // not_found when there is no such table.
 Result<TableState> read_table(Netlink& netlink, const std::string& table, const std::vector<SetToRead>& sets);
 
+// The counters alone, which change without a new generation.
+Result<std::map<std::string, int64_t>> read_counters(Netlink& netlink, const std::string& table);
+
 // Rises with every change of any table.
 Result<uint32_t> read_generation(Netlink& netlink);
 

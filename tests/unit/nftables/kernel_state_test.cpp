@@ -1,0 +1,171 @@
+#include "apps/enforcer/nftables/kernel_state.h"
+
+#include <gtest/gtest.h>
+#include <linux/netfilter.h>
+
+namespace fb::agent {
+namespace {
+
+// A kernel that holds exactly what was asked for; rules stand for themselves.
+TableState table_as_made(TableKind kind, const std::string& device, const std::vector<SetContent>& sets) {
+  TableState state;
+  for (const Chain& chain : chains_of(kind)) {
+    ChainState& made = state.chains[chain.name];
+    made.rules = chain.rules;
+    if (chain.hook.empty()) continue;
+    made.hook = {.type = "filter", .number = 1, .priority = -300, .policy = NF_DROP, .devices = {}};
+    if (chain.hook == "forward") made.hook.number = NF_INET_FORWARD;
+    if (chain.hook == "output") made.hook.number = NF_INET_LOCAL_OUT;
+    if (!device.empty()) made.hook.devices = {device};
+  }
+  for (const SetContent& set : sets) {
+    state.set_sorts[set.name] = set.type;
+    state.sets[set.name] = set.keys;
+  }
+  for (const auto& counter : counters_of(kind)) state.counters[counter] = 0;
+  return state;
+}
+
+class KernelStateTest : public ::testing::Test {
+ protected:
+  KernelStateTest() {
+    Cut cut;
+    cut.exceptions = {endpoint::parse_prefix("192.0.2.0/24").value()};
+    sets_ = set_contents(cut, {});
+    inet_ = table_as_made(TableKind::inet, "", sets_);
+    link_ = table_as_made(TableKind::egress_ethernet, "eth0", sets_);
+    for (const auto kind : {TableKind::inet, TableKind::egress_ethernet}) {
+      reference_.tables[kind] = table_as_made(kind, "", sets_);
+      for (auto& [name, chain] : reference_.tables[kind].chains) chain.hook = {};
+      reference_.tables[kind].sets.clear();
+    }
+  }
+  std::string difference() const { return rules_difference(inet_, {TableKind::inet, ""}, reference_); }
+  std::string link_difference(const std::string& name = "eth0") const {
+    return rules_difference(link_, {TableKind::egress_ethernet, name}, reference_);
+  }
+  std::string mended() const { return mend_table(kInetTable, inet_, {TableKind::inet, ""}, reference_, sets_); }
+
+  std::vector<SetContent> sets_;
+  Reference reference_;
+  TableState inet_;
+  TableState link_;
+};
+
+TEST_F(KernelStateTest, WhatWasMadeIsRight) {
+  EXPECT_EQ(difference(), "");
+  EXPECT_EQ(link_difference(), "");
+  EXPECT_TRUE(set_differences(inet_, sets_).empty());
+  EXPECT_TRUE(cuts_off({{kInetTable, inet_}}));
+  inet_.counters["out_drop"] = 99;
+  EXPECT_EQ(difference(), "");
+}
+
+TEST_F(KernelStateTest, EveryChangeIsSeen) {
+  const TableState right = inet_;
+  const auto seen = [&](auto change) {
+    inet_ = right;
+    change(inet_);
+    return !difference().empty();
+  };
+  EXPECT_TRUE(seen([](TableState& t) { t.flags = 1; }));
+  EXPECT_TRUE(seen([](TableState& t) { t.chains.erase("forward"); }));
+  EXPECT_TRUE(seen([](TableState& t) { t.chains["extra"]; }));
+  EXPECT_TRUE(seen([](TableState& t) { t.chains["output"].rules.insert(t.chains["output"].rules.begin(), "accept"); }));
+  EXPECT_TRUE(seen([](TableState& t) { t.chains["output"].rules.pop_back(); }));
+  EXPECT_TRUE(seen([](TableState& t) { std::swap(t.chains["input"].rules[0], t.chains["input"].rules[1]); }));
+  EXPECT_TRUE(seen([](TableState& t) { t.chains["input"].hook.policy = NF_ACCEPT; }));
+  EXPECT_TRUE(seen([](TableState& t) { t.chains["input"].hook.priority = 0; }));
+  EXPECT_TRUE(seen([](TableState& t) { t.chains["input"].hook = {}; }));
+  EXPECT_TRUE(seen([](TableState& t) { t.set_sorts["exc4"] = "another"; }));
+  EXPECT_TRUE(seen([](TableState& t) { t.set_sorts["more"] = "x"; }));
+  EXPECT_TRUE(seen([](TableState& t) { t.counters.erase("in_drop"); }));
+  EXPECT_TRUE(seen([](TableState& t) { t.strange.emplace_back("flowtable", "f"); }));
+}
+
+TEST_F(KernelStateTest, ElementsAreCompared) {
+  inet_.sets["exc4"].push_back({std::string(4, '\xf0'), std::string(4, '\xf0')});
+  inet_.sets.erase("dns4");
+  const auto different = set_differences(inet_, sets_);
+  ASSERT_EQ(different.size(), 2u);
+  EXPECT_EQ(different[0]->name, "exc4");
+  EXPECT_EQ(different[1]->name, "dns4");
+}
+
+TEST_F(KernelStateTest, AChainOnAnotherDeviceIsSeen) {
+  EXPECT_NE(link_difference("eth1"), "");
+  link_.chains["egress"].hook.devices.push_back("eth1");
+  EXPECT_NE(link_difference(), "");
+  link_.chains["egress"].hook.devices.clear();
+  EXPECT_NE(link_difference(), "");
+}
+
+TEST_F(KernelStateTest, MendingKeepsTheTableAndSetsThatAreRight) {
+  inet_.chains["output"].rules.insert(inet_.chains["output"].rules.begin(), "accept");
+  const std::string text = mended();
+  EXPECT_EQ(text.find("delete"), std::string::npos) << text;
+  EXPECT_EQ(text.find("flush set"), std::string::npos);
+  EXPECT_NE(text.find("flush chain inet firebreak_iso output\n"), std::string::npos);
+  EXPECT_NE(text.find("add rule inet firebreak_iso output counter name out_drop\n"), std::string::npos);
+}
+
+TEST_F(KernelStateTest, MendingRemovesWhatOthersAdded) {
+  inet_.chains["extra"].hook = inet_.chains["output"].hook;
+  inet_.chains["input"].hook.priority = 10;
+  inet_.set_sorts["more"] = "x";
+  inet_.set_sorts["svc4"] = "another";
+  inet_.sets["exc4"].clear();
+  inet_.strange.emplace_back("quota", "q");
+  const std::string text = mended();
+  for (const char* line : {"delete chain inet firebreak_iso extra\n", "delete chain inet firebreak_iso input\n",
+                           "delete set inet firebreak_iso more\n", "delete set inet firebreak_iso svc4\n",
+                           "delete quota inet firebreak_iso q\n", "flush set inet firebreak_iso exc4\n",
+                           "add element inet firebreak_iso exc4 { 192.0.2.0/24 }\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line;
+  }
+  EXPECT_EQ(text.find("delete set inet firebreak_iso exc4"), std::string::npos);
+  EXPECT_EQ(text.find("delete table"), std::string::npos);
+  // Chains are emptied before what their rules use goes, and filled after it is there again.
+  EXPECT_LT(text.find("flush chain inet firebreak_iso output"), text.find("delete set inet firebreak_iso svc4"));
+  EXPECT_LT(text.find("add set inet firebreak_iso svc4"), text.find("add rule inet firebreak_iso output"));
+}
+
+TEST_F(KernelStateTest, AHostIsCutOffOnlyWithAllThreeHooks) {
+  EXPECT_FALSE(cuts_off({}));
+  EXPECT_FALSE(cuts_off({{egress_table(2), link_}}));
+  for (const char* chain : {"input", "output", "forward"}) {
+    TableState changed = inet_;
+    changed.chains.erase(chain);
+    EXPECT_FALSE(cuts_off({{kInetTable, changed}})) << chain;
+    changed = inet_;
+    changed.chains[chain].hook.policy = NF_ACCEPT;
+    EXPECT_FALSE(cuts_off({{kInetTable, changed}})) << chain;
+  }
+  inet_.flags = 1;
+  EXPECT_FALSE(cuts_off({{kInetTable, inet_}})) << "a table that sleeps";
+}
+
+TEST_F(KernelStateTest, DigestFollowsRulesAndElementsButNotCounters) {
+  const std::string digest = digest_of({{kInetTable, inet_}});
+  EXPECT_EQ(digest.size(), 64u);
+  inet_.counters["in_drop"] = 5;
+  EXPECT_EQ(digest_of({{kInetTable, inet_}}), digest);
+  inet_.sets["exc4"][0].high.back() = '\x7f';
+  EXPECT_NE(digest_of({{kInetTable, inet_}}), digest);
+  EXPECT_EQ(counted_packets({{kInetTable, inet_}, {egress_table(3), inet_}}), 10);
+}
+
+TEST_F(KernelStateTest, OneTableForEachLink) {
+  const std::vector<Link> links = {{2, "eth0", true}, {5, "tun0", false}, {6, "a\"b", true}};
+  const auto wanted = wanted_tables(links, true);
+  ASSERT_EQ(wanted.size(), 3u);
+  EXPECT_EQ(wanted.at("netdev firebreak_iso_2").device, "eth0");
+  EXPECT_EQ(wanted.at("netdev firebreak_iso_5").kind, TableKind::egress_bare);
+  EXPECT_EQ(wanted_tables(links, false).size(), 1u);
+  EXPECT_TRUE(is_our_table("netdev firebreak_iso_5"));
+  EXPECT_FALSE(is_our_table("inet firebreak_iso_5"));
+  EXPECT_FALSE(is_our_table("ip firebreak_iso"));
+}
+
+}  // namespace
+}  // namespace fb::agent
