@@ -121,8 +121,6 @@ Status Service::Impl::open_record() {
     }
   }
   options.lease_ms = c.duration_ms("response.lease").value_or(0);
-  options.approval_expiry_ms = settings.approval_expiry_ms;
-  options.intent_expiry_ms = settings.intent_expiry_ms;
   options.local_release_proven = [this](const std::string& endpoint_id, const LocalRelease& release) {
     return is_proven(endpoint_id, release);
   };
@@ -208,11 +206,6 @@ void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
   if (const Status noted = store->note_rules(texts); !noted) {
     log(LogLevel::error, "rules_not_noted", noted.error().describe());
   }
-  std::vector<RuleMetaPtr> texts;
-  for (const auto& rule : now->rules()) texts.push_back(rule.meta);
-  if (const Status noted = store->note_rules(texts); !noted) {
-    log(LogLevel::error, "rules_not_noted", noted.error().describe());
-  }
   if (!report.changed) return;
   log(LogLevel::info, "rules_loaded", "the rules in force",
       {{"cause", cause}, {"rules", std::to_string(now->rules().size())}, {"hash", now->hash()}});
@@ -224,7 +217,6 @@ Status Service::Impl::start_response() {
   DispatchSettings settings;
   settings.heartbeat_ms = *c.duration_ms("agents.heartbeat");
   settings.missed_heartbeats = std::max<int64_t>(1, *c.duration_ms("agents.offline_after") / settings.heartbeat_ms);
-  settings.connector_per_minute = guard->settings().connector_per_minute;
   settings.connector_per_minute = guard->settings().connector_per_minute;
   dispatcher = std::make_unique<Dispatcher>(*store, *kill_switch, clock, metrics, settings, new_uuid());
 
@@ -279,7 +271,6 @@ Status Service::Impl::start_source() {
   FB_TRY(source, KafkaSource::open(std::move(k), std::move(hooks), clock));
 
   PipelineOptions options;
-  FB_TRY(options.identity_bound, IdentityBindings::parse(c.map("kafka.identity_bound")));
   FB_TRY(options.identity_bound, IdentityBindings::parse(c.map("kafka.identity_bound")));
   options.batch.max_records = static_cast<uint32_t>(c.integer("limits.batch_records"));
   options.batch.max_bytes = static_cast<size_t>(c.integer("limits.batch_bytes"));
