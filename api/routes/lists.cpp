@@ -94,7 +94,11 @@ net::Response actions(const Call& call) {
 net::Response endpoints(const Call& call) {
   auto list = open_list(call);
   if (!list) return failed(list.error());
-  return lines(list->reader->endpoints());
+  if (list->endpoint_id.empty()) return lines(list->reader->endpoints());
+  auto rows = list->reader->find_endpoints(list->endpoint_id);
+  // An id may be another host's name: only the one that was meant.
+  if (rows) std::erase_if(*rows, [&](const record::EndpointRow& e) { return e.endpoint_id != list->endpoint_id; });
+  return lines(rows);
 }
 
 net::Response dead_letters(const Call& call) {
