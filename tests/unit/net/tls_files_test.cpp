@@ -64,6 +64,45 @@ TEST(TlsFiles, RefuseAForeignKeyAndANameThatIsNone) {
   EXPECT_FALSE(create_server_certificate(dir / "a.pem", dir / "a.key", dir / "s.pem", dir / "s.key", {}));
 }
 
+TEST(TlsFiles, ARequestKeepsItsKeyAndTheCaChoosesTheName) {
+  const TemporaryFolder dir;
+  ASSERT_TRUE(create_ca(dir / "ca.pem", dir / "ca.key", "CA"));
+  const auto first = make_certificate_request(dir / "agent.key");
+  const auto again = make_certificate_request(dir / "agent.key");
+  const auto other = make_certificate_request(dir / "other.key");
+  ASSERT_TRUE(first && again && other);
+  EXPECT_EQ(*request_key_id(*first), *request_key_id(*again)) << "one key, one name for it";
+  EXPECT_NE(*request_key_id(*first), *request_key_id(*other));
+  struct stat facts {};
+  ASSERT_EQ(::stat((dir / "agent.key").c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777, 0600u);
+  const int64_t end = system_clock().wall_ms() + 30ll * 86'400'000;
+  const auto made =
+      sign_client_certificate(dir / "ca.pem", dir / "ca.key", *first, "agent 1, of many: " + std::string(90, 'x'), end);
+  ASSERT_TRUE(made) << made.error().describe();
+  ASSERT_TRUE(write_private_file(dir / "agent.pem", made->pem));
+  EXPECT_EQ(*certificate_fingerprint(dir / "agent.pem"), made->sha256);
+  EXPECT_EQ(certificate_facts(dir / "agent.pem")->not_after_ms / 1000, end / 1000);
+}
+
+TEST(TlsFiles, OnlyWhoHasTheKeyGetsACertificate) {
+  const TemporaryFolder dir;
+  ASSERT_TRUE(create_ca(dir / "ca.pem", dir / "ca.key", "CA"));
+  const auto good = make_certificate_request(dir / "agent.key");
+  ASSERT_TRUE(good);
+  std::string bent = *good;
+  const size_t at = bent.size() - 60;  // within the signature
+  bent[at] = bent[at] == 'A' ? 'B' : 'A';
+  const int64_t end = system_clock().wall_ms() + 86'400'000;
+  for (const std::string& bad : {std::string(), std::string("hello"), bent}) {
+    EXPECT_FALSE(request_key_id(bad));
+    const auto made = sign_client_certificate(dir / "ca.pem", dir / "ca.key", bad, "a1", end);
+    ASSERT_FALSE(made);
+    EXPECT_EQ(made.error().code, ErrorCode::invalid_argument);
+  }
+  EXPECT_FALSE(sign_client_certificate(dir / "ca.pem", dir / "ca.key", *good, "", end));
+}
+
 TEST(TlsFiles, NameTheFileThatIsMissingOrBroken) {
   const TemporaryFolder dir;
   const auto missing = certificate_fingerprint(dir / "none.pem");
