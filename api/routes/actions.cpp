@@ -1,4 +1,5 @@
 // Isolate and release by hand, approve and deny, one action's state.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "api/api.h"
@@ -90,12 +91,51 @@ net::Response decide(const Call& call, bool approve) {
   return one_action(call, *id);
 }
 
+// Several at once, each for itself: what one answers changes nothing for the others. Few enough to be looked at.
+constexpr size_t kMostAtOnce = 20;
+
+net::Response decide_many(const Call& call, bool approve) {
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const bool good = body.is_object() && body.contains("ids") && body["ids"].is_array() &&
+                    (!body.contains("comment") || body["comment"].is_string());
+  if (!good) return problem(400, R"(the body is {"ids": ["..."], "comment": "..."})");
+  if (body["ids"].empty()) return problem(400, "name at least one action");
+  if (body["ids"].size() > kMostAtOnce) {
+    return problem(400, "at most " + std::to_string(kMostAtOnce) + " actions are decided at once, not " +
+                            std::to_string(body["ids"].size()));
+  }
+  std::vector<std::string> ids;  // all are found before the first is decided
+  for (const auto& id : body["ids"]) {
+    if (!id.is_string() || id.get<std::string>().empty()) return problem(400, "an id is a text");
+    const auto full = full_id(call, id.get<std::string>());
+    if (!full) return failed(full.error());
+    if (std::find(ids.begin(), ids.end(), *full) == ids.end()) ids.push_back(*full);
+  }
+  std::string answer;
+  for (const std::string& id : ids) {
+    const auto decided = call.parts.store.decide(id, approve, call.actor, body.value("comment", ""));
+    nlohmann::ordered_json line{{"action_id", id}};
+    if (decided) {
+      line["status"] = to_string(*decided);
+    } else {
+      line["error"] = decided.error().describe();
+    }
+    answer += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+  }
+  call.parts.wake_dispatcher();
+  return ndjson(std::move(answer));
+}
+
 }  // namespace
 
 void add_actions_routes(Router& router) {
   router.add("POST", "/api/firebreak/actions", Access::authorized, submit);
   router.add("GET", "/api/firebreak/actions/{id}", Access::authorized,
              [](const Call& call) { return one_action(call, call.params.at("id")); });
+  router.add("POST", "/api/firebreak/actions/_approve", Access::authorized,
+             [](const Call& call) { return decide_many(call, true); });
+  router.add("POST", "/api/firebreak/actions/_deny", Access::authorized,
+             [](const Call& call) { return decide_many(call, false); });
   router.add("POST", "/api/firebreak/actions/{id}/approve", Access::authorized,
              [](const Call& call) { return decide(call, true); });
   router.add("POST", "/api/firebreak/actions/{id}/deny", Access::authorized,

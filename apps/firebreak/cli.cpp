@@ -39,8 +39,13 @@ struct Commands {
   AuditOptions audit;
   TokenOptions token;
   std::string config;
-  std::string action_id;
+  std::vector<std::string> action_ids;
+  MaintenanceOptions maintenance;
+  std::string maintenance_id;
+  std::string tag_op;
+  std::string tag;
   std::string breaker;
+  RespondOptions respond;
 };
 
 void example(CLI::App& command, const std::string& text) {
@@ -178,11 +183,16 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
     auto& s = *actions->add_subcommand(approve ? "approve" : "deny",
                                        approve ? "Let a waiting action go ahead" : "Refuse a waiting action");
     add_connect(s, c.act.connect);
-    s.add_option("ID", c.action_id, "action id (a prefix that is unique)")->required();
+    s.add_option("ID", c.action_ids, "action ids, at most 20 (of each a prefix that is unique)")->required();
     s.add_option("--comment", c.act.comment, "why");
     example(s, std::string("firebreak actions ") + (approve ? "approve" : "deny") +
                    " 3f2a --comment 'checked with the owner'");
-    s.callback([&c, &chosen, approve] { chosen = [&c, approve] { return run_decide(approve, c.action_id, c.act); }; });
+    s.callback([&c, &chosen, approve] {
+      chosen = [&c, approve] {
+        return c.action_ids.size() == 1 ? run_decide(approve, c.action_ids.front(), c.act)
+                                        : run_decide_many(approve, c.action_ids, c.act);
+      };
+    });
   }
   auto* breakers = add("breakers", "Budgets that tripped and wait for a person", "firebreak breakers");
   auto& reset = *breakers->add_subcommand("reset", "Let a rule (or the fleet) isolate again");
@@ -191,8 +201,46 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
   reset.add_option("--comment", c.act.comment, "why")->required();
   example(reset, "firebreak breakers reset office-starts-shell --comment 'the rule is mended'");
   reset.callback([&c, &chosen] { chosen = [&c] { return run_breaker_reset(c.breaker, c.act); }; });
-  add("endpoints", "The known endpoints and whether they are isolated", "firebreak endpoints");
+  auto* endpoints = add("endpoints", "The known endpoints and whether they are isolated", "firebreak endpoints");
+  auto& tag = *endpoints->add_subcommand("tag", "Add a tag to an endpoint, or take one away");
+  add_connect(tag, c.act.connect);
+  tag.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
+  tag.add_option("OP", c.tag_op, "add or rm")->required()->check(CLI::IsMember({"add", "rm"}));
+  tag.add_option("TAG", c.tag, "the tag; to take a protecting one away takes two people")->required();
+  tag.add_option("--comment", c.act.comment, "why; kept in the audit");
+  example(tag, "firebreak endpoints tag web-1 add group:frontend");
+  tag.callback([&c, &chosen] { chosen = [&c] { return run_tag(c.tag_op, c.tag, c.act); }; });
   add("deadletters", "Records that could not be processed, with their reason", "firebreak deadletters --format json");
+}
+
+void add_maintenance(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& m = *app.add_subcommand("maintenance", "Times in which isolations by rules wait for a person");
+  m.require_subcommand(1);
+  auto& add = *m.add_subcommand("add", "Announce a time of maintenance, at most 24 hours");
+  MaintenanceOptions& o = c.maintenance;
+  add_connect(add, o.connect);
+  add.add_option("--host", o.host, "agent id, host id, or a host name that is unique");
+  add.add_option("--tag", o.tag, "every endpoint with this tag");
+  add.add_option("--from", o.from, "ISO time")->required();
+  add.add_option("--to", o.to, "ISO time")->required();
+  add.add_flag("--suppress", o.suppress, "leave isolations out instead of asking a person");
+  add.add_flag("--include-critical", o.include_critical, "rules of severity critical too");
+  add.add_option("--comment", o.comment, "why; kept in the audit")->required();
+  example(
+      add,
+      "firebreak maintenance add --tag site:berlin --from 2026-12-01T20:00Z --to 2026-12-02T02:00Z --comment patches");
+  add.callback([&c, &chosen] { chosen = [&c] { return run_maintenance_add(c.maintenance); }; });
+  auto& list = *m.add_subcommand("list", "The times that are announced, past ones too");
+  add_connect(list, c.list.connect);
+  add_format(list, c.list.format);
+  example(list, "firebreak maintenance list");
+  list.callback([&c, &chosen] { chosen = [&c] { return run_maintenance_list(c.list.connect, c.list.format); }; });
+  auto& rm = *m.add_subcommand("rm", "End or withdraw a time of maintenance");
+  add_connect(rm, c.act.connect);
+  rm.add_option("ID", c.maintenance_id, "as `maintenance list` shows it")->required();
+  rm.add_option("--comment", c.act.comment, "why; kept in the audit");
+  example(rm, "firebreak maintenance rm m-3f2a9c01");
+  rm.callback([&c, &chosen] { chosen = [&c] { return run_maintenance_remove(c.maintenance_id, c.act); }; });
 }
 
 void add_agent_commands(CLI::App& agents, Commands& c, Chosen& chosen) {
@@ -272,6 +320,15 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
   example(glass, "firebreak break-glass WORKSTATION5 --comment 'no route to the service, incident 42'");
   glass.callback([&] { chosen = [&] { return run_break_glass(c.act); }; });
 
+  auto& respond = *app.add_subcommand("respond", "A console for one host: isolate, release, status, history");
+  add_connect(respond, c.respond.connect);
+  respond.add_option("HOST", c.respond.host, "agent id, host id, or a host name that is unique")->required();
+  respond.add_option("-e,--execute", c.respond.command, "run this one command and end");
+  respond.add_option("--wait", c.respond.wait_s, "seconds an action is followed (default 60)")
+      ->check(CLI::Range(0, 3600));
+  example(respond, "firebreak respond WORKSTATION5\n  echo status | firebreak respond WORKSTATION5");
+  respond.callback([&] { chosen = [&] { return run_respond(c.respond); }; });
+
   auto& notify = *app.add_subcommand("notify", "Notifications");
   notify.require_subcommand(1);
   auto& notify_test =
@@ -303,6 +360,7 @@ int run(int argc, char** argv) {
   add_replay(app, commands, chosen);
   add_rules(app, commands, chosen);
   add_lists(app, commands, chosen);
+  add_maintenance(app, commands, chosen);
   add_operate(app, commands, chosen);
   try {
     app.parse(argc, argv);

@@ -86,6 +86,24 @@ struct ActOptions {
   Format format = Format::text;
 };
 
+struct MaintenanceOptions {
+  ConnectOptions connect;
+  std::string host;
+  std::string tag;
+  std::string from;
+  std::string to;
+  bool suppress = false;
+  bool include_critical = false;
+  std::string comment;
+};
+
+struct RespondOptions {
+  ConnectOptions connect;
+  std::string host;
+  std::optional<std::string> command;  // -e
+  int wait_s = 60;
+};
+
 struct AuditOptions {
   ConnectOptions connect;
   std::string db;
@@ -110,6 +128,11 @@ int run_list(const std::string& what, const ListOptions& options);  // alerts, a
 int run_act(const std::string& verb, const ActOptions& options);    // isolate, release
 int run_decide(bool approve, const std::string& action_id, const ActOptions& options);
 int run_kill_switch(bool on, const ActOptions& options);
+int run_decide_many(bool approve, const std::vector<std::string>& action_ids, const ActOptions& options);
+int run_maintenance_add(const MaintenanceOptions& options);
+int run_maintenance_list(const ConnectOptions& connect, Format format);
+int run_maintenance_remove(const std::string& id, const ActOptions& options);
+int run_tag(const std::string& op, const std::string& tag, const ActOptions& options);
 int run_breaker_reset(const std::string& breaker, const ActOptions& options);
 int run_token(const TokenOptions& options);
 int run_enrollment_decision(bool approve, const ActOptions& options);  // of the agent in `host`
@@ -117,6 +140,7 @@ int run_agent_revoke(const ActOptions& options);
 int run_agent_rotate(const ActOptions& options);
 int run_rotate_signing_key(const ActOptions& options);
 int run_break_glass(const ActOptions& options);
+int run_respond(const RespondOptions& options);
 int run_notify_test(const std::string& config);
 int run_audit_verify(const AuditOptions& options);
 int run_config_check(const std::string& config);

@@ -23,8 +23,6 @@ constexpr std::array kKeys = {
     Key{"kafka.alerts_topic", text, false, "", "Topic that alerts are published to; empty: none."},
     Key{"kafka.identity_bound", text_map, false, "",
         "Topics that belong to one host each, as a pattern with {host.id} or {agent.id}, and the proof: topic."},
-    Key{"kafka.identity_bound", text_map, false, "",
-        "Topics that belong to one host each, as a pattern with {host.id} or {agent.id}, and the proof: topic."},
     Key{"kafka.epoch", integer, false, "0", "Raise it when a topic was deleted and made anew.", "", 0, 1'000'000},
     Key{"kafka.gap_policy", choice, false, "continue",
         "When records are gone before they were read: tell it and read on, or leave the partition alone until a person "

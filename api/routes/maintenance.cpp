@@ -1,0 +1,112 @@
+// Times in which isolations by rules wait for a person, or are left out, on a host or on all hosts with a tag.
+#include <nlohmann/json.hpp>
+
+#include "api/api.h"
+#include "api/router.h"
+#include "api/routes/answers.h"
+#include "api/routes/hosts.h"
+#include "engine/base/clock.h"
+#include "engine/ir/typed.h"
+
+namespace fb::api {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string line_of(const MaintenanceWindow& w) {
+  return Json{{"id", w.id},
+              {"scope", w.scope},
+              {"from", iso8601(w.starts_at_ms)},
+              {"to", iso8601(w.ends_at_ms)},
+              {"effect", w.suppress ? "suppress" : "approve"},
+              {"include_critical", w.include_critical},
+              {"set_by", w.set_by},
+              {"comment", w.why}}
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+net::Response list(const Call& call) {
+  const auto windows = call.parts.store.maintenance();
+  if (!windows) return failed(windows.error());
+  std::string body;
+  for (const MaintenanceWindow& w : *windows) body += line_of(w) + '\n';
+  return ndjson(std::move(body));
+}
+
+// A member of the right type, or the message of a 400.
+template <class T>
+Result<T> member(const nlohmann::json& body, const char* key, T otherwise) {
+  const auto it = body.find(key);
+  if (it == body.end() || it->is_null()) return otherwise;
+  const bool fits = std::is_same_v<T, bool> ? it->is_boolean() : it->is_string();
+  if (!fits) {
+    return fail(ErrorCode::invalid_argument,
+                std::string("'") + key + "' is " + (std::is_same_v<T, bool> ? "true or false" : "a text"));
+  }
+  return it->template get<T>();
+}
+
+Result<MaintenanceWindow> window_of(const Call& call) {
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  if (!body.is_object()) return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
+  for (const auto& [key, value] : body.items()) {
+    if (key != "host" && key != "tag" && key != "from" && key != "to" && key != "suppress" &&
+        key != "include_critical" && key != "comment") {
+      return fail(ErrorCode::invalid_argument, "there is no field '" + key + "'");
+    }
+  }
+  FB_TRY(const std::string host, member<std::string>(body, "host", ""));
+  FB_TRY(const std::string tag, member<std::string>(body, "tag", ""));
+  FB_TRY(const std::string from, member<std::string>(body, "from", ""));
+  FB_TRY(const std::string to, member<std::string>(body, "to", ""));
+  if (host.empty() == tag.empty()) return fail(ErrorCode::invalid_argument, "name either a host or a tag");
+  MaintenanceWindow w;
+  if (host.empty()) {
+    w.scope = "tag:" + tag;
+  } else {
+    FB_TRY(const auto reader, record::Reader::open(call.parts.store.db_path()));
+    FB_TRY(const std::string endpoint, one_endpoint(*reader, host));
+    w.scope = "host:" + endpoint;
+  }
+  const auto starts = ir::parse_date_value(from);
+  const auto ends = ir::parse_date_value(to);
+  if (!starts || !ends) return fail(ErrorCode::invalid_argument, "'from' and 'to' are ISO 8601 times");
+  w.starts_at_ms = *starts;
+  w.ends_at_ms = *ends;
+  FB_TRY(w.suppress, member<bool>(body, "suppress", false));
+  FB_TRY(w.include_critical, member<bool>(body, "include_critical", false));
+  FB_TRY(w.why, member<std::string>(body, "comment", ""));
+  w.set_by = call.actor;
+  return w;
+}
+
+net::Response add(const Call& call) {
+  auto window = window_of(call);
+  if (!window) return failed(window.error());
+  const auto id = call.parts.store.add_maintenance(*window);
+  if (!id) return failed(id.error());
+  window->id = *id;
+  return json(200, line_of(*window));
+}
+
+net::Response remove(const Call& call) {
+  const auto body = nlohmann::json::parse(call.request.body.empty() ? "{}" : call.request.body, nullptr, false);
+  if (!body.is_object()) return problem(400, "the body is {\"comment\": \"why\"}");
+  const auto why = member<std::string>(body, "comment", "");
+  if (!why) return failed(why.error());
+  const std::string& id = call.params.at("id");
+  const auto removed = call.parts.store.remove_maintenance(id, call.actor, *why);
+  if (!removed) return failed(removed.error());
+  if (!*removed) return problem(404, "no maintenance has the id '" + id + "'");
+  return json(200, Json{{"id", id}, {"removed", true}}.dump());
+}
+
+}  // namespace
+
+void add_maintenance_routes(Router& router) {
+  router.add("GET", "/api/firebreak/maintenance", Access::authorized, list);
+  router.add("POST", "/api/firebreak/maintenance", Access::authorized, add);
+  router.add("POST", "/api/firebreak/maintenance/{id}/remove", Access::authorized, remove);
+}
+
+}  // namespace fb::api

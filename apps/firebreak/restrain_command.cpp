@@ -1,0 +1,131 @@
+// The commands with which people restrain the rules: maintenance, tags of endpoints, several approvals at once.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "apps/firebreak/client.h"
+#include "apps/firebreak/options.h"
+#include "apps/firebreak/terminal.h"
+#include "engine/base/text.h"
+
+namespace fb::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string text_of(const Json& line, const char* key) {
+  const auto it = line.find(key);
+  if (it == line.end() || it->is_null()) return "";
+  return it->is_string() ? it->get<std::string>() : it->dump();
+}
+
+std::string body_of(const Json& request) {
+  return request.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// 409 and 403 are answers to what was asked; everything else kept it from being asked.
+int told(const Error& error) {
+  const bool answered = error.code == ErrorCode::conflict || error.code == ErrorCode::refused;
+  return complain(error, answered ? kFound : kCantRun);
+}
+
+template <class Each>
+void each_line(const std::string& body, const Each& each) {
+  for (size_t at = 0; at < body.size();) {
+    const size_t end = std::min(body.find('\n', at), body.size());
+    const Json line = Json::parse(body.begin() + static_cast<std::ptrdiff_t>(at),
+                                  body.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+    at = end + 1;
+    if (line.is_object()) each(line);
+  }
+}
+
+}  // namespace
+
+int run_maintenance_add(const MaintenanceOptions& options) {
+  if (options.host.empty() == options.tag.empty()) return complain("name either --host or --tag", kCantRun);
+  auto client = ApiClient::connect(options.connect);
+  if (!client) return complain(client.error(), kCantRun);
+  Json request{{"from", options.from},
+               {"to", options.to},
+               {"suppress", options.suppress},
+               {"include_critical", options.include_critical},
+               {"comment", options.comment}};
+  request[options.host.empty() ? "tag" : "host"] = options.host.empty() ? options.tag : options.host;
+  const auto body = client->post("/api/firebreak/maintenance", body_of(request));
+  if (!body) return told(body.error());
+  const Json window = Json::parse(*body, nullptr, false);
+  if (!window.is_object()) return complain("the service's answer is not JSON", kCantRun);
+  std::printf("%s: %s until %s\n", printable(text_of(window, "id")).c_str(),
+              printable(text_of(window, "scope")).c_str(), printable(text_of(window, "to")).c_str());
+  return kDone;
+}
+
+int run_maintenance_list(const ConnectOptions& connect, Format format) {
+  auto client = ApiClient::connect(connect);
+  if (!client) return complain(client.error(), kCantRun);
+  const auto body = client->get("/api/firebreak/maintenance");
+  if (!body) return told(body.error());
+  if (format == Format::json) {
+    std::fwrite(body->data(), 1, body->size(), stdout);
+    return kDone;
+  }
+  Table table({"ID", "SCOPE", "FROM", "TO", "EFFECT", "CRITICAL", "BY", "COMMENT"});
+  each_line(*body, [&table](const Json& w) {
+    table.row({text_of(w, "id"), shortened(text_of(w, "scope"), 44), text_of(w, "from"), text_of(w, "to"),
+               text_of(w, "effect"), text_of(w, "include_critical") == "true" ? "too" : "not",
+               shortened(text_of(w, "set_by"), 30), shortened(text_of(w, "comment"), 40)});
+  });
+  if (table.empty()) {
+    std::printf("no maintenance\n");
+  } else {
+    table.print();
+  }
+  return kDone;
+}
+
+int run_maintenance_remove(const std::string& id, const ActOptions& options) {
+  auto client = ApiClient::connect(options.connect);
+  if (!client) return complain(client.error(), kCantRun);
+  const auto body = client->post("/api/firebreak/maintenance/" + url_encoded(id) + "/remove",
+                                 body_of({{"comment", options.comment}}));
+  if (!body) return told(body.error());
+  std::printf("removed: %s\n", printable(id).c_str());
+  return kDone;
+}
+
+int run_tag(const std::string& op, const std::string& tag, const ActOptions& options) {
+  auto client = ApiClient::connect(options.connect);
+  if (!client) return complain(client.error(), kCantRun);
+  const auto body = client->post("/api/firebreak/endpoints/" + url_encoded(options.host) + "/tags",
+                                 body_of({{"tag", tag}, {"op", op}, {"comment", options.comment}}));
+  if (!body) return told(body.error());
+  const Json answer = Json::parse(*body, nullptr, false);
+  const std::string result = answer.is_object() ? text_of(answer, "result") : "";
+  if (result == "waits") {
+    std::printf("%s protects %s: it goes when a second person asks for the same within the time of an approval\n",
+                printable(tag).c_str(), printable(options.host).c_str());
+  } else {
+    std::printf("%s: %s %s\n", printable(options.host).c_str(), printable(tag).c_str(),
+                result == "unchanged" ? (op == "add" ? "was there already" : "was not there")
+                                      : (op == "add" ? "added" : "removed"));
+  }
+  return kDone;
+}
+
+int run_decide_many(bool approve, const std::vector<std::string>& ids, const ActOptions& options) {
+  auto client = ApiClient::connect(options.connect);
+  if (!client) return complain(client.error(), kCantRun);
+  const auto body = client->post(std::string("/api/firebreak/actions/") + (approve ? "_approve" : "_deny"),
+                                 body_of({{"ids", ids}, {"comment", options.comment}}));
+  if (!body) return told(body.error());
+  bool all = true;
+  each_line(*body, [&all](const Json& line) {
+    const std::string error = text_of(line, "error");
+    all = all && error.empty();
+    std::printf("%s: %s\n", printable(text_of(line, "action_id")).c_str(),
+                printable(error.empty() ? text_of(line, "status") : error).c_str());
+  });
+  return all ? kDone : kFound;
+}
+
+}  // namespace fb::cli
