@@ -18,11 +18,14 @@ constexpr int kLastResortAttempt = 2;  // from then on a table that resists mend
 constexpr const char* kNotCovered = "raw sockets not covered: ";
 
 struct Work {
-  std::string sets;                                            // of all tables; needs no device
+  std::string sets;                                            // of the inet table, and updates of all others
   std::string inet_chains;                                     // of a table whose sets are new
+  std::string egress_sets;                                     // of links' tables that are new
   std::vector<std::pair<std::string, std::string>> per_table;  // table, its chains or what mends it
   std::string stale;                                           // tables of links that are gone
-  bool empty() const { return sets.empty() && inet_chains.empty() && per_table.empty() && stale.empty(); }
+  bool empty() const {
+    return sets.empty() && inet_chains.empty() && egress_sets.empty() && per_table.empty() && stale.empty();
+  }
 };
 
 Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wanted, const Reference& reference,
@@ -31,9 +34,10 @@ Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wa
   for (const auto& [table, want] : wanted) {
     const auto at = state.find(table);
     if (at == state.end()) {
-      work.sets += make_sets(table, want.kind, sets);
+      const bool inet = want.kind == TableKind::inet;
+      (inet ? work.sets : work.egress_sets) += make_sets(table, want.kind, sets);
       std::string chains = make_chains(table, want.kind, want.device);
-      if (want.kind == TableKind::inet) {
+      if (inet) {
         work.inet_chains = std::move(chains);
       } else {
         work.per_table.emplace_back(table, std::move(chains));
@@ -150,7 +154,8 @@ class NftablesBackend final : public IsolationBackend {
     return links;
   }
 
-  // Sets before the chains that use them. Together when all goes well; table by table when something failed, so that
+  // Sets before the chains that use them, and the host as a whole before its links: thousands of exceptions take their
+  // time, once for each link. Together when all goes well; table by table when something failed, so that
   // one link that just vanished doesn't hold up the others.
   static void carry_out(NftSession& session, const Work& work, bool together, Error& trouble) {
     const auto run = [&](const std::string& text) {
@@ -159,6 +164,7 @@ class NftablesBackend final : public IsolationBackend {
     };
     run(work.sets);
     run(work.inet_chains);
+    run(work.egress_sets);
     std::string egress;
     for (const auto& [table, text] : work.per_table) {
       if (together && table != kInetTable) {
