@@ -12,10 +12,10 @@ an attacker, one an address that the policy excepts; a bridge joins them. Everyt
   glass      a break-glass code lets the host back in, once, and the service says so
   offline    an action for a host that is away waits and never reads successful
   protected  the host's own flag refuses what the service orders
-  forged     an order that the service did not sign, or signed for another host, does nothing
+  forged     a genuine order does nothing when it comes again, with one byte changed, or to another host's helper
 Needs root. usage: isolation.py [--build DIR] [--runs N] [--only cut,keep,...]
 """
-import argparse, atexit, hashlib, json, os, shutil, signal, socket, sqlite3, statistics, subprocess, sys, tempfile, threading, time
+import argparse, atexit, base64, glob, hashlib, json, os, shutil, signal, socket, sqlite3, struct, subprocess, sys, tempfile, time
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 STARTED = time.time()
@@ -321,6 +321,20 @@ class Host:
         self.service.firebreak("isolate", self.machine, "--comment", "by hand", *args)
         self.wait("isolated")
 
+    def carry(self, envelope):
+        """Hands an envelope to the helper, as the agent would; returns its report."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(self.socket)
+            body = b"C" + envelope.encode()
+            s.sendall(struct.pack(">I", len(body)) + body)
+            stream = s.makefile("rb")
+            while True:
+                size = struct.unpack(">I", stream.read(4))[0]
+                answer = stream.read(size)
+                if answer[:1] != b"b":
+                    return json.loads(answer[1:])
+
     def release(self):
         self.service.firebreak("release", self.machine, "--comment", "by hand")
         self.wait("released")
@@ -517,6 +531,27 @@ class Run:
         check(status() == "verified" and not self.h2.reach("att", ECHO), "when it comes back it is")
         self.h2.release()
 
+    def forged(self):
+        self.h1.isolate()
+        orders = glob.glob(os.path.join(self.h1.helper_folder, "orders", "*.order"))
+        check(len(orders) == 1, "the isolated host keeps the signed order")
+        with open(orders[0]) as f:
+            order = f.read().strip()
+        self.h1.release()
+        check(not glob.glob(os.path.join(self.h1.helper_folder, "orders", "*.order")), "and not after its release")
+        magic, kid, payload, signature = order.split(".")
+        other = bytearray(base64.b64decode(payload))
+        other[-1] ^= 1
+        tries = {"replayed": (self.h1, order),
+                 "changed in one bit": (self.h1, ".".join([magic, kid, base64.b64encode(bytes(other)).decode(), signature])),
+                 "signed by nobody": (self.h1, ".".join([magic, "0" * 16, payload, signature])),
+                 "given to another host": (self.h2, order)}
+        for how, (host, envelope) in tries.items():
+            report = host.carry(envelope)
+            if report.get("kind") != "refused" or not host.reach("att", ECHO):
+                fail(f"an order {how}: {report}")
+            say(f"  an order {how} is refused: {report['message']}")
+
     def protected(self):
         open(self.h2.protected, "w").close()
         self.service.firebreak("isolate", "h2", "--comment", "protected there", ok=(0, 1))
@@ -532,7 +567,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=os.path.join(ROOT, "build/dev"))
     parser.add_argument("--runs", type=int, default=201)
-    parser.add_argument("--only", default="cut,keep,update,drift,reboot,lease,glass,offline,protected")
+    parser.add_argument("--only", default="cut,keep,update,drift,reboot,lease,glass,offline,protected,forged")
     parser.add_argument("--keep", action="store_true", help="leave the work folder")
     options = parser.parse_args()
     options.firebreak = os.path.join(options.build, "apps/firebreak/firebreak")
