@@ -135,6 +135,7 @@ class EnforcerImpl final : public Enforcer {
   void look();
   void refresh_names();
   void check_probe();
+  int ms_to_next_tick();
   void start_probe(bool may_roll_back);
   Status append_for_release(const JournalEntry& entry);
 

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "apps/enforcer/enforcer_impl.h"
@@ -310,16 +312,24 @@ void EnforcerImpl::check_probe() {
   }
 }
 
+// Many enforcers may run in one process (load tests, the demo): each sleeps as long as it can.
+int EnforcerImpl::ms_to_next_tick() {
+  constexpr int64_t kSoonMs = 100;  // an answer of the probe or of a resolver is waited for
+  const std::lock_guard lock(mutex_);
+  int64_t next = std::max(options_.look_every_ms, 10);
+  if (probe_.running() || (standing_ && !plan_.problems.empty())) next = std::min(next, kSoonMs);
+  if (lease_end_) next = std::clamp<int64_t>(*lease_end_ - now(), 1, next);
+  return static_cast<int>(next);
+}
+
 void EnforcerImpl::start_thread() {
   thread_ = std::jthread([this](const std::stop_token& stop) {
     while (!stop.stop_requested()) {
       bool changed = false;
       {
+        const int wait_ms = ms_to_next_tick();
         std::unique_lock lock(wake_->mutex);
-        // A fast beat while something is on its way; else as often as the rules are looked at.
-        constexpr int kBeatMs = 250;
-        wake_->wake.wait_for(lock, stop, std::chrono::milliseconds(std::clamp(options_.look_every_ms, 10, kBeatMs)),
-                             [this] { return wake_->changed; });
+        wake_->wake.wait_for(lock, stop, std::chrono::milliseconds(wait_ms), [this] { return wake_->changed; });
         changed = wake_->changed;
         // Quiet time: a change of the rules comes as several events.
         if (changed && !stop.stop_requested()) {

@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <mutex>
+#include <thread>
+#include <utility>
 
 #include "apps/enforcer/helper_wire.h"
 
@@ -16,6 +19,7 @@ namespace {
 constexpr int kSendMs = 5'000;
 constexpr int kStatusMs = 15'000;  // another order may be on its way
 constexpr int kEffectMs = 60'000;
+constexpr int kPauseMs = 200;
 
 struct Connection {
   explicit Connection(int n) : fd(n) {}
@@ -49,14 +53,21 @@ tl::unexpected<Error> unreadable(const std::string& path) {
 
 class HelperClient final : public Enforcement {
  public:
-  explicit HelperClient(std::string path) : path_(std::move(path)) {}
+  HelperClient(std::string path, int patience_ms) : path_(std::move(path)), patience_ms_(patience_ms) {}
 
   Report carry(const std::string& envelope, const std::function<void()>& on_begin) override {
     const std::lock_guard lock(mutex_);
-    auto report = ask_to_carry(envelope, on_begin);
+    bool begun = false;
+    const auto tell_once = [&] {
+      if (!std::exchange(begun, true) && on_begin) on_begin();
+    };
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(patience_ms_);
+    auto report = ask_to_carry(envelope, tell_once);
+    while (!report && report.error().code == ErrorCode::unavailable && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(kPauseMs));
+      report = ask_to_carry(envelope, tell_once);
+    }
     if (report) return *report;
-    // Whether the order was obeyed is not known. The service sends it again under a new revision, and then the stored
-    // result comes.
     Report failed;
     failed.kind = Report::Kind::failed;
     failed.message = report.error().describe();
@@ -79,7 +90,7 @@ class HelperClient final : public Enforcement {
     FB_TRY_VOID(send_message(connection.fd, kAskCarry, envelope, kSendMs));
     FB_TRY(Message answer, receive_message(connection.fd, kMaxAnswer, kEffectMs));
     if (answer.kind == kSayBegun) {
-      if (on_begin) on_begin();
+      on_begin();
       FB_TRY(answer, receive_message(connection.fd, kMaxAnswer, kEffectMs));
     }
     if (answer.kind == kSayError) return tl::unexpected<Error>(read_error(answer.body));
@@ -88,13 +99,14 @@ class HelperClient final : public Enforcement {
   }
 
   const std::string path_;
+  const int patience_ms_;
   std::mutex mutex_;
 };
 
 }  // namespace
 
-std::unique_ptr<Enforcement> connect_helper(const std::string& socket_path) {
-  return std::make_unique<HelperClient>(socket_path);
+std::unique_ptr<Enforcement> connect_helper(const std::string& socket_path, int patience_ms) {
+  return std::make_unique<HelperClient>(socket_path, patience_ms);
 }
 
 Status break_glass_at_helper(const std::string& socket_path, const std::string& code) {

@@ -10,7 +10,9 @@
 
 namespace fb::agent {
 
-std::unique_ptr<Enforcement> connect_helper(const std::string& socket_path);
+// patience_ms: how long carry() tries to reach a helper that is away or dies in between, for instance since it is being
+// started again. An envelope that it had taken before is then refused as replayed, and the service signs a new one.
+std::unique_ptr<Enforcement> connect_helper(const std::string& socket_path, int patience_ms = 10'000);
 
 // `firebreak-agent release --break-glass`: hands the code to the helper.
 Status break_glass_at_helper(const std::string& socket_path, const std::string& code);

@@ -1,11 +1,15 @@
 #include "apps/enforcer/journal.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
 
 #include "apps/enforcer/durable_file.h"
 #include "engine/base/clock.h"
@@ -14,6 +18,8 @@ namespace fb::agent {
 namespace {
 
 constexpr size_t kMaxJournalBytes = 256u << 20;
+constexpr int kLockTries = 30;
+constexpr int kLockPauseMs = 100;
 
 tl::unexpected<Error> io_failed(const std::string& doing, const std::string& path) {
   const int error = errno;
@@ -79,10 +85,15 @@ Result<JournalEntry> read_entry(std::string_view line) {
   return entry;
 }
 
-Result<Journal> Journal::open(const std::string& path) {
+Result<Journal> Journal::open(const std::string& path, size_t max_bytes) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return io_failed("cannot open the journal", path);
   Journal journal(path, fd);
+  // The lock ends with the process, or with a child of it that outlives it for a moment.
+  for (int tries = 0; ::flock(fd, LOCK_EX | LOCK_NB) != 0; ++tries) {
+    if (tries >= kLockTries) return fail(ErrorCode::busy, "another process uses the journal", path);
+    std::this_thread::sleep_for(std::chrono::milliseconds(kLockPauseMs));
+  }
   FB_TRY(const std::string text, read_file(path, kMaxJournalBytes));
   size_t start = 0;
   for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', start)) {
@@ -103,7 +114,55 @@ Result<Journal> Journal::open(const std::string& path) {
   }
   const size_t slash = path.rfind('/');
   FB_TRY_VOID(sync_folder(slash == std::string::npos ? "." : path.substr(0, slash + 1)));
+  if (text.size() > max_bytes) FB_TRY_VOID(journal.shorten());
   return journal;
+}
+
+Status Journal::shorten() {
+  const size_t cut = replayed_.size() > kKeptEntries ? replayed_.size() - kKeptEntries : 0;
+  // From what goes: the newest line of each kind, since it may be in force, and its result.
+  std::set<size_t> places;
+  const auto keep_newest = [&](const auto& is_it) {
+    for (size_t i = cut; i-- > 0;) {
+      const JournalEntry& begun = replayed_[i];
+      if (!is_it(begun) || begun.phase != JournalEntry::Phase::begin) continue;
+      places.insert(i);
+      for (size_t j = i + 1; j < cut; ++j) {
+        const JournalEntry& e = replayed_[j];
+        const bool of_it = e.action_id == begun.action_id && e.order == begun.order && e.revision == begun.revision;
+        if (of_it && e.phase == JournalEntry::Phase::done) places.insert(j);
+      }
+      return;
+    }
+  };
+  keep_newest([](const JournalEntry& e) { return e.verb == Verb::release; });
+  keep_newest(
+      [](const JournalEntry& e) { return e.verb == Verb::isolate && (e.order.empty() || e.order == "isolate"); });
+  keep_newest([](const JournalEntry& e) { return e.order == "update_allow_set"; });
+  keep_newest([](const JournalEntry& e) { return e.order == "renew"; });
+  std::string text;
+  std::vector<JournalEntry> kept;
+  for (size_t i = 0; i < replayed_.size(); ++i) {
+    if (i < cut && !places.contains(i)) continue;
+    text += write_entry(replayed_[i]) + "\n";
+    kept.push_back(std::move(replayed_[i]));
+  }
+  const std::string old = path_ + ".1";
+  if ((::unlink(old.c_str()) != 0 && errno != ENOENT) || ::link(path_.c_str(), old.c_str()) != 0) {
+    return io_failed("cannot put the old journal aside", path_);
+  }
+  FB_TRY_VOID(replace_file(path_, text));
+  const int fd = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0 || ::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    auto failed = io_failed("cannot open the shortened journal", path_);
+    if (fd >= 0) ::close(fd);
+    return failed;
+  }
+  ::close(fd_);
+  fd_ = fd;
+  size_ = static_cast<int64_t>(text.size());
+  replayed_ = std::move(kept);
+  return {};
 }
 
 Journal::Journal(Journal&& other) noexcept

@@ -38,8 +38,12 @@ Result<JournalEntry> read_entry(std::string_view line);
 class Journal {
  public:
   // Reads what is there. A last line without its end is the trace of a crash: it is cut off. A broken line further up
-  // is kept in the file, passed over and counted.
-  static Result<Journal> open(const std::string& path);
+  // is kept in the file, passed over and counted. busy when another process has it. One that has grown beyond max_bytes
+  // becomes <path>.1 (one is kept), and the new one begins with what still matters: the last kKeptEntries entries, and
+  // the last isolation, update and renewal.
+  static constexpr size_t kMaxBytes = 16u << 20;
+  static constexpr size_t kKeptEntries = 2'000;
+  static Result<Journal> open(const std::string& path, size_t max_bytes = kMaxBytes);
   ~Journal();
   Journal(Journal&& other) noexcept;
   Journal& operator=(Journal&&) = delete;
@@ -54,6 +58,8 @@ class Journal {
   bool was_torn() const { return was_torn_; }
 
  private:
+  Status shorten();
+
   Journal(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
 
   std::string path_;

@@ -99,7 +99,7 @@ struct Machine {
         10'000))
         << get_file(dir / "log");
   }
-  Report carry(const Envelope& e) const { return connect_helper(socket)->carry(service.sign(e), {}); }
+  Report carry(const Envelope& e) const { return connect_helper(socket, 0)->carry(service.sign(e), {}); }
   Isolation observed() const {
     const auto status = connect_helper(socket)->status();
     return status ? status->observed : Isolation::unknown;

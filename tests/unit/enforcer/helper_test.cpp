@@ -112,7 +112,7 @@ TEST(Helper, TakesABreakGlassCode) {
 
 TEST(Helper, ThatIsAwayOrNotEnrolledIsAnErrorOfEachCall) {
   ServedHost host;
-  const auto client = connect_helper(host.serving.socket);
+  const auto client = connect_helper(host.serving.socket, 0);
   host.shared = nullptr;
   EXPECT_EQ(client->status().error().code, ErrorCode::unavailable);
   EXPECT_EQ(client->carry("x", {}).kind, Kind::failed);
@@ -124,6 +124,19 @@ TEST(Helper, ThatIsAwayOrNotEnrolledIsAnErrorOfEachCall) {
   EXPECT_EQ(away.action_id, "");
   host.start();
   EXPECT_TRUE(client->status()) << "the next call connects anew";
+}
+
+TEST(Helper, ThatIsStartedAgainInBetweenIsWaitedFor) {
+  ServedHost host;
+  const std::string order = host.service.sign(host.service.isolate("a", 1));
+  host.server.reset();
+  std::thread starts([&] {
+    usleep(400'000);
+    host.start();
+  });
+  const Report report = connect_helper(host.serving.socket)->carry(order, {});
+  starts.join();
+  EXPECT_EQ(report.kind, Kind::done) << report.message;
 }
 
 TEST(Helper, TheSocketIsClosedToOthersAndAForeignFileIsNotReplaced) {

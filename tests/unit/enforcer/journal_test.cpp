@@ -137,6 +137,51 @@ TEST(Journal, IsAsItWasAfterAFailedWrite) {
   EXPECT_EQ(lines_of(dir / "j").size(), 2u);
 }
 
+TEST(Journal, HasOneOwner) {
+  const TemporaryFolder dir;
+  auto journal = Journal::open(dir / "j");
+  ASSERT_TRUE(journal);
+  const auto second = Journal::open(dir / "j");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::busy);
+}
+
+TEST(Journal, ThatGrewTooLongBeginsAnewWithWhatStillMatters) {
+  const TemporaryFolder dir;
+  std::string text = write_entry(entry("earlier", 1, kBegin)) + "\n";
+  text += write_entry(entry("stands", 2, kBegin)) + "\n" + write_entry(entry("stands", 2, kDone)) + "\n";
+  const size_t renewals = Journal::kKeptEntries + 500;
+  for (size_t i = 0; i < renewals; ++i) {
+    JournalEntry renew = entry("", 2, kBegin);
+    renew.order = "renew";
+    renew.epoch = 1;
+    renew.revision = static_cast<int64_t>(i + 10);
+    text += write_entry(renew) + "\n";
+  }
+  put_file(dir / "j", text);
+  {
+    const auto long_one = Journal::open(dir / "j", text.size());
+    ASSERT_TRUE(long_one);
+    EXPECT_EQ(long_one->replayed().size(), renewals + 3) << "not too long yet";
+  }
+  {
+    auto journal = Journal::open(dir / "j", text.size() - 1);
+    ASSERT_TRUE(journal) << journal.error().describe();
+    const auto& kept = journal->replayed();
+    ASSERT_EQ(kept.size(), Journal::kKeptEntries + 3);
+    EXPECT_EQ(kept[0].action_id, "stands");
+    EXPECT_EQ(kept[1].phase, kDone);
+    EXPECT_EQ(kept[2].order, "renew");
+    EXPECT_EQ(kept.back().revision, static_cast<int64_t>(renewals + 9));
+    ASSERT_TRUE(journal->append(entry("next", 3, kBegin)));
+  }
+  EXPECT_EQ(get_file(dir / "j.1"), text);
+  const auto again = Journal::open(dir / "j");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->replayed().size(), Journal::kKeptEntries + 4);
+  EXPECT_EQ(again->replayed().back().action_id, "next");
+}
+
 TEST(Journal, SaysWhenItCannotBeOpened) {
   const TemporaryFolder dir;
   const auto missing = Journal::open(dir / "no/j");
