@@ -82,7 +82,7 @@ Options read_options(int argc, char** argv) {
     } else if (word == "--hosts") {
       out.hosts = words.number(1, kEnrolAtMost);
     } else if (word == "--rounds") {
-      out.rounds = words.number(1, 1'000);
+      out.rounds = words.number(1, 100);  // a host takes 120 isolations an hour
     } else if (word == "--pause") {
       out.pause_ms = words.number(0, 10'000);
     } else if (word == "--samples") {
@@ -166,22 +166,23 @@ class Witness {
     FB_TRY(reader_, record::Reader::open(db));
     return {};
   }
-  // The mark of the event that the command answers. An error when its action or alert is not in the record yet.
-  Result<std::string> cause_of(const Command& command) {
+  // The mark of the event that this endpoint's newest isolation answers. An error when the action that is on its way,
+  // or its alert, is not in the record yet.
+  Result<std::string> cause_of(const std::string& endpoint_id) {
     const std::lock_guard lock(mutex_);
     record::ActionFilter filter;
-    filter.action_ids = {command.action_id};
+    filter.endpoint_ids = {endpoint_id};
+    filter.commands = {"isolate"};
+    filter.limit = 1;
     FB_TRY(const auto actions, reader_->actions(filter));
-    if (actions.size() != 1 || !actions[0].alert_id || !actions[0].dispatched_at ||
-        actions[0].endpoint_id != command.endpoint_id) {
-      return fail(ErrorCode::internal, "the command came before its action was in the record", command.action_id);
+    if (actions.empty() || !actions[0].alert_id || !actions[0].dispatched_at || actions[0].finished_at) {
+      return fail(ErrorCode::internal, "the command came before its action was in the record", endpoint_id);
     }
     FB_TRY(const auto source, reader_->alert_source(*actions[0].alert_id));
-    if (!source)
-      return fail(ErrorCode::internal, "the command came before its alert was in the record", command.action_id);
+    if (!source) return fail(ErrorCode::internal, "the command came before its alert was in the record", endpoint_id);
     const std::string key = std::string("\"") + kMark + "\":\"";
     const size_t at = source->find(key);
-    if (at == std::string::npos) return fail(ErrorCode::internal, "another rule isolated the host", command.action_id);
+    if (at == std::string::npos) return fail(ErrorCode::internal, "another rule isolated the host", endpoint_id);
     const size_t begin = at + key.size();
     FB_TRY(const double dispatched, parse_time(*actions[0].dispatched_at));
     last_ = {static_cast<double>(actions[0].created_at_ms), dispatched};
@@ -202,25 +203,34 @@ class Witness {
 // Notes when a command is handed to it; isolates nothing.
 class TimedBackend final : public agent::IsolationBackend {
  public:
-  TimedBackend(Arrival& arrival, Witness& witness) : arrival_(arrival), witness_(witness) {}
+  TimedBackend(std::string endpoint_id, Arrival& arrival, Witness& witness)
+      : endpoint_id_(std::move(endpoint_id)), arrival_(arrival), witness_(witness) {}
   std::string_view name() const override { return "timed"; }
   bool simulated() const override { return true; }
-  Status apply(const Command& command) override {
+  Status isolate(const agent::Cut&) override {
     const auto now = steady_clock::now();
-    if (command.verb == Verb::isolate) {
-      const Result<std::string> cause = witness_.cause_of(command);
-      if (cause) {
-        arrival_.came(*cause, now);
-      } else {
-        arrival_.wrong(cause.error().describe());
-      }
+    const Result<std::string> cause = witness_.cause_of(endpoint_id_);
+    if (cause) {
+      arrival_.came(*cause, now);
+    } else {
+      arrival_.wrong(cause.error().describe());
     }
-    state_.store(command.verb == Verb::isolate ? Isolation::isolated : Isolation::released);
+    state_.store(Isolation::isolated);
     return {};
   }
-  Result<Isolation> observe() override { return state_.load(); }
+  Status release() override {
+    state_.store(Isolation::released);
+    return {};
+  }
+  Result<agent::Observation> observe() override {
+    agent::Observation seen;
+    seen.state = state_.load();
+    return seen;
+  }
+  Status watch(std::function<void()>) override { return {}; }  // nobody changes what is only a word in memory
 
  private:
+  const std::string endpoint_id_;
   Arrival& arrival_;
   Witness& witness_;
   std::atomic<Isolation> state_{Isolation::released};
@@ -248,10 +258,11 @@ class Fleet {
       options.agent_id = host.agent_id;
       options.state_dir = folder + "/" + std::to_string(threads_.size());
       options.token_file = options.state_dir + "/token";
-      options.backend = "timed";
+      options.backend = agent::kSimulated;
       options.host = {host.host_id, host.name, "linux", {}};
-      options.make_backend = [this](const std::string&) -> Result<std::unique_ptr<agent::IsolationBackend>> {
-        return std::make_unique<TimedBackend>(arrival_, witness_);
+      options.make_backend =
+          [this, id = host.agent_id](const std::string&) -> Result<std::unique_ptr<agent::IsolationBackend>> {
+        return std::make_unique<TimedBackend>(id, arrival_, witness_);
       };
       std::error_code error;
       fs::create_directories(options.state_dir, error);
