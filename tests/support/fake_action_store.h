@@ -251,6 +251,7 @@ class FakeActionStore final : public ActionStore, public Ledger {
     if (it == endpoints_.end()) return fail(ErrorCode::not_found, "no endpoint " + report.endpoint_id);
     describe(it->second, report);
     it->second.generation = std::max(it->second.generation, report.generation);
+    take_local_release(it->second, report.local_release);
     return {};
   }
   Status set_status(const std::string& endpoint_id, AgentStatus status, const std::string&) override {
@@ -389,6 +390,31 @@ class FakeActionStore final : public ActionStore, public Ledger {
     e.last_seen_ms = r.at_ms;
   }
 
+  // Every one counts as proven. An isolation that was ordered since stands.
+  void take_local_release(Endpoint& e, const LocalRelease& local) {
+    if (local.sequence == 0) return;
+    auto& known = local_releases_[e.endpoint_id];
+    if (std::pair{local.generation, local.sequence} <= known) return;
+    known = {local.generation, local.sequence};
+    int64_t ordered = 0;
+    for (const auto& [id, a] : actions_) {
+      if (a.row.endpoint_id == e.endpoint_id) ordered = std::max(ordered, a.row.generation);
+    }
+    if (e.desired != Isolation::isolated || ordered > local.generation) return;
+    e.desired = Isolation::released;
+    e.lease_until_ms = 0;
+    Standing& s = standing_[e.endpoint_id];
+    s.released_at_ms = clock_.wall_ms();
+    s.released_rule = s.rule;
+    for (auto& [id, a] : actions_) {
+      const bool open = a.row.endpoint_id == e.endpoint_id && a.row.verb == Verb::isolate && a.row.generation > 0 &&
+                        a.row.generation <= local.generation && is_open(a.row.state);
+      if (open && is_legal_move(a.row.state, ActionState::superseded)) {
+        set_state(a, ActionState::superseded, "the host let itself back in");
+      }
+    }
+  }
+
   static void set_state(FakeAction& a, ActionState to, const std::string& detail) {
     a.row.state = to;
     a.history.push_back(to);
@@ -469,6 +495,7 @@ class FakeActionStore final : public ActionStore, public Ledger {
   std::vector<std::string> order_;
   std::map<std::string, Standing> standing_;
   std::map<std::string, int64_t> tokens_;
+  std::map<std::string, std::pair<int64_t, int64_t>> local_releases_;
   std::map<std::string, std::string> credentials_;
   std::set<std::string> tripped_rules_;
   std::map<std::pair<std::string, std::string>, int64_t> rule_seen_;

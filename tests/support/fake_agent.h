@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/ports/action_plugin.h"
+#include "engine/ports/action_store.h"
 
 namespace fb::test {
 
@@ -32,7 +33,10 @@ class FakeAgent {
     r.action_id = c.action_id;
     const bool last_again = !applied.empty() && c.generation == generation && c.verb == applied.back().verb;
     const bool known = results_.contains(c.action_id);
-    if (!known && !last_again && c.generation <= generation) {
+    if (c.verb == Verb::isolate && let_in.sequence > 0 && c.generation <= let_in.generation) {
+      r.kind = Report::Kind::refused;
+      r.message = "stale: the host let itself back in";
+    } else if (!known && !last_again && c.generation <= generation) {
       r.kind = Report::Kind::refused;
       r.message = "stale";
     } else if (!known && c.expires_at_ms > 0 && now_ms >= c.expires_at_ms) {
@@ -47,6 +51,7 @@ class FakeAgent {
         if (c.generation < generation) ++stale_applies;
         state = wanted;
         generation = c.generation;
+        lease_until_ms = c.verb == Verb::isolate && c.lease_ms > 0 ? now_ms + c.lease_ms : 0;
         applied.push_back({c.action_id, c.verb, c.generation});
         results_[c.action_id] = wanted;
       }
@@ -67,6 +72,20 @@ class FakeAgent {
     return r;
   }
 
+  // The host's own clock: ends a lease that is over.
+  bool tick(int64_t now_ms) {
+    if (state != Isolation::isolated || lease_until_ms == 0 || now_ms < lease_until_ms) return false;
+    let_itself_in("lease");
+    return true;
+  }
+  void let_itself_in(std::string how) {
+    state = Isolation::released;
+    lease_until_ms = 0;
+    let_in = {generation, let_in.sequence + 1, std::move(how), "", 0};
+  }
+
+  LocalRelease let_in;  // the last one; sequence 0: none
+  int64_t lease_until_ms = 0;
   Isolation state = Isolation::released;
   int64_t generation = 0;
   bool fails = false;

@@ -1,6 +1,7 @@
 // Random lives of one endpoint: commands and answers late, lost, doubled and out of order, crashes at any point, an
-// endpoint that comes and goes, actions that run out of time, a stop that is pulled and pushed back. When the storm is
-// over, the endpoint must be as the record wants it, and must never have obeyed an overtaken command.
+// endpoint that comes and goes, actions that run out of time, leases that end at the host, a code that lets it back in,
+// a stop that is pulled and pushed back. When the storm is over, the endpoint must be as the record wants it, and must
+// never have obeyed an overtaken command.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -30,6 +31,8 @@ struct Tally {
   int64_t expired = 0;
   int64_t superseded = 0;
   int64_t ended_isolated = 0;
+  int64_t leases_ended = 0;  // by the host's own clock
+  int64_t let_in = 0;        // by a code that was typed there
 };
 
 // The wire between the plugin and the agent.
@@ -69,6 +72,8 @@ class Life {
     for (int round = 0; round < 400; ++round) {
       clock_.advance_ms(5'000);
       while (!wire_.commands.empty()) carry(0, false);
+      agent_.tick(clock_.wall_ms());
+      heartbeat();
       wire_.reports.push_back(agent_.heartbeat());
       step(std::exchange(wire_.reports, {}));
       const Endpoint e = store_.at("a1");
@@ -119,6 +124,18 @@ class Life {
                                            "boot-" + std::to_string(++boots_));
   }
 
+  // As the agents' gateway does: the record hears what the endpoint says of itself before the dispatcher does.
+  void heartbeat() {
+    EndpointReport r;
+    r.endpoint_id = "a1";
+    r.host_id = "host-of-a1";
+    r.observed = agent_.state;
+    r.generation = agent_.generation;
+    r.local_release = agent_.let_in;
+    r.at_ms = clock_.wall_ms();
+    static_cast<void>(store_.seen(r));  // may fail when the record is locked; the next one says it again
+  }
+
   bool step(std::vector<Report> reports) { return core_->step(std::move(reports)).has_value(); }
 
   // One command reaches the agent.
@@ -139,13 +156,26 @@ class Life {
 
   void act(Tally& tally) {
     const auto any = [this](size_t size) { return static_cast<size_t>(pick(static_cast<int64_t>(size))); };
-    switch (pick(17)) {
+    switch (pick(19)) {
       case 0:
       case 1:
         return ask(Verb::isolate);
       case 2:
       case 3:
         return ask(Verb::release);
+      case 17: {  // a rule isolates, with a lease
+        tell("a rule isolates");
+        PlannedAction p = test::make_planned(test::make_rule("r"), "a1", ++alerts_, clock_.wall_ms());
+        p.lease_ms = 1'000 + pick(60'000);
+        static_cast<void>(store_.keep(p));
+        return;
+      }
+      case 18:  // somebody at the host has the code
+        if (agent_.state != Isolation::isolated || pick(3) != 0) return;
+        tell("let in at the host");
+        agent_.let_itself_in("break_glass");
+        ++tally.let_in;
+        return;
       case 4:
       case 5:
         tell("step");
@@ -177,11 +207,13 @@ class Life {
       case 12:
         if (!wire_.online) return;
         tell("heartbeat");
+        heartbeat();
         step({agent_.heartbeat()});
         return;
       case 13:
         tell("time passes");
         clock_.advance_ms(pick(25'000));
+        if (agent_.tick(clock_.wall_ms())) ++tally.leases_ended;
         return;
       case 14:
         return crash(tally);
@@ -242,6 +274,7 @@ class Life {
   Metrics metrics_;
   std::unique_ptr<DispatchCore> core_;
   int boots_ = 0;
+  int64_t alerts_ = 0;
   std::string story_;
 };
 
@@ -268,6 +301,8 @@ TEST(DispatchModel, TenThousandStormsEndAsTheRecordWants) {
   EXPECT_GT(tally.superseded, 10'000);
   EXPECT_GT(tally.ended_isolated, 1'000);
   EXPECT_LT(tally.ended_isolated, 9'000);
+  EXPECT_GT(tally.leases_ended, 100);
+  EXPECT_GT(tally.let_in, 100);
 }
 
 }  // namespace
