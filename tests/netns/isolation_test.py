@@ -6,8 +6,10 @@ usage: isolation_test.py PATH/TO/isolate_tool        needs root; prints every ch
 import os
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import lab as fb
@@ -423,6 +425,39 @@ def many(scene, tool):
     tool.ask('isolate', CUT)
 
 
+def storm(scene, tool):
+    print('== somebody changes rules without pause')
+    tool.ask('release')
+    box = subprocess.Popen(['ip', 'netns', 'exec', scene.host.name, 'nft', '-i'], stdin=subprocess.PIPE,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+    running = threading.Event()
+    running.set()
+
+    def change():
+        try:
+            while running.is_set():
+                box.stdin.write('add table inet storm\ndelete table inet storm\n')
+                box.stdin.flush()
+        except OSError:
+            pass
+    thread = threading.Thread(target=change, daemon=True)
+    thread.start()
+    time.sleep(0.2)
+    large = ['10.%d.%d.%d' % (i >> 16 & 255, i >> 8 & 255, i & 255) for i in range(0, 6000, 2)]
+    for exceptions in ([], large):
+        tool.ask('release')
+        measured('isolate with %d exceptions' % len(exceptions),
+                 tool.ask('isolate', CUT | {'exceptions': CUT['exceptions'] + exceptions})['ms'])
+        check(is_cut(scene) and fb.connects(scene.host, CONTROL, 8443), 'cut off, control plane open')
+    running.clear()
+    box.kill()
+    box.wait()
+    thread.join(2)
+    scene.host.nft('add table inet storm\ndelete table inet storm\n')
+    tool.ask('isolate', CUT)
+    check(tool.ask('observe')['intact'], 'observed: intact')
+
+
 def release(scene, tool, good):
     print('== release')
     reply = tool.ask('release')
@@ -486,6 +521,8 @@ def main():
         tool = restart(scene, tool, program, leases, good)
         many(scene, tool)
         release(scene, tool, good)
+        storm(scene, tool)
+        tool.ask('release')
         without_egress(scene, program)
     print('%.0f s; %d failed' % (time.monotonic() - began, len(failures)))
     for failure in failures:

@@ -58,6 +58,7 @@ bool is_our_table(const std::string& table) {
 
 Result<const KernelState*> KernelView::read() {
   Error trouble{ErrorCode::timeout, Retry::yes, "the rules change all the time", ""};
+  bool read_once = false;
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
     // A fresh socket: what is left of a dump that was broken off must not be taken for the next answer.
     FB_TRY(Netlink netlink, Netlink::open(NETLINK_NETFILTER));
@@ -71,13 +72,18 @@ Result<const KernelState*> KernelView::read() {
     known_ = false;
     auto state = read_all(netlink);
     FB_TRY(const uint32_t after, read_generation(netlink));
-    if (!state) trouble = state.error();
-    if (!state || before != after) continue;
+    if (!state) {
+      trouble = state.error();
+      continue;
+    }
     state_ = std::move(*state);
+    read_once = true;
     generation_ = after;
-    known_ = true;
-    return &state_;
+    known_ = before == after;
+    if (known_) return &state_;
   }
+  // Somebody changes rules without pause. What was read of our tables is better than nothing; it is not kept.
+  if (read_once) return &state_;
   return tl::unexpected<Error>(trouble);
 }
 

@@ -59,6 +59,22 @@ Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wa
   return work;
 }
 
+// When the tables can't be read: everything, without looking.
+Work plan_blind(const std::map<std::string, WantedTable>& wanted, const std::vector<SetContent>& sets) {
+  Work work;
+  for (const auto& [table, want] : wanted) {
+    const bool inet = want.kind == TableKind::inet;
+    (inet ? work.sets : work.egress_sets) += force_sets(table, want.kind, sets);
+    std::string chains = force_chains(table, want.kind, want.device);
+    if (inet) {
+      work.inet_chains = std::move(chains);
+    } else {
+      work.per_table.emplace_back(table, std::move(chains));
+    }
+  }
+  return work;
+}
+
 class NftablesBackend final : public IsolationBackend {
  public:
   NftablesBackend(NftablesOptions options, Reference reference)
@@ -85,9 +101,16 @@ class NftablesBackend final : public IsolationBackend {
     bool inet_is_right = false;
     for (int attempt = 0; attempt <= kAttempts; ++attempt) {
       FB_TRY(const auto links, links_now());
-      FB_TRY(const KernelState* read, view_.read());
-      const KernelState& state = *read;
       const auto wanted = wanted_tables(links, reference_.egress);
+      const auto read = view_.read();
+      if (!read) {
+        // Who changes rules without pause must not keep the host from being cut off.
+        trouble = read.error();
+        inet_is_right = false;
+        if (attempt < kAttempts) carry_out(session, plan_blind(wanted, *sets_), attempt == 0, trouble);
+        continue;
+      }
+      const KernelState& state = **read;
       const auto inet = state.find(kInetTable);
       inet_is_right = inet != state.end() &&
                       rules_difference(inet->second, wanted.at(kInetTable), reference_).empty() &&

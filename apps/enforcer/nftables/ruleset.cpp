@@ -148,14 +148,14 @@ std::string add_rules(const std::string& table, const Chain& chain) {
   return text;
 }
 
-std::string chains_text(const std::string& table, TableKind kind, std::string_view device, bool hooked) {
+std::string add_chains(const std::string& table, TableKind kind, std::string_view device, bool hooked) {
   std::string text;
   for (const Chain& chain : chains_of(kind)) {
     text += "add chain " + table + " " + chain.name;
     if (hooked && !chain.hook.empty()) text += " { " + hook_line(chain, device) + " }";
     text += "\n";
   }
-  return text + fill_chains(table, kind);
+  return text;
 }
 
 }  // namespace
@@ -237,17 +237,31 @@ std::string make_sets(const std::string& table, TableKind kind, const std::vecto
 }
 
 std::string make_chains(const std::string& table, TableKind kind, std::string_view device) {
-  return chains_text(table, kind, device, true);
+  return add_chains(table, kind, device, true) + fill_chains(table, kind);
 }
 
 std::string make_unhooked_chains(const std::string& table, TableKind kind) {
-  return chains_text(table, kind, "", false);
+  return add_chains(table, kind, "", false) + fill_chains(table, kind);
 }
 
 std::string update_set(const std::string& table, const SetContent& set) {
   std::string text = "flush set " + table + " " + set.name + "\n";
   if (!set.elements.empty()) text += "add element " + table + " " + set.name + " { " + set.elements + " }\n";
   return text;
+}
+
+std::string force_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets) {
+  std::vector<SetContent> empty = sets;
+  for (SetContent& set : empty) set.elements.clear();
+  std::string text = make_sets(table, kind, empty);
+  for (const SetContent& set : sets) text += update_set(table, set);
+  return text;
+}
+
+std::string force_chains(const std::string& table, TableKind kind, std::string_view device) {
+  std::string text = add_chains(table, kind, device, true);
+  for (const Chain& chain : chains_of(kind)) text += "flush chain " + table + " " + chain.name + "\n";
+  return text + fill_chains(table, kind);
 }
 
 std::string fill_chains(const std::string& table, TableKind kind) {

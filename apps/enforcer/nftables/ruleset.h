@@ -51,6 +51,10 @@ std::string make_chains(const std::string& table, TableKind kind, std::string_vi
 // The same chains without hooks: they see no packet. What the kernel holds of them is what it must hold of the others.
 std::string make_unhooked_chains(const std::string& table, TableKind kind);
 std::string update_set(const std::string& table, const SetContent& set);
+// For a table of which nothing is known: whatever is there, afterwards sets and rules are as wanted (but for sets of
+// another sort and chains on another hook, which make it fail). Two transactions.
+std::string force_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets);
+std::string force_chains(const std::string& table, TableKind kind, std::string_view device);
 std::string fill_chains(const std::string& table, TableKind kind);  // of chains that are there and empty
 
 }  // namespace fb::agent

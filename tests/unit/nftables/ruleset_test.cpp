@@ -119,6 +119,25 @@ TEST(Rules, TextsNameTheirTable) {
   EXPECT_EQ(update_set(table, set_named(sets, "exc4")), "flush set netdev firebreak_iso_17 exc4\n");
 }
 
+TEST(Rules, ForcedTextsEmptyEverythingBeforeTheyFillIt) {
+  Cut cut;
+  cut.exceptions = prefixes({"192.0.2.0/24"});
+  const auto sets = set_contents(cut, {});
+  const std::string made = force_sets(kInetTable, TableKind::inet, sets);
+  for (const SetContent& set : sets) {
+    const auto flush = made.find("flush set inet firebreak_iso " + set.name + "\n");
+    ASSERT_NE(flush, std::string::npos);
+    EXPECT_LT(made.find("add set inet firebreak_iso " + set.name + " "), flush);
+    EXPECT_EQ(made.find("add element inet firebreak_iso " + set.name + " ") > flush, true);
+  }
+  const std::string chains = force_chains(kInetTable, TableKind::inet, "");
+  for (const char* chain : {"input", "output", "forward"}) {
+    const auto flush = chains.find("flush chain inet firebreak_iso "s + chain + "\n");
+    EXPECT_LT(chains.find("add chain inet firebreak_iso "s + chain + " { type filter hook"), flush);
+    EXPECT_LT(flush, chains.find("add rule inet firebreak_iso "s + chain + " "));
+  }
+}
+
 TEST(Joined, SameKeysGiveTheSameRanges) {
   std::mt19937 engine(7);
   const auto random = [&](unsigned below) { return static_cast<unsigned>(engine()) % below; };
