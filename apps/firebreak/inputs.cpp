@@ -25,14 +25,40 @@ Result<NextLine> open_events(const std::vector<std::string>& paths) {
   return NextLine([reader](std::string_view* line) { return reader->next(line); });
 }
 
+Result<std::string> read_text(const std::string& path, std::string_view what) {
+  constexpr size_t kMost = size_t{64} << 20;
+  const std::string named = std::string(what) + " " + path;
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error))
+    return fail(ErrorCode::invalid_argument, "the " + named + " is a folder");
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return fail(ErrorCode::not_found, "can't open the " + named);
+  std::string text;
+  char buffer[64 * 1024];
+  while (in.read(buffer, sizeof buffer) || in.gcount() > 0) {
+    text.append(buffer, static_cast<size_t>(in.gcount()));
+    // A device such as /dev/zero has no end.
+    if (text.size() > kMost) return fail(ErrorCode::limit, "the " + named + " is larger than 64 MiB");
+  }
+  if (in.bad()) return fail(ErrorCode::io, "can't read the " + named);
+  return text;
+}
+
+Status must_exist(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    std::error_code error;
+    if (!std::filesystem::exists(path, error)) return fail(ErrorCode::not_found, "there is no file " + path);
+  }
+  return {};
+}
+
 Result<std::vector<std::pair<std::string, std::string>>> read_fields(const std::string& fields) {
   std::vector<std::pair<std::string, std::string>> renames;
   if (fields == "ecs" || fields == "none") return renames;
-  std::ifstream in(fields, std::ios::binary);
-  if (!in) {
+  if (!must_exist({fields})) {
     return fail(ErrorCode::not_found, "--fields takes ecs, none, or a file of renamings; there is no file " + fields);
   }
-  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  FB_TRY(const std::string text, read_text(fields, "file of renamings"));
   const compile::SourceText source(fields, text);
   const compile::ReadFile read = compile::read_yaml(source, 4);
   if (!read.problems.empty()) {

@@ -15,6 +15,13 @@ namespace fb::cli {
 // Lines of all the files in order; checks first that every file can be opened.
 Result<NextLine> open_events(const std::vector<std::string>& paths);
 
+// The whole of a small file that the command line names, such as a query file. A pipe is fine; a folder, or more than
+// 64 MiB, is not. `what` is how messages call it ("query file").
+Result<std::string> read_text(const std::string& path, std::string_view what);
+
+// Says which of these files is not there.
+Status must_exist(const std::vector<std::string>& paths);
+
 // ecs and none rename nothing (events are read under the names they have; types are ECS); a file is a YAML map
 // `event.field: ecs.field`.
 Result<std::vector<std::pair<std::string, std::string>>> read_fields(const std::string& fields);

@@ -1,9 +1,8 @@
 // firebreak query: which events does a query match. Every query becomes a rule of one rule set, so any number of them
 // costs one pass over the events.
 #include <cstdio>
-#include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "apps/firebreak/inputs.h"
 #include "apps/firebreak/options.h"
@@ -39,6 +38,10 @@ Json error_json(const Query& q) {
               {"column", at.column}};
 }
 
+void print_line(const Json& line) {
+  std::printf("%s\n", line.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+}
+
 // The picture of the error in the query's own text.
 std::string picture(const Query& q) {
   const LineColumn at = locate(q.text, q.error->begin);
@@ -72,8 +75,9 @@ Result<ir::Node> parse(Query& q) {
 }
 
 Result<std::vector<Query>> read_query_file(const QueryOptions& options) {
-  std::ifstream in(options.query_file, std::ios::binary);
-  if (!in) return fail(ErrorCode::not_found, "can't open the query file " + options.query_file);
+  FB_TRY(std::string content, read_text(options.query_file, "query file"));
+  if (content.compare(0, 3, "\xEF\xBB\xBF") == 0) content.erase(0, 3);
+  std::istringstream in(std::move(content));
   std::vector<Query> queries;
   std::string line;
   for (size_t number = 1; std::getline(in, line); ++number) {
@@ -82,15 +86,16 @@ Result<std::vector<Query>> read_query_file(const QueryOptions& options) {
     const std::string place = options.query_file + ":" + std::to_string(number);
     if (!json.is_object()) return fail(ErrorCode::invalid_argument, "this line is not a JSON object", place);
     Query q;
-    const auto text = [&](const char* key, std::string otherwise) {
-      const auto it = json.find(key);
-      return it != json.end() && it->is_string() ? it->get<std::string>() : otherwise;
-    };
     if (!json.contains("id") || !json.contains("query")) {
       return fail(ErrorCode::invalid_argument, "a query line needs \"id\" and \"query\"", place);
     }
     q.id = json["id"].is_string() ? json["id"].get<std::string>() : json["id"].dump();
-    q.language = text("language", options.language);
+    q.language = options.language;
+    if (const auto it = json.find("language"); it != json.end() && it->is_string()) {
+      q.language = it->get<std::string>();
+    } else if (it != json.end() && !it->is_null()) {
+      q.input_error = "\"language\" is not a string";
+    }
     if (json["query"].is_string()) {
       q.text = json["query"].get<std::string>();
     } else {
@@ -141,6 +146,8 @@ int run_query(const QueryOptions& options) {
   }
   const bool single = options.query.has_value();
   if (single && queries[0].error) {
+    // A script that reads JSON gets the error in the shape that a query file's lines have.
+    if (options.format == Format::json) print_line(Json{{"id", queries[0].id}, {"error", error_json(queries[0])}});
     std::fputs(picture(queries[0]).c_str(), stderr);
     return kCantRun;
   }
@@ -183,7 +190,7 @@ int run_query(const QueryOptions& options) {
       } else {
         line["matches"] = q.matches;
       }
-      std::printf("%s\n", line.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+      print_line(line);
     } else if (broken) {
       std::fprintf(stderr, "firebreak: query %s: %s\n", printable(q.id).c_str(),
                    printable(q.input_error.empty() ? q.error->message : q.input_error).c_str());

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "apps/firebreak/inputs.h"
 #include "apps/firebreak/options.h"
@@ -24,8 +25,8 @@ using Json = nlohmann::ordered_json;
 class FileDirectory final : public EndpointDirectory {
  public:
   static Result<std::unique_ptr<FileDirectory>> read(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    if (!in) return fail(ErrorCode::not_found, "can't open the endpoints file " + path);
+    FB_TRY(std::string content, read_text(path, "endpoints file"));
+    std::istringstream in(std::move(content));
     auto directory = std::make_unique<FileDirectory>();
     std::string line;
     for (size_t number = 1; std::getline(in, line); ++number) {
@@ -150,6 +151,7 @@ Status write_stats(const std::string& path, const ScanStats& stats, size_t rules
 
 int run_replay(const ReplayOptions& options) {
   const int64_t load_started = system_clock().mono_ms();
+  if (const Status there = must_exist(options.exceptions); !there) return complain(there.error(), kCantRun);
   LoadOptions load;
   load.exception_files = options.exceptions;
   auto loaded = load_rules(options.rules, load);

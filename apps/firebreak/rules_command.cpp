@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "apps/firebreak/inputs.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/rule_report.h"
 #include "apps/firebreak/terminal.h"
@@ -51,6 +52,7 @@ void print_file_problems_json(const LoadedRules& loaded) {
 }
 
 Result<LoadedRules> load(const RulesOptions& options) {
+  FB_TRY_VOID(must_exist(options.exceptions));
   LoadOptions load_options;
   load_options.exception_files = options.exceptions;
   return load_rules(options.paths, load_options);
@@ -162,6 +164,7 @@ int run_rules_list(const RulesOptions& options) {
       }
       print_line(line);
     }
+    print_problems(*loaded);
     return kDone;
   }
   Table table({"RULE", "SEVERITY", "RISK", "LANGUAGE", "DOES", "TESTS", "NAME"});
@@ -176,6 +179,7 @@ int run_rules_list(const RulesOptions& options) {
                std::to_string(r.tests.size()), shortened(m.name, 60)});
   }
   table.print();
+  print_problems(*loaded);
   return kDone;
 }
 

@@ -22,11 +22,17 @@ class Reader {
       skip_blanks();
       if (at_ >= text_.size()) return out;
       const size_t start = at_;
+      const size_t before = out.values.size();
       try {
-        out.values.push_back(value(0));
-        check_end();
+        read_one(out);
       } catch (const Stop& stop) {
         out.problems.push_back(stop.problem);
+        if (broken_line(start)) {
+          // One object a line: an object that its own line does not close must not swallow the next ones, and the
+          // problem stands on its line.
+          out.values.resize(before);
+          reread_line(start, out);
+        }
         // The next line that begins with a value may be whole again.
         const size_t next = text_.find("\n{", start);
         if (next == std::string_view::npos || out.problems.size() >= kMaxProblems) return out;
@@ -37,6 +43,34 @@ class Reader {
 
  private:
   static constexpr size_t kMaxProblems = 100;
+
+  void read_one(ReadFile& out) {
+    out.values.push_back(value(0));
+    check_end();
+  }
+
+  // Is what begins at `start` a line of NDJSON: an object, with another one or nothing on the line after it?
+  bool broken_line(size_t start) const {
+    if (text_[start] != '{') return false;
+    const size_t end = text_.find('\n', start);
+    if (end == std::string_view::npos) return false;
+    const size_t next = text_.find_first_not_of(" \t\r\n", end);
+    return next == std::string_view::npos || (text_[next] == '{' && text_[next - 1] == '\n');
+  }
+
+  void reread_line(size_t start, ReadFile& out) {
+    const std::string_view whole = text_;
+    size_t end = text_.find('\n', start);
+    if (end > start && text_[end - 1] == '\r') --end;
+    text_ = text_.substr(0, end);
+    at_ = start;
+    try {
+      read_one(out);
+    } catch (const Stop& stop) {
+      out.problems.back() = stop.problem;
+    }
+    text_ = whole;
+  }
 
   [[noreturn]] void stop(size_t begin, size_t end, std::string message, std::string_view code = code::kJsonSyntax) {
     throw Stop{source_.error(code, begin, end, std::move(message))};

@@ -61,6 +61,20 @@ class Query(Case):
         self.assertIn("query:2:5", err)
         self.assertIn("^", err)
 
+    def test_with_json_the_error_is_a_line_too(self):
+        code, out, err = firebreak("query", "--query", "a: b and\nc: (", "--format", "json", "-", stdin=b"")
+        self.assertEqual(code, 2)
+        error = json.loads(out)["error"]
+        self.assertEqual((error["type"], error["line"], error["column"]), ("parse", 2, 5))
+        self.assertIn("^", err)
+        code, out, _ = firebreak("query", "--language", "lucene", "--query", "a", "--format", "json", "-", stdin=b"")
+        self.assertEqual((code, json.loads(out)["error"]["type"]), (2, "unsupported"))
+
+    def test_a_query_line_with_a_language_that_is_no_text_is_an_error(self):
+        queries = self.file("q.ndjson", '{"id":"x","query":"a:1","language":5}\n')
+        code, out, _ = firebreak("query", "--query-file", queries, "--format", "json", "-", stdin=b'{"a":1}\n')
+        self.assertEqual((code, json.loads(out)["error"]["type"]), (0, "parse"))
+
     def test_languages_of_later_are_named(self):
         for language in ("eql", "lucene", "sql"):
             code, out, err = firebreak("query", "--language", language, "--query", "x", "-", stdin=b"{}")
@@ -77,7 +91,11 @@ class Query(Case):
     def test_usage_and_missing_files_end_with_2_and_one_line(self):
         for args in (["query", "--query", "a"], ["query", "x"], ["query", "--query", "a", "--bogus", "x"], ["nonsense"], [],
                      ["query", "--query", "a", "/no/such/file"], ["query", "--query", "a", self.dir],
-                     ["query", "--query-file", "/no/such", "-"], ["query", "--query", "a", "--fields", "/no/such", "-"],
+                     ["query", "--query-file", "/no/such", "-"], ["query", "--query-file", self.dir, "-"],
+                     ["query", "--query-file", "/dev/zero", "-"], ["query", "--query", "a", "--fields", self.dir, "-"],
+                     ["replay", "--rules", RULES, "--endpoints", self.dir, "-"],
+                     ["replay", "--rules", RULES, "--exceptions", "/no/such", "--format", "json", "-"],
+                     ["rules", "check", "--exceptions", "/no/such", "--format", "json", RULES], ["query", "--query", "a", "--fields", "/no/such", "-"],
                      ["query", "--query", "a", "--format", "xml", "-"]):
             code, out, err = firebreak(*args, stdin=b"")
             self.assertEqual((code, out), (2, ""), args)
@@ -129,6 +147,13 @@ class Rules(Case):
         code, out, _ = firebreak("rules", "test", self.dir)
         self.assertEqual(code, 1)
         self.assertIn("0 passed, 1 failed", out)
+
+    def test_a_list_says_what_it_could_not_read(self):
+        path = self.file("r.yml", "a: [\n")
+        for form in ("text", "json"):
+            code, _, err = firebreak("rules", "list", "--format", form, path)
+            self.assertEqual(code, 0)
+            self.assertIn("yaml-syntax", err)
 
     def test_missing_path_ends_with_2(self):
         self.assertEqual(firebreak("rules", "check", "/no/such")[0], 2)

@@ -108,6 +108,24 @@ TEST(Json, ABrokenLineDoesNotHideTheOthers) {
   EXPECT_FALSE(loaded.ok());
 }
 
+TEST(Json, AnUnclosedLineIsNamedOnItsOwnLine) {
+  const std::string good =
+      R"({"rule_id":"a","name":"n","description":"d","type":"query","severity":"low","risk_score":1,"query":"x:1"})";
+  const auto check = [&](const std::string& broken, const std::string& place) {
+    for (const std::string& end : {"\n" + good + "\n", "\n\n" + good, std::string("\n"), "\r\n" + good}) {
+      const LoadedRules loaded = load_rule_text("\n" + broken + end, "r.ndjson");
+      EXPECT_EQ(codes(loaded, true), Strings{place}) << broken << end;
+      EXPECT_EQ(loaded.rules.size(), end.size() > good.size() ? 1u : 0u) << broken << end;
+    }
+  };
+  check(R"({"rule_id":)", "json-syntax@2:12");
+  check(R"({"rule_id":"b")", "json-syntax@2:15");
+  check(R"({"rule_id":["b",)", "json-syntax@2:17");
+  // An object over several lines keeps the place where it really breaks.
+  EXPECT_EQ(places_of("{\n \"a\": 1,\n \"b\" 2\n}\n", "r.json"), Strings{"json-syntax@3:6"});
+  EXPECT_EQ(places_of("[\n{\"a\": 1},\n{\"b\" 2}\n]\n", "r.json").front(), "json-syntax@3:6");
+}
+
 TEST(Json, PrettyPrintedAndInAnArray) {
   const std::string rule =
       "{\n \"rule_id\": \"r1\",\n \"name\": \"n\",\n \"description\": \"d\", \"type\": \"query\",\n"
