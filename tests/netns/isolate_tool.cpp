@@ -159,6 +159,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--no-egress") options.use_egress = false;
+    if (argument == "--blind") options.read_back = false;
     if (argument == "--leases" && i + 1 < argc) options.lease_root = argv[++i];
   }
   auto backend = fb::agent::make_nftables_backend_with(options);

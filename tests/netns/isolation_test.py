@@ -82,6 +82,10 @@ class Scene:
         return self.sniffer.seen_from(lambda: self.send_raw(self.frame(0x0800, fb.udp4(HOST, PEER, 4444, 5555))))
 
 
+def index_of(space, link):
+    return space.ip('-o', 'link', 'show', link).split(':')[0]
+
+
 def is_cut(scene):
     return not fb.connects(scene.host, PEER, 9000, patience=0.3)
 
@@ -258,7 +262,7 @@ TAMPERING = {
 def tampering(scene, tool):
     print('== changed by others: seen at once, mended without harm')
     control = fb.Flow(scene.host, CONTROL, 8443)
-    eth0 = scene.host.ip('-o', 'link', 'show', 'eth0').split(':')[0]
+    eth0 = index_of(scene.host, 'eth0')
     slowest = mended = 0.0
     for name, text in TAMPERING.items():
         tool.ask('observe')
@@ -458,6 +462,30 @@ def storm(scene, tool):
     check(tool.ask('observe')['intact'], 'observed: intact')
 
 
+def blind(scene, program, leases):
+    print('== the rules can not be read at all')
+    everyone = ('insert rule inet firebreak_iso output accept\ninsert rule inet firebreak_iso input accept\n'
+                'insert rule netdev firebreak_iso_%s egress accept\n' % index_of(scene.host, 'eth0'))
+    # Over nothing, over another cut, and over rules that somebody opened meanwhile.
+    for cut, before in ((CUT, ''), (CUT | {'exceptions': [PEER]}, ''), (CUT, ''), (CUT, everyone)):
+        if before:
+            scene.host.nft(before)
+            check(fb.connects(scene.host, PEER, 9000), 'somebody opens the host')
+        tool = fb.Tool(scene.lab, scene.host, program, '--blind', '--leases', leases)
+        try:
+            tool.ask('isolate', cut)
+            check(False, 'it does not claim what it could not read back')
+        except RuntimeError as error:
+            check('not read' in str(error), 'it says that it could not read them back')
+        tool.close()
+        check(fb.connects(scene.host, PEER, 9000, patience=0.3) == (cut is not CUT), 'isolated all the same, as asked')
+        check(fb.connects(scene.host, CONTROL, 8443), 'the control plane is open')
+        tool = fb.Tool(scene.lab, scene.host, program)
+        seen = tool.ask('observe')
+        check(seen['state'] == 'isolated' and seen['intact'], 'read back by another process: isolated, intact')
+        tool.ask('release') if before else tool.close()
+
+
 def release(scene, tool, good):
     print('== release')
     reply = tool.ask('release')
@@ -523,6 +551,7 @@ def main():
         release(scene, tool, good)
         storm(scene, tool)
         tool.ask('release')
+        blind(scene, program, leases)
         without_egress(scene, program)
     print('%.0f s; %d failed' % (time.monotonic() - began, len(failures)))
     for failure in failures:

@@ -9,6 +9,7 @@
 #include "apps/enforcer/nftables/kernel_state.h"
 #include "apps/enforcer/nftables/monitor.h"
 #include "apps/enforcer/nftables/nftables_options.h"
+#include "apps/enforcer/nftables/xdp_sockets.h"
 
 namespace fb::agent {
 namespace {
@@ -102,7 +103,7 @@ class NftablesBackend final : public IsolationBackend {
     for (int attempt = 0; attempt <= kAttempts; ++attempt) {
       FB_TRY(const auto links, links_now());
       const auto wanted = wanted_tables(links, reference_.egress);
-      const auto read = view_.read();
+      const auto read = read_back();
       if (!read) {
         // Who changes rules without pause must not keep the host from being cut off.
         trouble = read.error();
@@ -144,7 +145,7 @@ class NftablesBackend final : public IsolationBackend {
 
   Result<Observation> observe() override {
     FB_TRY(const auto links, links_now());
-    FB_TRY(const KernelState* read, view_.read());
+    FB_TRY(const KernelState* read, read_back());
     const KernelState& state = *read;
     Observation seen;
     if (state.empty()) {
@@ -156,6 +157,9 @@ class NftablesBackend final : public IsolationBackend {
     seen.rule_digest = digest_of(state);
     seen.drops = counted_packets(state);
     judge(links, state, seen);
+    if (const int sockets = count_xdp_sockets(); sockets > 0) {
+      seen.problems.push_back(kNotCovered + std::to_string(sockets) + " AF_XDP sockets pass the rules by");
+    }
     return seen;
   }
 
@@ -169,6 +173,11 @@ class NftablesBackend final : public IsolationBackend {
   }
 
  private:
+  Result<const KernelState*> read_back() {
+    if (!options_.read_back) return fail(ErrorCode::timeout, "the rules are not read", "", Retry::yes);
+    return view_.read();
+  }
+
   // Links take their chains with them, which the kernel does not count as a change of rules.
   Result<std::vector<Link>> links_now() {
     FB_TRY(auto links, list_links());

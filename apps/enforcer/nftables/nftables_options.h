@@ -10,6 +10,7 @@ namespace fb::agent {
 
 struct NftablesOptions {
   bool use_egress = true;  // false: as on a kernel without egress hooks
+  bool read_back = true;   // false: as when others change rules too fast for them to be read
   std::string lease_root;  // where the DHCP clients' lease files are looked for; "" = the host's
 };
 
