@@ -22,9 +22,9 @@ std::string body_of(const Json& request) {
   return request.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// 409 and 403 are answers to what was asked; everything else kept it from being asked.
-int told(const Error& error) {
-  const bool answered = error.code == ErrorCode::conflict || error.code == ErrorCode::refused;
+// Forbidden and conflicting are answers to what was asked; everything else kept it from being asked.
+int told(const ApiClient& client, const Error& error) {
+  const bool answered = client.last_status() == 403 || client.last_status() == 409;
   return complain(error, answered ? kFound : kCantRun);
 }
 
@@ -52,7 +52,7 @@ int run_maintenance_add(const MaintenanceOptions& options) {
                {"comment", options.comment}};
   request[options.host.empty() ? "tag" : "host"] = options.host.empty() ? options.tag : options.host;
   const auto body = client->post("/api/firebreak/maintenance", body_of(request));
-  if (!body) return told(body.error());
+  if (!body) return told(*client, body.error());
   const Json window = Json::parse(*body, nullptr, false);
   if (!window.is_object()) return complain("the service's answer is not JSON", kCantRun);
   std::printf("%s: %s until %s\n", printable(text_of(window, "id")).c_str(),
@@ -64,7 +64,7 @@ int run_maintenance_list(const ConnectOptions& connect, Format format) {
   auto client = ApiClient::connect(connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->get("/api/firebreak/maintenance");
-  if (!body) return told(body.error());
+  if (!body) return told(*client, body.error());
   if (format == Format::json) {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
@@ -88,7 +88,7 @@ int run_maintenance_remove(const std::string& id, const ActOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post("/api/firebreak/maintenance/" + url_encoded(id) + "/remove",
                                  body_of({{"comment", options.comment}}));
-  if (!body) return told(body.error());
+  if (!body) return told(*client, body.error());
   std::printf("removed: %s\n", printable(id).c_str());
   return kDone;
 }
@@ -98,7 +98,7 @@ int run_tag(const std::string& op, const std::string& tag, const ActOptions& opt
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post("/api/firebreak/endpoints/" + url_encoded(options.host) + "/tags",
                                  body_of({{"tag", tag}, {"op", op}, {"comment", options.comment}}));
-  if (!body) return told(body.error());
+  if (!body) return told(*client, body.error());
   const Json answer = Json::parse(*body, nullptr, false);
   const std::string result = answer.is_object() ? text_of(answer, "result") : "";
   if (result == "waits") {
@@ -117,7 +117,7 @@ int run_decide_many(bool approve, const std::vector<std::string>& ids, const Act
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post(std::string("/api/firebreak/actions/") + (approve ? "_approve" : "_deny"),
                                  body_of({{"ids", ids}, {"comment", options.comment}}));
-  if (!body) return told(body.error());
+  if (!body) return told(*client, body.error());
   bool all = true;
   each_line(*body, [&all](const Json& line) {
     const std::string error = text_of(line, "error");

@@ -29,9 +29,14 @@ std::string name_of(const OffsetAdvance& a) {
   return a.cluster + "/" + a.topic + "/" + std::to_string(a.epoch) + "/" + std::to_string(a.partition);
 }
 
-// The endpoint, or what the event calls it where none is known.
+// The event's ids are no clear word about one host.
+bool is_unclear(const Target& target) {
+  return target.ambiguous || target.identity_mismatch;
+}
+
+// The endpoint, or what the event calls it where none is known. A false name is not shown as if it were the endpoint's.
 std::string shown_endpoint(const Target& target, const std::string& endpoint_id) {
-  if (!endpoint_id.empty() || target.ambiguous) return endpoint_id;
+  if (!endpoint_id.empty() || is_unclear(target)) return endpoint_id;
   return target.agent_id.empty() ? target.host_id : target.agent_id;
 }
 
@@ -121,7 +126,7 @@ Status BatchKeeper::keep_alerts() {
                a.alert_id, a.rule->rule_id, a.rule->name, a.rule->hash, outcome_.rule_set_hash,
                to_string(a.rule->severity), a.rule->risk_score, p.cluster, p.topic, p.epoch, p.partition, p.offset,
                a.event_time_ms, a.read_time_ms, a.broker_time_ms, txn_.now_ms, a.target.agent_id, a.target.host_id,
-               a.target.host_name, a.target.ambiguous, endpoint, a.group_key, a.doc, record::Blob{a.source}));
+               a.target.host_name, is_unclear(a.target), endpoint, a.group_key, a.doc, record::Blob{a.source}));
     if (added == 0) {
       ++kept_.known_alerts;
       continue;
@@ -285,7 +290,7 @@ Result<KeptAction> Store::Impl::keep_planned(Txn& txn, const PlannedAction& plan
         "created_at, expires_at, finished_at) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         planned.action_id, planned.request_id, planned.alert_id, rule_id,
         planned.rule == nullptr ? std::string() : planned.rule->hash, to_string(planned.verb), planned.endpoint_id,
-        planned.target.agent_id, planned.target.host_id, planned.target.host_name, planned.target.ambiguous,
+        planned.target.agent_id, planned.target.host_id, planned.target.host_name, is_unclear(planned.target),
         to_utf8(planned.comment), planned.cause, planned.requested_by, planned.manual, planned.override_protected,
         to_string(planned.ceiling), planned.event_age_base_ms, lease, to_string(kept.state), to_string(answer.verdict),
         to_string(answer.guard), answer.detail, txn.now_ms, expires, is_over ? txn.now_ms : int64_t{0}));

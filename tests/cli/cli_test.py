@@ -378,6 +378,25 @@ class Demo(Case):
         self.assertEqual(code, 1)
         self.assertIn("kill_switch", out)
         self.assertEqual(ask("kill-switch", "off", "--comment", "test")[0], 0)
+        # What people set that restrains the rules.
+        name = host["endpoint_id"]
+        self.assertIn("added", ask("endpoints", "tag", name, "add", "dns")[1])
+        self.assertIn("a second person", ask("endpoints", "tag", name, "rm", "dns", "--comment", "moved")[1])
+        self.assertIn("a second person", ask("endpoints", "tag", name, "rm", "dns", "--comment", "really")[1])
+        code, out, _ = ask("isolate", name)
+        self.assertEqual((code, "protected" in out), (1, True), out)
+        self.assertEqual(ask("endpoints", "tag", name, "add", "no tag")[0], 2)
+        times = ("--from", "2031-01-01T00:00:00Z", "--to", "2031-01-01T06:00:00Z")
+        self.assertEqual(ask("maintenance", "add", "--tag", "site:x", *times, "--comment", "patches", "--suppress")[0], 0)
+        self.assertEqual(ask("maintenance", "add", "--host", name, "--tag", "x", *times, "--comment", "both")[0], 2)
+        self.assertEqual(ask("maintenance", "add", "--tag", "x", "--from", "2031-01-01T00:00Z", "--to", "2031-01-02T00:01Z", "--comment", "long")[0], 2)
+        window = rows("maintenance", "list")[0]
+        self.assertEqual((window["scope"], window["effect"], window["comment"]), ("tag:site:x", "suppress", "patches"))
+        self.assertEqual(ask("maintenance", "rm", window["id"])[0], 0)
+        self.assertEqual(rows("maintenance", "list"), [])
+        code, _, err = ask("actions", "approve", *[str(n) for n in range(21)])
+        self.assertEqual((code, "at most 20" in err), (2, True), err)
+
         self.assertEqual(rows("deadletters"), [])
         table = ask("actions", "--host", host["endpoint_id"])[1].splitlines()
         self.assertTrue(table[0].startswith("TIME"))

@@ -275,6 +275,28 @@ TEST(Names, NeverChooseATarget) {
   EXPECT_EQ(b.number("SELECT count(*) FROM actions WHERE intent_at > 0"), 0);
 }
 
+// Somebody speaks under another host's name: that host neither pays for it nor is shown with it.
+TEST(Names, AFalseNameIsNotTheHosts) {
+  StoreBench b(with(Guard::corroboration));
+  b.enroll("victim");
+  Alert forged = b.alert(make_rule("other"), "victim");
+  forged.target.identity_mismatch = true;  // as the pipeline found
+  const std::string id = b.keep({forged}).at(0);
+  EXPECT_EQ(b.said(id), "blocked/unknown_target");
+  EXPECT_TRUE(b.ask("SELECT detail FROM actions WHERE action_id = '" + id + "'").starts_with("identity_mismatch"));
+  EXPECT_EQ(b.number("SELECT count(*) FROM v_alerts WHERE endpoint_id = 'victim'"), 0);
+  EXPECT_EQ(b.number("SELECT count(*) FROM v_actions WHERE endpoint_id = 'victim'"), 0);
+  // Nor does the forged alert count as a rule that agrees.
+  EXPECT_EQ(b.said(b.keep(make_rule("r"), "victim")), "awaiting_approval/corroboration");
+  // Ids of two hosts, without a topic that tells.
+  b.enroll("second");
+  Alert two = b.alert(make_rule("r2"), "victim");
+  two.target.host_id = "host-of-second";
+  const std::string mixed = b.keep({two}).at(0);
+  EXPECT_EQ(b.said(mixed), "blocked/unknown_target");
+  EXPECT_TRUE(b.ask("SELECT detail FROM actions WHERE action_id = '" + mixed + "'").starts_with("identity_mismatch"));
+}
+
 // Each way on which an old event could come to act.
 TEST(Freshness, HoldsOnEveryPath) {
   StoreBench b;
