@@ -14,6 +14,7 @@
 #include "apps/enforcer/durable_file.h"
 #include "apps/enforcer/enforcer.h"
 #include "engine/base/digest.h"
+#include "engine/base/failpoint.h"
 
 namespace fb::agent {
 namespace {
@@ -21,7 +22,7 @@ namespace {
 constexpr size_t kMaxSmallFile = 256u << 10;
 constexpr size_t kMaxStoredOrders = 64;
 constexpr size_t kMaxKeys = 16;
-constexpr off_t kHeldBytes = 256 << 10;
+constexpr off_t kHeldBytes = 1 << 20;
 
 tl::unexpected<Error> io_failed(const std::string& doing, const std::string& path) {
   const int error = errno;
@@ -205,6 +206,7 @@ Result<std::vector<StoredOrder>> EnforcerFiles::orders() const {
 }
 
 Status EnforcerFiles::keep_order(const endpoint::Envelope& envelope, const std::string& text) {
+  FB_TRY_VOID(failpoint("enforcer_order_room"));
   return replace_file(folder_ + "/orders/" + order_name(envelope.epoch, envelope.revision), text);
 }
 

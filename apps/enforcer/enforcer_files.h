@@ -60,7 +60,8 @@ class EnforcerFiles {
   Result<endpoint::KeySet> retired_keys() const;
   Status keep_retired_keys(const endpoint::KeySet& keys);
 
-  // A little space is held back so that a full disk can't keep a host cut off: freed before a release is written again.
+  // A little space is held back, so that who fills the disk can neither keep an isolation away nor a host cut off:
+  // freed when a write finds no room, held again when there is some.
   void hold_space();
   void free_space();
 

@@ -120,7 +120,7 @@ class EnforcerImpl final : public Enforcer {
   Report adjust(const endpoint::Envelope& e, const std::string& text, const std::function<void()>& on_begin);
   Report set_again(const endpoint::Envelope& e);
   std::string why_not(const endpoint::Envelope& isolation);  // "" = it may be obeyed
-  Status rotate_keys(const endpoint::KeySet& trust);
+  Status rotate_keys(const endpoint::KeySet& trust, const std::string& text);
   void stand(const endpoint::Envelope& e);
   void set_lease(Number order, int64_t lease_ms);
   Report report_of(const JournalEntry& about, Report::Kind kind, std::string message);
@@ -138,6 +138,14 @@ class EnforcerImpl final : public Enforcer {
   int ms_to_next_tick();
   void start_probe(bool may_roll_back);
   Status append_for_release(const JournalEntry& entry);
+  // Writes; when the disk is full, once more with the space that is held back.
+  template <class Write>
+  Status with_room(const Write& write) {
+    Status written = write();
+    if (written || written.error().code != ErrorCode::no_space) return written;
+    files_.free_space();
+    return write();
+  }
 
   // enforcer_open.cpp
   StoredOrders verified_orders();
@@ -149,6 +157,7 @@ class EnforcerImpl final : public Enforcer {
   Isolation observe();
   Status keep_state();
   void drop_old_orders();
+  void hold_space();
   int64_t service_now() const;
   void hear_service_time(int64_t ms);
   int64_t lease_left() const;

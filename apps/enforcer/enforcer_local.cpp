@@ -108,6 +108,11 @@ Status EnforcerImpl::apply_cut(int wait_ms) {
   return backend_.isolate(plan_.cut);
 }
 
+// Not for a simulation: thousands of simulated hosts may share one disk.
+void EnforcerImpl::hold_space() {
+  if (!backend_.simulated()) files_.hold_space();
+}
+
 // --- local releases
 
 Status EnforcerImpl::local_release(const std::string& how, const std::string& proof, const std::string& comment) {
@@ -115,11 +120,7 @@ Status EnforcerImpl::local_release(const std::string& how, const std::string& pr
   ++state_.sequence;
   state_.local_release = {standing_->generation, state_.sequence, how, proof, service_now()};
   const std::optional<int64_t> lease = std::exchange(lease_end_, std::nullopt);
-  Status kept = keep_state();
-  if (!kept && kept.error().code == ErrorCode::no_space) {
-    files_.free_space();
-    kept = keep_state();
-  }
+  const Status kept = with_room([this] { return keep_state(); });
   // A code is used once; that must be on the disk first. What time itself ends need not wait for a disk.
   if (!kept && how == "break_glass") {
     state_ = before;
@@ -259,6 +260,7 @@ void EnforcerImpl::refresh_names() {
       return names_.numbers(host).problem.empty() && !names_.numbers(host).addresses.empty();
     });
     next_names_ = now() + (all_known ? kNamesEveryMs : kNamesRetryMs);
+    hold_space();
   }
   if (!changed || !standing_) return;
   CutPlan plan = plan_cut(identity_.server, policy, names_);

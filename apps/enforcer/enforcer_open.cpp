@@ -266,7 +266,7 @@ Status EnforcerImpl::bring_back() {
     }
   }
   if (!standing_ && wanted_ == Isolation::unknown) drop_old_orders();
-  files_.hold_space();
+  hold_space();
   names_.ask(hosts_of(identity_.server, standing_ ? standing_->policy : endpoint::CutPolicy{}), 0);
   next_names_ = now() + kNamesRetryMs;
   const Status kept = keep_state();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <utility>
 
 #include "apps/enforcer/enforcer_impl.h"
@@ -22,6 +23,13 @@ Verb verb_of(Order order) {
 
 Isolation wanted_by(Verb verb) {
   return verb == Verb::isolate ? Isolation::isolated : Isolation::released;
+}
+
+// Of the text form of an envelope: "fbe1.<kid>.".
+std::string kid_of(const std::string& text) {
+  const size_t from = text.find('.');
+  const size_t to = from == std::string::npos ? from : text.find('.', from + 1);
+  return to == std::string::npos ? std::string() : text.substr(from + 1, to - from - 1);
 }
 
 // Anything but "it is not there" counts as there: a host that can't tell must not be cut off by mistake.
@@ -66,7 +74,15 @@ JournalEntry EnforcerImpl::entry_of(const Envelope& e, int64_t at_ms) {
 
 Report EnforcerImpl::carry(const std::string& envelope, const std::function<void()>& on_begin) {
   const std::lock_guard lock(mutex_);
-  const auto opened = endpoint::open_envelope(envelope, identity_.trusted);
+  auto opened = endpoint::open_envelope(envelope, identity_.trusted);
+  if (!opened && opened.error().code == ErrorCode::refused) {
+    // Enrolment may have written other keys meanwhile.
+    auto written = read_identity(files_.folder());
+    if (written && written->agent_id == identity_.agent_id && written->trusted != identity_.trusted) {
+      identity_.trusted = std::move(written->trusted);
+      opened = endpoint::open_envelope(envelope, identity_.trusted);
+    }
+  }
   if (!opened) return refuse(Envelope{}, opened.error().message);
   const Envelope& e = *opened;
   if (e.agent_id != identity_.agent_id) return refuse(e, "the order is for agent " + e.agent_id);
@@ -84,7 +100,7 @@ Report EnforcerImpl::carry(const std::string& envelope, const std::function<void
 Report EnforcerImpl::obey(const Envelope& e, const std::string& text, const std::function<void()>& on_begin) {
   // Keys first: should the process die in between, the same envelope rotates them once more.
   if (!e.trust.empty()) {
-    const Status rotated = rotate_keys(e.trust);
+    const Status rotated = rotate_keys(e.trust, text);
     key_problem_ = rotated ? "" : "new keys of the service could not be taken: " + rotated.error().describe();
   }
   state_.epoch = e.epoch;
@@ -117,20 +133,24 @@ Report EnforcerImpl::obey(const Envelope& e, const std::string& text, const std:
   return report;
 }
 
-Status EnforcerImpl::rotate_keys(const endpoint::KeySet& trust) {
+Status EnforcerImpl::rotate_keys(const endpoint::KeySet& trust, const std::string& text) {
   if (trust == identity_.trusted) return {};
   if (trust.size() > kMaxTrustedKeys) return fail(ErrorCode::limit, "too many keys at once");
   Identity next = identity_;
   next.trusted = trust;
-  // The order in force was signed by a key that may be leaving: after a reboot it must still verify.
-  if (standing_) {
-    endpoint::KeySet retired = retired_;
-    for (const auto& [kid, key] : identity_.trusted) {
-      if (!trust.contains(kid)) retired.emplace(kid, key);
-    }
-    FB_TRY_VOID(files_.keep_retired_keys(retired));
-    retired_ = std::move(retired);
+  // The orders in force, this one perhaps among them, were signed by keys that may be leaving: after a reboot they must
+  // still verify.
+  std::set<std::string> signed_with = {kid_of(text)};
+  FB_TRY(const auto stored, files_.orders());
+  for (const StoredOrder& order : stored) signed_with.insert(kid_of(order.text));
+  endpoint::KeySet known = identity_.trusted;
+  known.insert(retired_.begin(), retired_.end());
+  endpoint::KeySet retired;
+  for (const auto& [kid, key] : known) {
+    if (!trust.contains(kid) && signed_with.contains(kid)) retired.emplace(kid, key);
   }
+  FB_TRY_VOID(files_.keep_retired_keys(retired));
+  retired_ = std::move(retired);
   FB_TRY_VOID(keep_identity(files_.folder(), next));
   identity_ = std::move(next);
   log(LogLevel::info, "keys_rotated", "the service has new keys", {{"keys", std::to_string(trust.size())}});
@@ -245,13 +265,14 @@ void EnforcerImpl::stand(const Envelope& e) {
 Report EnforcerImpl::isolate(const Envelope& e, const std::string& text, const std::function<void()>& on_begin) {
   const JournalEntry begin = entry_of(e, clock_.wall_ms());
   // The envelope first, then the journal's line: that line is what makes it count.
-  if (const Status kept = files_.keep_order(e, text); !kept) {
+  if (const Status kept = with_room([&] { return files_.keep_order(e, text); }); !kept) {
+    drop_old_orders();
     return report_of(begin, Report::Kind::failed, "not run, since it can't be kept: " + kept.error().describe());
   }
   if (const Status p = failpoint("enforcer_order_kept"); !p) {
     return report_of(begin, Report::Kind::failed, p.error().describe());
   }
-  if (const Status begun = journal_.append(begin); !begun) {
+  if (const Status begun = with_room([&] { return journal_.append(begin); }); !begun) {
     drop_old_orders();
     return report_of(begin, Report::Kind::failed, "not run, since the journal failed: " + begun.error().describe());
   }
@@ -280,12 +301,12 @@ void EnforcerImpl::forget_isolation() {
 }
 
 Status EnforcerImpl::append_for_release(const JournalEntry& entry) {
-  Status kept = journal_.append(entry);
-  if (!kept && kept.error().code == ErrorCode::no_space) {
-    files_.free_space();
-    kept = journal_.append(entry);
-  }
-  return kept;
+  Status kept = with_room([&] { return journal_.append(entry); });
+  if (kept || kept.error().code != ErrorCode::no_space) return kept;
+  // The orders go in any case; their space is what is left. Should it end here, the host stays cut off and the service
+  // sends its release again.
+  if (!files_.keep_only({})) return kept;
+  return journal_.append(entry);
 }
 
 Report EnforcerImpl::release(const Envelope& e, const std::function<void()>& on_begin) {
@@ -326,13 +347,14 @@ Report EnforcerImpl::adjust(const Envelope& e, const std::string& text, const st
         e, "more than " + std::to_string(options_.changes_per_hour) + " changes within an hour: this host's own limit");
   }
   JournalEntry begin = entry_of(e, clock_.wall_ms());
-  if (const Status kept = files_.keep_order(e, text); !kept) {
+  if (const Status kept = with_room([&] { return files_.keep_order(e, text); }); !kept) {
+    drop_old_orders();
     return report_of(begin, Report::Kind::failed, "not run, since it can't be kept: " + kept.error().describe());
   }
   if (const Status p = failpoint("enforcer_order_kept"); !p) {
     return report_of(begin, Report::Kind::failed, p.error().describe());
   }
-  if (const Status begun = journal_.append(begin); !begun) {
+  if (const Status begun = with_room([&] { return journal_.append(begin); }); !begun) {
     drop_old_orders();
     return report_of(begin, Report::Kind::failed, "not run, since the journal failed: " + begun.error().describe());
   }

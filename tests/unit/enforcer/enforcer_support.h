@@ -65,7 +65,7 @@ class Service {
 class FakeBackend final : public IsolationBackend {
  public:
   std::string_view name() const override { return "fake"; }
-  bool simulated() const override { return true; }
+  bool simulated() const override { return simulates; }
   Status isolate(const Cut& cut) override {
     ++isolations;
     if (before_effect) before_effect(Isolation::isolated);
@@ -99,6 +99,7 @@ class FakeBackend final : public IsolationBackend {
   int isolations = 0, releases = 0;
   Isolation state = Isolation::released;
   Cut last;
+  bool simulates = true;
   bool intact = true, broken = false, lies = false, blind = false;
   std::function<void()> changed;
   std::function<void(Isolation)> before_effect;

@@ -279,6 +279,37 @@ TEST(Enforcer, RotatedKeysHoldAfterARebootAndTheOldOnesOrderStillVerifies) {
   EXPECT_EQ(host.enforcer->carry(next.sign(next.release("c", 2)), {}).kind, Kind::done);
 }
 
+TEST(Enforcer, AnIsolationThatBringsNewKeysStillVerifiesAfterAReboot) {
+  Host host;
+  Service next(host.dir, "next");
+  Envelope e = host.service.isolate("a", 1);
+  e.trust = next.keys();
+  e.policy.exceptions = {"203.0.113.0/24"};
+  EXPECT_EQ(host.carry(e).kind, Kind::done);
+  for (int i = 0; i < 20; ++i) {  // many rotations leave no heap of old keys
+    Service newer(host.dir, "newer" + std::to_string(i));
+    next.revision = 100 + i;
+    Envelope rotate = next.order(Order::status, "", 1);
+    rotate.trust = newer.keys();
+    EXPECT_EQ(host.enforcer->carry(next.sign(rotate), {}).kind, Kind::state);
+    next = newer;
+  }
+  host.reboot();
+  EXPECT_EQ(host.backend.last.exceptions, std::vector{prefix("203.0.113.0/24")});
+  EXPECT_TRUE(host.status().problems.empty());
+}
+
+TEST(Enforcer, KeysThatEnrolmentWroteMeanwhileAreTaken) {
+  Host host;
+  Service other(host.dir, "other");
+  Identity identity = *read_identity(host.options.folder);
+  identity.trusted = other.keys();
+  ASSERT_TRUE(keep_identity(host.options.folder, identity));
+  EXPECT_EQ(host.enforcer->carry(other.sign(other.isolate("a", 1)), {}).kind, Kind::done);
+  host.service.revision = 10;
+  EXPECT_EQ(host.release("b", 2).kind, Kind::refused);
+}
+
 TEST(Enforcer, ReportsAFailureAndDoesNotCutTheHostOffLaterByItself) {
   Host host;
   host.backend.broken = true;
@@ -389,6 +420,23 @@ TEST(Enforcer, ActsNotAtAllWhenTheJournalCannotBeWritten) {
   host.restart();
   EXPECT_EQ(host.backend.isolations, 0);
   EXPECT_EQ(host.isolate("b", 1000).kind, Kind::done) << "with space again, the same action runs";
+}
+
+TEST(Enforcer, UsesTheSpaceThatIsHeldBackWhenTheDiskIsFull) {
+  Host host;
+  const std::string held = host.options.folder + "/held_space";
+  EXPECT_FALSE(std::filesystem::exists(held)) << "not for a simulation";
+  host.backend.simulates = false;
+  host.restart();
+  EXPECT_EQ(std::filesystem::file_size(held), 1u << 20);
+  ASSERT_TRUE(arm_failpoint("enforcer_order_room:1:full"));
+  const Report report = host.isolate("a", 1);
+  EXPECT_EQ(failpoint_hits(), 2u);
+  ASSERT_TRUE(arm_failpoint(""));
+  EXPECT_EQ(report.kind, Kind::done) << report.message;
+  EXPECT_FALSE(std::filesystem::exists(held));
+  for (int i = 0; i < 6; ++i) host.pass_ms(60'000);
+  EXPECT_TRUE(std::filesystem::exists(held)) << "and held again";
 }
 
 TEST(Enforcer, TheStateOfBeforeComesBackAfterAReboot) {
