@@ -189,7 +189,8 @@ def raw_frames(scene):
     discover = b'\xff' * 6 + scene.host_mac + b'\x08\0' + fb.udp4('0.0.0.0', '255.255.255.255', 68, 67)
     check(scene.sniffer.seen_from(lambda: scene.send_raw(discover, count=3)) == 3, 'a discover goes out')
     renew = scene.frame(0x0800, fb.udp4(HOST, SERVER_OF_LEASE, 68, 67))
-    check(scene.sniffer.seen_from(lambda: scene.send_raw(renew, count=3)) == 3, 'a renewal goes to the server of the lease')
+    check(scene.sniffer.seen_from(lambda: scene.send_raw(renew, count=3)) == 3,
+          'a renewal goes to the server of the lease')
     flood = scene.sniffer.seen_from(lambda: scene.send_raw(discover, count=300), 0.4)
     check(flood < 60, 'a flood of discovers is cut to %d of 300' % flood)
 
@@ -239,7 +240,8 @@ TAMPERING = {
     'nft flush ruleset': 'flush ruleset\n',
     'the table deleted': 'delete table inet firebreak_iso\n',
     'a chain deleted': 'delete chain inet firebreak_iso output\n',
-    'an accept put first': 'insert rule inet firebreak_iso output accept\ninsert rule inet firebreak_iso input accept\n',
+    'an accept put first': 'insert rule inet firebreak_iso output accept\n'
+                           'insert rule inet firebreak_iso input accept\n',
     'the rules flushed': 'flush chain inet firebreak_iso input\n',
     'policy accept': 'add chain inet firebreak_iso output { policy accept; }\nflush chain inet firebreak_iso output\n',
     'an address added': 'add element inet firebreak_iso exc4 { %s }\n' % PEER,
@@ -509,6 +511,25 @@ def release(scene, tool, good):
     measured('isolate from nothing, median of 10 (3 links)', times[5])
 
 
+def early_boot(lab, program):
+    print('== a namespace that has just begun: loopback is down, links come later')
+    space = fb.Namespace(lab.prefix + 'boot', loopback=False)
+    lab.spaces['boot'] = space
+    tool = fb.Tool(lab, space, program)
+    tool.ask('watch')
+    tool.ask('mend', 'on')
+    tool.ask('isolate', CUT)
+    check(tool.ask('observe')['intact'], 'isolated before there is any link')
+    began = time.monotonic() * 1e3
+    lab.connect(space, 'eth0', lab.spaces['peer'], 'boot0')
+    back = tool.event('mended', 2)
+    check(back is not None and back - began < 1000, 'a link is covered %.0f ms after it came' % ((back or 0) - began))
+    seen = tool.ask('observe')
+    check(seen['intact'] and seen['problems'] == [], 'observed: intact')
+    tool.ask('release')
+    tool.close()
+
+
 def without_egress(scene, program):
     print('== a kernel without egress hooks')
     tool = fb.Tool(scene.lab, scene.host, program, '--no-egress')
@@ -553,6 +574,7 @@ def main():
         tool.ask('release')
         blind(scene, program, leases)
         without_egress(scene, program)
+        early_boot(lab, program)
     print('%.0f s; %d failed' % (time.monotonic() - began, len(failures)))
     for failure in failures:
         print('  ' + failure)

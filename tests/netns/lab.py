@@ -7,9 +7,12 @@ import fcntl
 import json
 import os
 import queue
+import re
+import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -26,11 +29,12 @@ def run(*command, **options):
 
 
 class Namespace:
-    def __init__(self, name):
+    def __init__(self, name, loopback=True):
         self.name = name
         run('ip', 'netns', 'add', name)
         self.file = os.open('/run/netns/' + name, os.O_RDONLY | os.O_CLOEXEC)
-        self.ip('link', 'set', 'lo', 'up')
+        if loopback:
+            self.ip('link', 'set', 'lo', 'up')
 
     def ip(self, *arguments):
         return run('ip', '-n', self.name, *arguments)
@@ -68,10 +72,25 @@ class Namespace:
         run('ip', 'netns', 'del', self.name)
 
 
+def remove_left_behind():
+    """Namespaces of a run that was killed: those whose process is gone."""
+    try:
+        names = os.listdir('/run/netns')
+    except FileNotFoundError:
+        return
+    for name in names:
+        owner = re.fullmatch(r'fbn(\d+)-\w+', name)
+        if owner and not os.path.exists('/proc/' + owner[1]):
+            run('ip', 'netns', 'del', name)
+
+
 class Lab:
     """Namespaces on one switch. Use with `with`: everything goes at the end, whatever happened."""
 
     def __init__(self):
+        remove_left_behind()
+        # An end that is asked for is an end like every other: the namespaces go.
+        signal.signal(signal.SIGTERM, lambda *unused: sys.exit('FAIL: ended from outside'))
         self.prefix = 'fbn%d-' % os.getpid()
         self.spaces = {}
         self.tools = []

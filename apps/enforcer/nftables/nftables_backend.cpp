@@ -157,8 +157,13 @@ class NftablesBackend final : public IsolationBackend {
     seen.rule_digest = digest_of(state);
     seen.drops = counted_packets(state);
     judge(links, state, seen);
-    if (const int sockets = count_xdp_sockets(); sockets > 0) {
-      seen.problems.push_back(kNotCovered + std::to_string(sockets) + " AF_XDP sockets pass the rules by");
+    if (kernel_tells_xdp_) {
+      const int sockets = count_xdp_sockets();
+      // Asked once more, a kernel without it would look for the module every time.
+      kernel_tells_xdp_ = sockets >= 0;
+      if (sockets > 0) {
+        seen.problems.push_back(kNotCovered + std::to_string(sockets) + " AF_XDP sockets pass the rules by");
+      }
     }
     return seen;
   }
@@ -241,6 +246,7 @@ class NftablesBackend final : public IsolationBackend {
   const NftablesOptions options_;
   Reference reference_;
   std::optional<std::vector<SetContent>> sets_;  // of the last isolate; none after release
+  bool kernel_tells_xdp_ = true;
   KernelView view_;
   std::vector<Link> links_;  // when view_ was read
   std::atomic<bool> look_again_ = false;
