@@ -396,6 +396,18 @@ class Demo(Case):
         self.assertEqual(rows("maintenance", "list"), [])
         code, _, err = ask("actions", "approve", *[str(n) for n in range(21)])
         self.assertEqual((code, "at most 20" in err), (2, True), err)
+        # Two that wait: who asked can't approve, but may deny.
+        other = isolated[1]["endpoint_id"]
+        self.assertEqual(ask("release", other)[0], 0)
+        self.assertEqual(ask("endpoints", "tag", other, "add", "protected")[0], 0)
+        for wanted in (name, other):
+            self.assertEqual(ask("isolate", wanted, "--override", "--comment", "it is on fire", "--wait", "0")[0], 0)
+        waiting = [a["action_id"] for a in rows("actions", "--status", "awaiting_approval")]
+        self.assertEqual(len(waiting), 2)
+        code, out, _ = ask("actions", "approve", *waiting)
+        self.assertEqual((code, out.count("second person")), (1, 2), out)
+        code, out, _ = ask("actions", "deny", waiting[0][:12], waiting[1], "--comment", "it was a lamp")
+        self.assertEqual((code, out.count("denied")), (0, 2), out)
 
         self.assertEqual(rows("deadletters"), [])
         table = ask("actions", "--host", host["endpoint_id"])[1].splitlines()
