@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 
+#include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "connectors/file/line_reader.h"
 #include "engine/compile/file_readers.h"
@@ -79,6 +81,15 @@ Result<std::vector<std::pair<std::string, std::string>>> read_fields(const std::
     renames.emplace_back(member.key, member.value.text);
   }
   return renames;
+}
+
+int after_output(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  return complain("can't write standard output", kCantRun);
+}
+
+void end_with_the_pipe() {
+  std::signal(SIGPIPE, SIG_DFL);
 }
 
 void RefusedLines::note(int64_t event_index, const Refusal& refusal) {

@@ -26,6 +26,13 @@ Status must_exist(const std::vector<std::string>& paths);
 // `event.field: ecs.field`.
 Result<std::vector<std::pair<std::string, std::string>>> read_fields(const std::string& fields);
 
+// What a command ends with: `code`, or the news that its output could not be written (a full disk), which must not look
+// like an empty answer.
+int after_output(int code);
+
+// `| head` ends a command that only prints, as it ends grep. The service and the clients ignore the signal instead.
+void end_with_the_pipe();
+
 // A note on standard error for every refused line, the first kMaxNotes in full, then a count.
 class RefusedLines {
  public:

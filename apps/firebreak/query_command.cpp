@@ -116,6 +116,7 @@ RuleMetaPtr anonymous_rule(const std::string& id) {
 }  // namespace
 
 int run_query(const QueryOptions& options) {
+  end_with_the_pipe();
   if (options.query.has_value() == !options.query_file.empty()) {
     return complain("give either --query or --query-file", kCantRun);
   }
@@ -196,9 +197,9 @@ int run_query(const QueryOptions& options) {
                    printable(q.input_error.empty() ? q.error->message : q.input_error).c_str());
     }
   }
-  std::fflush(stdout);
+  const int written = after_output(kDone);
   if (!stats) return complain(stats.error(), stats.error().code == ErrorCode::corrupt ? kFound : kCantRun);
-  return kDone;
+  return written;
 }
 
 }  // namespace fb::cli

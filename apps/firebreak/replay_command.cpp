@@ -150,6 +150,7 @@ Status write_stats(const std::string& path, const ScanStats& stats, size_t rules
 }  // namespace
 
 int run_replay(const ReplayOptions& options) {
+  end_with_the_pipe();
   const int64_t load_started = system_clock().mono_ms();
   if (const Status there = must_exist(options.exceptions); !there) return complain(there.error(), kCantRun);
   LoadOptions load;
@@ -219,13 +220,13 @@ int run_replay(const ReplayOptions& options) {
   refused.finish();
   if (!stats) return complain(stats.error(), stats.error().code == ErrorCode::corrupt ? kFound : kCantRun);
   if (text) print_summary(totals, *stats, rules->rules().size());
-  std::fflush(stdout);
+  const int code = after_output(kDone);
   if (!options.stats_file.empty()) {
     const Status written =
         write_stats(options.stats_file, *stats, rules->rules().size(), totals.alerts, load_seconds, options.threads);
     if (!written) return complain(written.error(), kCantRun);
   }
-  return kDone;
+  return code;
 }
 
 }  // namespace fb::cli

@@ -52,6 +52,7 @@ void print_file_problems_json(const LoadedRules& loaded) {
 }
 
 Result<LoadedRules> load(const RulesOptions& options) {
+  end_with_the_pipe();
   FB_TRY_VOID(must_exist(options.exceptions));
   LoadOptions load_options;
   load_options.exception_files = options.exceptions;
@@ -140,8 +141,7 @@ int run_rules_check(const RulesOptions& options) {
                 grouped(static_cast<uint64_t>(good)).c_str(),
                 grouped(loaded->rules.size() - static_cast<uint64_t>(good)).c_str());
   }
-  std::fflush(stdout);
-  return loaded->ok() ? kDone : kFound;
+  return after_output(loaded->ok() ? kDone : kFound);
 }
 
 int run_rules_list(const RulesOptions& options) {
@@ -165,7 +165,7 @@ int run_rules_list(const RulesOptions& options) {
       print_line(line);
     }
     print_problems(*loaded);
-    return kDone;
+    return after_output(kDone);
   }
   Table table({"RULE", "SEVERITY", "RISK", "LANGUAGE", "DOES", "TESTS", "NAME"});
   for (const LoadedRule& r : loaded->rules) {
@@ -180,7 +180,7 @@ int run_rules_list(const RulesOptions& options) {
   }
   table.print();
   print_problems(*loaded);
-  return kDone;
+  return after_output(kDone);
 }
 
 int run_rules_test(const RulesOptions& options) {
@@ -217,8 +217,7 @@ int run_rules_test(const RulesOptions& options) {
     if (const Status written = write_junit(options.junit_file, outcomes); !written)
       return complain(written.error(), kCantRun);
   }
-  std::fflush(stdout);
-  return loaded->ok() && failed == 0 ? kDone : kFound;
+  return after_output(loaded->ok() && failed == 0 ? kDone : kFound);
 }
 
 }  // namespace fb::cli

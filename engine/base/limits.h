@@ -18,7 +18,7 @@ struct EventLimits {
 
 struct RuleLimits {
   size_t max_rule_file_bytes = 256u << 10;   // limits.max_rule_file_bytes
-  size_t max_rule_import_bytes = 64u << 20;  // limits.max_rule_import_bytes: TOML and NDJSON exports
+  size_t max_rule_import_bytes = 64u << 20;  // limits.max_rule_import_bytes: NDJSON exports
   uint32_t max_yaml_depth = 64;              // limits.max_yaml_depth
   size_t max_query_bytes = 64u << 10;        // limits.max_query_bytes
   uint32_t max_query_depth = 200;            // limits.max_query_depth: parentheses within each other

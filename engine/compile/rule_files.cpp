@@ -199,7 +199,7 @@ Result<std::string> read_rule_file(const std::string& path, const RuleLimits& li
   bool read = read_up_to(fd, limits.max_rule_file_bytes + 1, text);
   size_t most = limits.max_rule_file_bytes;
   std::string_view limit = "limits.max_rule_file_bytes";
-  if (read && text.size() > most && kind_of(path, text) != FileKind::yaml) {
+  if (read && text.size() > most && kind_of(path, text) == FileKind::json) {
     most = limits.max_rule_import_bytes;
     limit = "limits.max_rule_import_bytes";
     read = read_up_to(fd, most + 1, text);

@@ -59,7 +59,7 @@ class Loader {
     file->text = text;
     const FileKind kind = kind_of(shown, text);
     const size_t most =
-        kind == FileKind::yaml ? options_.limits.max_rule_file_bytes : options_.limits.max_rule_import_bytes;
+        kind == FileKind::json ? options_.limits.max_rule_import_bytes : options_.limits.max_rule_file_bytes;
     if (text.size() > most) {
       out_.file_diagnostics.push_back(
           file_problem(code::kFileTooLarge, shown, "the file is larger than " + std::to_string(most) + " bytes"));

@@ -109,6 +109,24 @@ class Query(Case):
             self.assertEqual(code, 1, name)
             self.assertIn(name, err)
 
+    def test_output_that_can_not_be_written_is_no_success(self):
+        events = self.file("e.ndjson", '{"a":1}\n' * 1000)
+        rule = self.rule(query="a:1")
+        for args in (["query", "--query", "a:1", events], ["query", "--query", "a:1", "--format", "json", events],
+                     ["replay", "--rules", rule, "--format", "json", events], ["rules", "check", "--format", "json", rule],
+                     ["rules", "list", rule], ["rules", "test", rule]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([FIREBREAK, *args], stdout=full, stderr=subprocess.PIPE, timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (2, b"firebreak: can't write standard output\n"), args)
+
+    def test_a_reader_that_leaves_ends_it_quietly(self):
+        events = self.file("e.ndjson", '{"a":1}\n' * 200000)
+        query = subprocess.Popen([FIREBREAK, "query", "--query", "a:1", events], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        query.stdout.readline()
+        query.stdout.close()
+        self.assertEqual((query.wait(timeout=60), query.stderr.read()), (-signal.SIGPIPE, b""))
+        query.stderr.close()
+
     def test_fields_file_renames(self):
         fields = self.file("f.yml", "CommandLine: process.command_line\n")
         code, out, _ = firebreak("query", "--query", "process.command_line: *evil*", "--fields", fields, "--format", "json", "-",

@@ -114,6 +114,9 @@ TEST(Files, TooLargeTooDeepTooMany) {
   TempFolder folder;
   folder.write("large.yml", "a: '" + std::string(300u << 10, 'x') + "'\n");
   EXPECT_EQ(codes(*load_rules({folder.path()})), Strings{"file-too-large"});
+  TempFolder toml;
+  toml.write("large.toml", "[rule]\na = '" + std::string(300u << 10, 'x') + "'\n");
+  EXPECT_EQ(codes(*load_rules({toml.path()})), Strings{"file-too-large"});
   // Exports may be larger than a file written by hand.
   const std::string padded = R"({"rule_id":"p","name":"n","description":")" + std::string(300u << 10, 'x') +
                              R"(","type":"query","severity":"low","risk_score":1,"query":"a:b"})";
