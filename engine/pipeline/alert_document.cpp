@@ -12,23 +12,17 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json to_json(const JsonNode& node);
-
-// A repeated key holds more values of one field: they become one array.
-void add_member(Json& object, const std::string& key, const JsonNode& value) {
-  Json v = to_json(value);
+// A repeated key holds more values of one field: objects are merged, all else becomes one array.
+void add_member(Json& object, const std::string& key, Json value) {
   const auto known = object.find(key);
   if (known == object.end()) {
-    object[key] = std::move(v);
-  } else if (known->is_object() && v.is_object()) {
-    for (auto& [k, inner] : v.items()) (*known)[k] = inner;
+    object[key] = std::move(value);
+  } else if (known->is_object() && value.is_object()) {
+    for (auto& [inner, v] : value.items()) add_member(*known, inner, std::move(v));
   } else {
-    if (!known->is_array()) *known = Json::array({*known});
-    if (v.is_array()) {
-      for (Json& element : v) known->push_back(std::move(element));
-    } else {
-      known->push_back(std::move(v));
-    }
+    if (!known->is_array()) *known = Json::array({std::move(*known)});
+    if (!value.is_array()) value = Json::array({std::move(value)});
+    for (Json& element : value) known->push_back(std::move(element));
   }
 }
 
@@ -53,7 +47,7 @@ Json to_json(const JsonNode& node) {
     }
     case JsonNode::Kind::object: {
       Json out = Json::object();
-      for (const auto& [key, value] : node.members) add_member(out, key, value);
+      for (const auto& [key, value] : node.members) add_member(out, key, to_json(value));
       return out;
     }
   }
@@ -85,9 +79,9 @@ std::string text_at(const Json& doc, const std::string& path) {
 void copy_original_event(const Json& source, Json& out) {
   for (const auto& [key, value] : source.items()) {
     if (key == "event" && value.is_object()) {
-      for (const auto& [inner, v] : value.items()) out["kibana.alert.original_event." + inner] = v;
+      for (const auto& [inner, v] : value.items()) add_member(out, "kibana.alert.original_event." + inner, v);
     } else if (key.starts_with("event.")) {
-      out["kibana.alert.original_" + key] = value;
+      add_member(out, "kibana.alert.original_" + key, value);
     }
   }
 }

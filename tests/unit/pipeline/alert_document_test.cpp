@@ -62,6 +62,16 @@ TEST(AlertDocument, RepeatedKeysBecomeOneField) {
   EXPECT_EQ(doc["a"], nlohmann::json::array({1, 2, 3}));
   EXPECT_EQ(doc["b"]["c"], 1);
   EXPECT_EQ(doc["b"]["d"], 2);
+
+  // No value of a field that rules saw may be missing, however deep its spellings meet.
+  const auto deep =
+      document(R"({"p":{"q":{"n":"x"},"m":1},"p":{"q":{"n":"y"}},"p":{"q":{"n":["z",{"o":1}]},"m":{"k":2}}})");
+  EXPECT_EQ(deep["p"]["q"]["n"], nlohmann::json::parse(R"(["x","y","z",{"o":1}])"));
+  EXPECT_EQ(deep["p"]["m"], nlohmann::json::parse(R"([1,{"k":2}])"));
+
+  const auto event = document(R"({"event":{"code":"1","kind":"event"},"event.code":"2","event.action":"a"})");
+  EXPECT_EQ(event["kibana.alert.original_event.code"], nlohmann::json::parse(R"(["1","2"])"));
+  EXPECT_EQ(event["kibana.alert.original_event.action"], "a");
 }
 
 TEST(AlertDocument, NumbersOfAnySizeStayReadable) {
