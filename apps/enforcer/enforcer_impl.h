@@ -26,6 +26,7 @@ inline constexpr int kResolveOnTheWayMs = 2'000;   // names may hold up an isola
 inline constexpr int64_t kNamesEveryMs = 300'000;  // how often names are asked for again
 inline constexpr int64_t kNamesRetryMs = 10'000;   // when one had no answer
 inline constexpr int64_t kProbeRetryMs = 10'000;   // while the control plane can't be reached
+inline constexpr int64_t kForEverMs = 1LL << 50;   // what is longer is taken as this long
 inline constexpr int64_t kHourMs = 3'600'000;      // of changes_per_hour
 inline constexpr int64_t kFreeTries = 5;           // break-glass codes before the first wait
 inline constexpr int64_t kFirstWaitMs = 30'000;    // doubles with every wrong code
@@ -136,6 +137,7 @@ class EnforcerImpl final : public Enforcer {
   void refresh_names();
   void check_probe();
   int ms_to_next_tick();
+  void run(const std::stop_token& stop);
   void start_probe(bool may_roll_back);
   Status append_for_release(const JournalEntry& entry);
   // Writes; when the disk is full, once more with the space that is held back.

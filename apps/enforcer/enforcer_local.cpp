@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -37,7 +38,14 @@ void Notifier::tell(Isolation now, std::string comment, std::string message) {
   const std::lock_guard lock(mutex_);
   if (waiting_.size() >= kMaxWaiting) waiting_.pop_front();
   waiting_.push_back({now, std::move(comment), std::move(message)});
-  if (!thread_.joinable()) thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  if (!thread_.joinable()) {
+    try {
+      thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+    } catch (const std::system_error& e) {
+      log(LogLevel::error, "notice_failed", e.what());
+      return;
+    }
+  }
   wake_.notify_all();
 }
 
@@ -66,6 +74,7 @@ int64_t EnforcerImpl::service_now() const {
 }
 
 void EnforcerImpl::hear_service_time(int64_t ms) {
+  ms = std::min(ms, kForEverMs);
   if (ms <= service_now()) return;
   service_base_ms_ = ms;
   service_base_at_ = now();
@@ -324,23 +333,31 @@ int EnforcerImpl::ms_to_next_tick() {
   return static_cast<int>(next);
 }
 
-void EnforcerImpl::start_thread() {
-  thread_ = std::jthread([this](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      bool changed = false;
-      {
-        const int wait_ms = ms_to_next_tick();
-        std::unique_lock lock(wake_->mutex);
-        wake_->wake.wait_for(lock, stop, std::chrono::milliseconds(wait_ms), [this] { return wake_->changed; });
-        changed = wake_->changed;
-        // Quiet time: a change of the rules comes as several events.
-        if (changed && !stop.stop_requested()) {
-          wake_->wake.wait_for(lock, stop, std::chrono::milliseconds(options_.mend_after_ms), [] { return false; });
-        }
+void EnforcerImpl::run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    bool changed = false;
+    {
+      const int wait_ms = ms_to_next_tick();
+      std::unique_lock lock(wake_->mutex);
+      wake_->wake.wait_for(lock, stop, std::chrono::milliseconds(wait_ms), [this] { return wake_->changed; });
+      changed = wake_->changed;
+      // Quiet time: a change of the rules comes as several events.
+      if (changed && !stop.stop_requested()) {
+        wake_->wake.wait_for(lock, stop, std::chrono::milliseconds(options_.mend_after_ms), [] { return false; });
       }
-      if (!stop.stop_requested()) tick();
     }
-  });
+    if (!stop.stop_requested()) tick();
+  }
+}
+
+void EnforcerImpl::start_thread() {
+  try {
+    thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  } catch (const std::system_error& e) {
+    const std::lock_guard lock(mutex_);
+    watch_problem_ = std::string("there is no thread for lease and drift: ") + e.what();
+    log(LogLevel::error, "no_thread", e.what());
+  }
 }
 
 Result<EnforcementStatus> EnforcerImpl::status() {

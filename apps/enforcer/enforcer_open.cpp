@@ -150,9 +150,9 @@ void EnforcerImpl::stand_again(const StoredOrders& orders) {
   wanted_ = Isolation::isolated;
   settled_ = false;
   if (lease != nullptr && lease->lease_ms > 0) {
-    lease_end_ = now() + (kept ? std::min(state_.lease_left_ms, lease->lease_ms) : lease->lease_ms);
+    lease_end_ = now() + std::min(kept ? std::min(state_.lease_left_ms, lease->lease_ms) : lease->lease_ms, kForEverMs);
   } else if (lease == nullptr && state_.lease_left_ms > 0) {
-    lease_end_ = now() + state_.lease_left_ms;
+    lease_end_ = now() + std::min(state_.lease_left_ms, kForEverMs);
   }
   if (!kept && lease != nullptr) {
     state_.lease_epoch = lease->epoch;
@@ -269,8 +269,9 @@ Status EnforcerImpl::bring_back() {
   hold_space();
   names_.ask(hosts_of(identity_.server, standing_ ? standing_->policy : endpoint::CutPolicy{}), 0);
   next_names_ = now() + kNamesRetryMs;
-  const Status kept = keep_state();
-  return kept || standing_ ? Status{} : kept;
+  // A disk that takes nothing now must not keep the host from obeying: it is told as a problem and tried again.
+  static_cast<void>(with_room([this] { return keep_state(); }));
+  return {};
 }
 
 }  // namespace fb::agent

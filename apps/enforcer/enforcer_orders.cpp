@@ -245,7 +245,7 @@ void EnforcerImpl::set_lease(Number order, int64_t lease_ms) {
   state_.lease_epoch = order.epoch;
   state_.lease_revision = order.revision;
   lease_end_.reset();
-  if (lease_ms > 0) lease_end_ = now() + std::min(lease_ms, int64_t{1} << 50);
+  if (lease_ms > 0) lease_end_ = now() + std::min(lease_ms, kForEverMs);
 }
 
 void EnforcerImpl::stand(const Envelope& e) {

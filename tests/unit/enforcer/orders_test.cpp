@@ -439,6 +439,22 @@ TEST(Enforcer, UsesTheSpaceThatIsHeldBackWhenTheDiskIsFull) {
   EXPECT_TRUE(std::filesystem::exists(held)) << "and held again";
 }
 
+TEST(Enforcer, ComesUpAndObeysWhenItCannotKeepItsState) {
+  Host host;
+  host.isolate("a", 1);
+  host.release("b", 2);
+  host.enforcer.reset();
+  std::filesystem::remove(host.options.folder + "/state.json");
+  std::filesystem::create_directory(host.options.folder + "/state.json");  // a file can't take its place
+  host.restart();
+  EXPECT_TRUE(host.has_problem("can't be kept"));
+  EXPECT_EQ(host.isolate("c", 3).kind, Kind::done);
+  EXPECT_EQ(host.release("d", 4).kind, Kind::done);
+  std::filesystem::remove(host.options.folder + "/state.json");
+  host.carry(host.service.order(Order::status, "", 4));
+  EXPECT_FALSE(host.has_problem("can't be kept"));
+}
+
 TEST(Enforcer, TheStateOfBeforeComesBackAfterAReboot) {
   Host host;
   Envelope e = host.service.isolate("a", 1);
