@@ -124,6 +124,10 @@ class Gateway final : public EndpointPlugin {
     forgets_.fetch_add(1);
     credentials_.drop_endpoint(endpoint_id);
     if (const Poll poll = boxes_.forget(endpoint_id)) poll->answer(problem(401, "the certificate was revoked"));
+    worker_->add(true, [this, endpoint_id] {
+      if (boxes_.is_live(endpoint_id, clock_.mono_ms())) return;  // it enrolled anew meanwhile
+      static_cast<void>(store_.set_status(endpoint_id, AgentStatus::offline, "its certificate was revoked"));
+    });
   }
   void ask_renewal(const std::string& endpoint_id) override {
     const std::lock_guard lock(known_mutex_);

@@ -29,8 +29,12 @@ std::optional<Mailboxes::Handed> Mailboxes::take_ready(const std::string& endpoi
     box.handed_ms = now_ms;
     return Handed{nullptr, box.command, std::nullopt};
   }
-  if (!box.update || box.releases_only || now_ms - box.update_handed_ms < kUpdateRestMs) return std::nullopt;
+  if (!box.update || box.releases_only) return std::nullopt;
+  const int doublings = std::clamp(box.update_tries - 1, 0, 16);
+  const int64_t rest = std::min(kUpdateRestMs << doublings, kUpdateRestMostMs);
+  if (box.update_tries > 0 && now_ms - box.update_handed_ms < rest) return std::nullopt;
   box.update_handed_ms = now_ms;
+  ++box.update_tries;
   return Handed{nullptr, std::nullopt, Update{endpoint_id, *box.update}};
 }
 
@@ -50,7 +54,7 @@ void Mailboxes::drop_update(const std::string& endpoint_id) {
   const auto at = boxes_.find(endpoint_id);
   if (at == boxes_.end()) return;
   at->second.update.reset();
-  at->second.update_handed_ms = -kUpdateRestMs;
+  at->second.update_tries = 0;
 }
 
 Mailboxes::Handed Mailboxes::poll(const std::string& endpoint_id, Poll poll, int64_t now_ms, int64_t until_ms,

@@ -20,6 +20,7 @@ using Poll = std::shared_ptr<net::Responder>;
 class Mailboxes {
  public:
   static constexpr int64_t kUpdateRestMs = 3'000;
+  static constexpr int64_t kUpdateRestMostMs = 300'000;
   static constexpr int kFightTakeovers = 5;  // so many within
   static constexpr int64_t kFightMs = 60'000;
 
@@ -44,7 +45,8 @@ class Mailboxes {
   enum class Put : uint8_t { handed, kept, offline, stale };
   Put put(const Command& command, int64_t now_ms, Handed* handed);
 
-  // Handed out on the agent's poll, after a command that waits, and again every kUpdateRestMs until it is dropped.
+  // Handed out on the agent's poll, after a command that waits, and again until it is dropped: after kUpdateRestMs,
+  // then after twice as long each time, up to kUpdateRestMostMs (a host may have a reason to refuse it).
   void put_update(const std::string& endpoint_id, int64_t generation, int64_t now_ms, Handed* handed);
   void drop_update(const std::string& endpoint_id);
 
@@ -93,7 +95,8 @@ class Mailboxes {
     int64_t handed_ms = -1;          // when it was last handed out; -1 = not yet
     int64_t newest_generation = 0;
     std::optional<int64_t> update;  // of this generation
-    int64_t update_handed_ms = -kUpdateRestMs;
+    int64_t update_handed_ms = 0;
+    int update_tries = 0;
     Poll poll;
     int64_t poll_until_ms = 0;
     bool releases_only = false;

@@ -58,9 +58,13 @@ std::string asked(const std::vector<std::string>& list) {
 constexpr const char* kEndpointsAll =
     "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen "
     "FROM v_endpoints ORDER BY endpoint_id";
+// By its host, an endpoint whose certificates were all revoked gives way to one of the same host that has a valid one.
 constexpr const char* kEndpointsByHost =
     "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen "
-    "FROM v_endpoints WHERE endpoint_id = ?1 OR (?1 <> '' AND (host_id = ?1 OR lower(hostname) = lower(?1))) "
+    "FROM v_endpoints e WHERE endpoint_id = ?1 OR (?1 <> '' AND (host_id = ?1 OR lower(hostname) = lower(?1)) AND NOT ("
+    "NOT EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0) AND "
+    "EXISTS(SELECT 1 FROM endpoints o JOIN credentials c ON c.endpoint_id = o.endpoint_id AND c.revoked_at = 0 "
+    "WHERE o.host_id = e.host_id AND o.host_id <> '' AND o.endpoint_id <> e.endpoint_id))) "
     "ORDER BY endpoint_id";
 
 Result<std::vector<EndpointRow>> read_endpoints(Rows rows) {

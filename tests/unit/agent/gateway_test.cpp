@@ -382,6 +382,7 @@ TEST(Gateway, ARevokedCertificateIsCutOff) {
   ASSERT_TRUE(service.store().revoke_credentials("a1", "user:ada", "lost"));
   service.plugin->forget("a1");
   EXPECT_FALSE(service.plugin->is_live("a1"));
+  EXPECT_TRUE(eventually([&] { return service.at("a1").status == AgentStatus::offline; }));
   EXPECT_TRUE(eventually([&] { return service.plugin->stats().auth_failures >= 1; }));
   EXPECT_EQ(service.plugin->stats().open_polls, 0u);
   EXPECT_EQ(*service.plugin->send(command("i1", Verb::isolate, "a1", 1)), SendOutcome::offline);

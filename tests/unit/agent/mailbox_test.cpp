@@ -68,6 +68,10 @@ TEST(Mailboxes, AnUpdateComesAfterTheCommandAndAgainUntilItIsDropped) {
   EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).update) << "it rests";
   rig.now += Mailboxes::kUpdateRestMs;
   EXPECT_EQ(rig.boxes.due(rig.now).handed.size(), 1u);
+  rig.now += Mailboxes::kUpdateRestMs;
+  EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).update) << "longer each time";
+  rig.now += Mailboxes::kUpdateRestMs;
+  EXPECT_TRUE(rig.poll(std::make_shared<FakePoll>()).update);
   rig.boxes.drop_update("ep");
   rig.now += Mailboxes::kUpdateRestMs;
   EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).update);

@@ -90,6 +90,12 @@ TEST_F(Agents, OfAKnownHostWaitForAPersonAndThenReplaceTheFirst) {
   Target t;
   t.host_id = "h-1";
   EXPECT_EQ(store_->directory().resolve(t).endpoint_id, "ep-2");
+  const auto reader = record::Reader::open(db());
+  ASSERT_TRUE(reader);
+  const auto by_host = (*reader)->find_endpoints("h-1");
+  ASSERT_EQ(by_host->size(), 1u) << "the host is the new agent's, for people too";
+  EXPECT_EQ((*by_host)[0].endpoint_id, "ep-2");
+  EXPECT_EQ((*reader)->find_endpoints("ep-1")->size(), 1u) << "the old one by its own id";
   EXPECT_EQ(audited("enrollment_waits"), 1);
   EXPECT_EQ(audited("enrollment_approved"), 1);
 }
