@@ -393,8 +393,8 @@ Result<EnforcementStatus> EnforcerImpl::status() {
     if (control_plane_lost_) add("the control plane " + identity_.server + " can't be reached since the cut");
   }
   if (mends_.size() >= kManyMends && now() - mends_.front() < kManyMendsMs) {
-    add("somebody changes the isolation's rules again and again: they were mended " + std::to_string(mends_.size()) +
-        " times or more within a minute");
+    add("the isolation's rules, or the host's links, change again and again: it was mended " +
+        std::to_string(mends_.size()) + " times or more within a minute");
   }
   add(mend_problem_);
   add(state_problem_);
