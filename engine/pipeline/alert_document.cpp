@@ -1,6 +1,10 @@
 #include "engine/pipeline/alert_document.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "engine/base/clock.h"
 #include "engine/base/text.h"
@@ -12,18 +16,61 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A repeated key holds more values of one field: objects are merged, all else becomes one array.
-void add_member(Json& object, const std::string& key, Json value) {
-  const auto known = object.find(key);
-  if (known == object.end()) {
-    object[key] = std::move(value);
-  } else if (known->is_object() && value.is_object()) {
-    for (auto& [inner, v] : value.items()) add_member(*known, inner, std::move(v));
-  } else {
-    if (!known->is_array()) *known = Json::array({std::move(*known)});
-    if (!value.is_array()) value = Json::array({std::move(value)});
-    for (Json& element : value) known->push_back(std::move(element));
+// Keys and values of one object to be, in order; a key may stand there several times.
+using Members = std::vector<std::pair<std::string_view, const JsonNode*>>;
+
+Json to_json(const JsonNode& node);
+
+// Appends without looking whether the key is there: nlohmann's ordered object looks at every key it has, and an event
+// may have 20,000.
+void append(Json& object, std::string key, Json value) {
+  object.get_ref<Json::object_t&>().emplace_back(std::move(key), std::move(value));
+}
+
+Members members_of(const JsonNode& object) {
+  Members out;
+  out.reserve(object.members.size());
+  for (const auto& [key, value] : object.members) out.emplace_back(key, &value);
+  return out;
+}
+
+void to_object(const Members& members, std::string_view prefix, Json& out);
+
+// The values of one key, which may be repeated: more values of one field. Objects are merged, all else is one array.
+Json joined(const std::vector<const JsonNode*>& values) {
+  if (values.size() == 1) return to_json(*values.front());
+  const bool objects = std::all_of(values.begin(), values.end(),
+                                   [](const JsonNode* value) { return value->kind == JsonNode::Kind::object; });
+  if (objects) {
+    Members all;
+    for (const JsonNode* value : values) {
+      for (const auto& [key, inner] : value->members) all.emplace_back(key, &inner);
+    }
+    Json out = Json::object();
+    to_object(all, "", out);
+    return out;
   }
+  Json out = Json::array();
+  for (const JsonNode* value : values) {
+    if (value->kind != JsonNode::Kind::array) {
+      out.push_back(to_json(*value));
+      continue;
+    }
+    for (const JsonNode& item : value->items) out.push_back(to_json(item));
+  }
+  return out;
+}
+
+// `out` has none of the keys yet.
+void to_object(const Members& members, std::string_view prefix, Json& out) {
+  std::unordered_map<std::string_view, size_t> at;
+  std::vector<std::pair<std::string_view, std::vector<const JsonNode*>>> fields;
+  for (const auto& [key, value] : members) {
+    const auto [place, fresh] = at.try_emplace(key, fields.size());
+    if (fresh) fields.push_back({key, {}});
+    fields[place->second].second.push_back(value);
+  }
+  for (const auto& [key, values] : fields) append(out, std::string(prefix) + std::string(key), joined(values));
 }
 
 Json to_json(const JsonNode& node) {
@@ -47,14 +94,14 @@ Json to_json(const JsonNode& node) {
     }
     case JsonNode::Kind::object: {
       Json out = Json::object();
-      for (const auto& [key, value] : node.members) add_member(out, key, to_json(value));
+      to_object(members_of(node), "", out);
       return out;
     }
   }
   return nullptr;
 }
 
-bool is_kibana_key(const std::string& key) {
+bool is_kibana_key(std::string_view key) {
   return key == "kibana" || key.starts_with("kibana.");
 }
 
@@ -76,20 +123,35 @@ std::string text_at(const Json& doc, const std::string& path) {
   return {};
 }
 
-void copy_original_event(const Json& source, Json& out) {
-  for (const auto& [key, value] : source.items()) {
-    if (key == "event" && value.is_object()) {
-      for (const auto& [inner, v] : value.items()) add_member(out, "kibana.alert.original_event." + inner, v);
-    } else if (key.starts_with("event.")) {
-      add_member(out, "kibana.alert.original_" + key, value);
-    }
-  }
+// The event's own fields, without what only an alert may say.
+Json source_fields(const JsonNode& event) {
+  Members members = members_of(event);
+  std::erase_if(members, [](const auto& member) { return is_kibana_key(member.first); });
+  Json out = Json::object();
+  to_object(members, "", out);
+  return out;
 }
 
-Json source_fields(const Alert& alert) {
-  const auto tree = parse_json_tree(alert.source);
-  if (!tree || tree->kind != JsonNode::Kind::object) return Json::object();
-  return to_json(*tree);
+// event.*, in every spelling, as kibana.alert.original_event.*.
+void copy_original_event(const JsonNode& event, Json& out) {
+  constexpr std::string_view kDotted = "event.";
+  Members members;
+  for (const auto& [key, value] : event.members) {
+    if (key == "event" && value.kind == JsonNode::Kind::object) {
+      for (const auto& [inner, v] : value.members) members.emplace_back(inner, &v);
+    } else if (key.starts_with(kDotted)) {
+      members.emplace_back(std::string_view(key).substr(kDotted.size()), &value);
+    }
+  }
+  to_object(members, "kibana.alert.original_event.", out);
+}
+
+JsonNode event_of(const Alert& alert) {
+  auto tree = parse_json_tree(alert.source);
+  if (tree && tree->kind == JsonNode::Kind::object) return std::move(*tree);
+  JsonNode none;
+  none.kind = JsonNode::Kind::object;
+  return none;
 }
 
 std::string reason_of(const Json& source, const Alert& alert) {
@@ -112,7 +174,7 @@ std::string reason_of(const Json& source, const Alert& alert) {
 }  // namespace
 
 std::string alert_reason(const Alert& alert) {
-  return reason_of(source_fields(alert), alert);
+  return reason_of(source_fields(event_of(alert)), alert);
 }
 
 std::string alert_rule_members(const RuleMeta& rule) {
@@ -151,16 +213,14 @@ std::string alert_rule_members(const RuleMeta& rule) {
 }
 
 std::string alert_document(const Alert& alert, const std::string& rule_set_hash, const std::string& rule_members) {
-  const Json source = source_fields(alert);
+  const JsonNode event = event_of(alert);
+  const Json source = source_fields(event);
   const RuleMeta& rule = *alert.rule;
   const std::string at = iso8601(alert.read_time_ms);
 
-  Json doc = Json::object();
-  for (const auto& [key, value] : source.items()) {
-    if (!is_kibana_key(key)) doc[key] = value;  // a source can't speak for the alert
-  }
+  Json doc = source;
   doc["@timestamp"] = at;
-  copy_original_event(source, doc);
+  copy_original_event(event, doc);
   doc.erase("event.kind");
   if (doc.contains("event") && doc["event"].is_object()) {
     doc["event"]["kind"] = "signal";

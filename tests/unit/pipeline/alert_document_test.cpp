@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 namespace fb {
@@ -72,6 +73,20 @@ TEST(AlertDocument, RepeatedKeysBecomeOneField) {
   const auto event = document(R"({"event":{"code":"1","kind":"event"},"event.code":"2","event.action":"a"})");
   EXPECT_EQ(event["kibana.alert.original_event.code"], nlohmann::json::parse(R"(["1","2"])"));
   EXPECT_EQ(event["kibana.alert.original_event.action"], "a");
+}
+
+// An event may have 20,000 keys; what an alert costs must not grow with their square.
+TEST(AlertDocument, ManyKeysAreNoBomb) {
+  std::string keys;
+  for (int i = 0; i < 9'900; ++i) keys += (i > 0 ? ",\"k" : "\"k") + std::to_string(i) + "\":1";
+  std::string dotted;
+  for (int i = 0; i < 19'900; ++i) dotted += (i > 0 ? ",\"kibana." : "\"event.") + std::to_string(i) + "\":1";
+  const std::string events[] = {"{" + keys + "}", "{\"event\":{" + keys + "},\"event\":{" + keys + "}}",
+                                "{" + keys + "," + keys + "}", "{" + dotted + "}"};
+  const auto start = std::chrono::steady_clock::now();
+  for (const std::string& event : events) EXPECT_TRUE(document(event).contains("kibana.alert.uuid"));
+  const auto took = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), 4000);
 }
 
 TEST(AlertDocument, NumbersOfAnySizeStayReadable) {
