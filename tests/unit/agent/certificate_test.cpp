@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "apps/enforcer/enforcer.h"
 #include "engine/net/http.h"
 #include "tests/unit/agent/gateway_support.h"
 
@@ -92,6 +93,35 @@ TEST(Certificate, AnExpiredOneFetchesReleasesAndRenews) {
   ASSERT_TRUE(renewed);
   EXPECT_EQ(renewed->status, 200) << renewed->body;
   EXPECT_NE(endpoint::read_one("certificate", renewed->body)->find("BEGIN CERTIFICATE"), std::string::npos);
+}
+
+TEST(Helper, EnrolmentTellsItWhomToObeyAndSaysSoWhenItMayNot) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  agent.options.backend = kNftables;
+  agent.options.helper_socket = service.dir / "no-helper.sock";
+  put_file(service.dir / "file", "in the way");
+  agent.options.helper_folder = service.dir / "file/helper";
+  const auto refused = enroll_agent(agent.options, {});
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("as root"), std::string::npos) << refused.error().message;
+  const Status run = run_agent(agent.options, {});
+  ASSERT_FALSE(run) << "it can't mend that by waiting";
+  EXPECT_NE(run.error().message.find("as root"), std::string::npos);
+  EXPECT_EQ(service.plugin->stats().enrolled, 0u) << "the token was not wasted on it";
+
+  agent.options.helper_folder = service.dir / "helper";
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  const auto identity = read_identity(agent.options.helper_folder);
+  ASSERT_TRUE(identity) << identity.error().describe();
+  EXPECT_EQ(identity->agent_id, "a1");
+  EXPECT_EQ(identity->server, service.url());
+  EXPECT_TRUE(identity->trusted.contains(service.options.signers.front()->kid()));
+  agent.start();
+  EXPECT_TRUE(eventually([&] { return service.at("a1").status == AgentStatus::unhealthy; }))
+      << "a helper that does not answer is told, not kept silent";
+  EXPECT_FALSE(service.at("a1").simulated);
 }
 
 }  // namespace
