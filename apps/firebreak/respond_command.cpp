@@ -87,7 +87,7 @@ std::vector<std::string> completions(const std::vector<std::string>& before) {
   return out;
 }
 
-// While an action is followed Ctrl-C is taken here in place of ending the program.
+// For as long as a console runs on a terminal Ctrl-C is taken here in place of ending the program.
 class Interrupts {
  public:
   Interrupts() {
@@ -98,6 +98,11 @@ class Interrupts {
   ~Interrupts() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
+  // Forgets one that came while nothing was followed.
+  void forget() const {
+    const timespec now{0, 0};
+    sigtimedwait(&set_, nullptr, &now);
+  }
   // Waits; false when Ctrl-C came.
   bool pause(int ms) const {
     const timespec patience{ms / 1000, static_cast<long>(ms % 1000) * 1'000'000};
@@ -111,8 +116,9 @@ class Interrupts {
 
 class Console {
  public:
-  Console(ApiClient& client, const RespondOptions& options, bool on_terminal)
-      : client_(client), options_(options), on_terminal_(on_terminal) {}
+  Console(ApiClient& client, const RespondOptions& options, bool on_terminal) : client_(client), options_(options) {
+    if (on_terminal) interrupts_.emplace();
+  }
 
   // Finds the host; the exit code when it can't, else kDone.
   int open() {
@@ -195,11 +201,10 @@ class Console {
     FollowHooks hooks;
     hooks.changed = progress;
     bool interrupted = false;
-    std::optional<Interrupts> interrupts;
-    if (on_terminal_) {
-      interrupts.emplace();
+    if (interrupts_) {
+      interrupts_->forget();
       hooks.pause = [&](int ms) {
-        interrupted = !interrupts->pause(ms);
+        interrupted = !interrupts_->pause(ms);
         return !interrupted;
       };
     }
@@ -260,7 +265,7 @@ class Console {
 
   ApiClient& client_;
   const RespondOptions& options_;
-  const bool on_terminal_;
+  std::optional<Interrupts> interrupts_;
   std::string endpoint_id_;
   std::string name_;
   bool done_ = false;

@@ -435,10 +435,10 @@ Result<std::unique_ptr<Service>> Service::start(ServiceStart start) {
   FB_TRY_VOID(impl->load_secrets());
   FB_TRY_VOID(impl->open_record());
   FB_TRY_VOID(impl->load_rules_once());
-  FB_TRY(impl->notifier, start_notifications(impl->start.config, *impl->store, impl->clock, impl->metrics));
   auto service = std::unique_ptr<Service>(new Service(std::move(impl)));
   Impl& i = *service->impl_;
   i.last_turn_ms.store(i.clock.mono_ms());
+  FB_TRY(i.notifier, start_notifications(i.start.config, *i.store, i.clock, i.metrics));
   FB_TRY_VOID(i.start_response());
   FB_TRY_VOID(i.start_publisher());
   FB_TRY_VOID(i.start_source());
