@@ -22,6 +22,7 @@ constexpr std::array kKinds = {
     Kind{"endpoint_drift_ended", Level::medium, false},
     Kind{"endpoint_offline", Level::high, false},
     Kind{"local_release", Level::critical, false},
+    Kind{"local_release_unproven", Level::critical, false},
     Kind{"break_glass_issued", Level::critical, false},
     Kind{"isolation_standing", Level::medium, false},
     Kind{"kill_switch_on", Level::critical, true},

@@ -30,7 +30,8 @@ constexpr std::array kEntries = {
     Entry{"drifted", "endpoint_drifted", About::endpoint},
     Entry{"drift_ended", "endpoint_drift_ended", About::endpoint},
     Entry{"offline", "endpoint_offline", About::offline},
-    Entry{"local_release", "local_release", About::endpoint},
+    Entry{"released_locally", "local_release", About::endpoint},
+    Entry{"local_release_unproven", "local_release_unproven", About::endpoint},
     Entry{"break_glass_issued", "break_glass_issued", About::endpoint},
     Entry{"isolation_standing", "isolation_standing", About::endpoint},
     Entry{"kill_switch_on", "kill_switch_on", About::service},
@@ -77,6 +78,8 @@ std::string sentence(const Notification& n, const TrailRow& row) {
     s = host + ": the agent of an isolated host is offline";
   } else if (n.kind == "local_release") {
     s = host + ": released at the host itself";
+  } else if (n.kind == "local_release_unproven") {
+    s = host + ": it says it was released at the host itself, without proof";
   } else if (n.kind == "break_glass_issued") {
     s = host + ": a break-glass code was issued";
   } else if (n.kind == "isolation_standing") {

@@ -16,6 +16,9 @@ class StubService(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(path, StubHandler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def handle_error(self, *_):
+        pass  # the console hung up in the middle of an answer: Ctrl-C
+
     def action(self):
         state = self.states[min(self.polls, len(self.states) - 1)]
         command = self.posted[-1]["command"]

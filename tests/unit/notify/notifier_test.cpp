@@ -53,7 +53,8 @@ TEST_F(Translate, each_row_that_people_want_to_know_of_has_its_kind) {
   EXPECT_EQ(kind("drifted", "a1"), "endpoint_drifted");
   EXPECT_EQ(kind("offline", "a1"), "endpoint_offline");
   EXPECT_EQ(kind("offline", "a2"), "");  // not isolated: no news
-  EXPECT_EQ(kind("local_release", "a1"), "local_release");
+  EXPECT_EQ(kind("released_locally", "a1"), "local_release");
+  EXPECT_EQ(kind("local_release_unproven", "a1"), "local_release_unproven");
   EXPECT_EQ(kind("break_glass_issued", "a1"), "break_glass_issued");
   EXPECT_EQ(kind("kill_switch_on", ""), "kill_switch_on");
   EXPECT_EQ(kind("rule_tripped", "office"), "breaker_tripped");
