@@ -99,6 +99,8 @@ std::optional<std::string> LineEditor::read(const std::string& prompt) {
   if (impl_->line == nullptr) return std::nullopt;
   impl_->prompt = prompt;
   impl_->thrown_away = false;
+  // Before the prompt shows: a key pressed at the sight of it belongs to the editor already.
+  el_set(impl_->line, EL_PREP_TERM, 1);
   int count = 0;
   const char* got = el_gets(impl_->line, &count);
   if (impl_->thrown_away) return "";

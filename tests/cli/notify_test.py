@@ -138,7 +138,7 @@ class Notify(unittest.TestCase):
                     self.assertNotIn(CANARY.encode(), f.read(), name)
 
     def test_a_secret_that_others_can_read_is_refused_and_named(self):
-        config = self.config(webhook={"url": self.base, "secret_file": self.secret("hook", CANARY, 0o644)})
+        config = self.config(webhook={"url": self.base, "secret_file": self.secret("open", CANARY, 0o644)})
         self.assertEqual(firebreak("setup", "-c", config)[0], 0)
         for words in (["run", "-c", config], ["notify", "test", "-c", config]):
             code, out, err = firebreak(*words)

@@ -194,7 +194,6 @@ class OnTerminal(WithStub):
         t.expect(r"the action goes on")
         t.expect(r"> ")
         self.assertEqual(len(service.posted), 1)
-        time.sleep(0.3)  # the prompt is there; now the terminal is in the editor's hands too
         t.type("a line nobody wants\x03")  # while a line is edited it is thrown away
         t.expect(r"> ")
         t.type("status\r")
