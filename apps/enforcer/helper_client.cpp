@@ -74,8 +74,17 @@ class HelperClient final : public Enforcement {
     return failed;
   }
 
+  // Once more when there was no room for a moment; a helper that is away is an answer too.
   Result<EnforcementStatus> status() override {
     const std::lock_guard lock(mutex_);
+    auto status = ask_status();
+    if (status || status.error().code != ErrorCode::unavailable) return status;
+    std::this_thread::sleep_for(std::chrono::milliseconds(kPauseMs));
+    return ask_status();
+  }
+
+ private:
+  Result<EnforcementStatus> ask_status() {
     FB_TRY(const Connection connection, dial(path_));
     FB_TRY_VOID(send_message(connection.fd, kAskStatus, "", kSendMs));
     FB_TRY(const Message answer, receive_message(connection.fd, kMaxAnswer, kStatusMs));
@@ -84,7 +93,6 @@ class HelperClient final : public Enforcement {
     return read_status(answer.body);
   }
 
- private:
   Result<Report> ask_to_carry(const std::string& envelope, const std::function<void()>& on_begin) {
     FB_TRY(const Connection connection, dial(path_));
     FB_TRY_VOID(send_message(connection.fd, kAskCarry, envelope, kSendMs));
