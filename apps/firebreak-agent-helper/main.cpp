@@ -35,6 +35,7 @@ constexpr const char* kHelp =
     "      --socket PATH          where the agent and `firebreak-agent release` reach it\n"
     "      --backend NAME         nftables (default), or simulated: cuts nothing off\n"
     "      --protected-file FILE  while it exists, no isolation is obeyed\n"
+    "      --changes-per-hour N   isolations and changed exceptions obeyed within an hour (120); a release always is\n"
     "      --allow-user NAME      who may connect besides root; the socket's group becomes that user's\n"
     "      --allow-uid NUMBER     the same by number; either may be given several times\n"
     "      --version, --help\n"
@@ -92,6 +93,12 @@ std::string parse(const std::vector<std::string>& words, Arguments& out) {
       out.backend = value;
     } else if (name == "--protected-file") {
       out.enforcer.protected_file = value;
+    } else if (name == "--changes-per-hour") {
+      const auto [end, error] =
+          std::from_chars(value.data(), value.data() + value.size(), out.enforcer.changes_per_hour);
+      if (error != std::errc() || end != value.data() + value.size() || out.enforcer.changes_per_hour < 1) {
+        problem = "--changes-per-hour takes a whole number from 1 on, not '" + value + "'";
+      }
     } else if (name == "--allow-user" || name == "--allow-uid") {
       problem = allow(name, value, out.server);
     } else {

@@ -1,6 +1,7 @@
 // The command line of `firebreak`: names, options, help. It parses and calls; what a command does stands in its own
 // file. The only unit that sees CLI11.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <functional>
@@ -8,6 +9,7 @@
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "apps/firebreak/version.h"
+#include "engine/base/text.h"
 
 namespace fb::cli {
 namespace {
@@ -15,8 +17,14 @@ namespace {
 const std::map<std::string, Format> kFormats = {{"text", Format::text}, {"json", Format::json}};
 
 void add_format(CLI::App& command, Format& format) {
-  command.add_option("--format", format, "text (default) or json, one object a line")
-      ->transform(CLI::CheckedTransformer(kFormats).description("text|json"));
+  const auto set = [&format](const std::string& word) {
+    const auto known = kFormats.find(word);
+    if (known == kFormats.end())
+      throw CLI::ValidationError("--format", "'" + printable(word) + "' is neither text nor json");
+    format = known->second;
+  };
+  command.add_option_function<std::string>("--format", set, "text (default) or json, one object a line")
+      ->type_name("text|json");
 }
 
 void add_connect(CLI::App& command, ConnectOptions& connect) {
@@ -67,9 +75,13 @@ void add_query(CLI::App& app, Commands& c, Chosen& chosen) {
 }
 
 // `--rules` takes several paths, so in `--rules rules/ a.ndjson b.ndjson` it takes the events too. Where no events are
-// left, the last paths that can't be YAML or TOML rules are the events; the first path is always a rule.
+// left, the last paths that can't be YAML or TOML rules are the events; the first path after each `--rules` is always a
+// rule. An empty path stands between one `--rules` and the next.
 void tell_events_from_rules(std::vector<std::string>& rules, std::vector<std::string>& events) {
-  if (!events.empty()) return;
+  const auto last = std::find(rules.rbegin(), rules.rend(), "").base();
+  const auto first_path = static_cast<size_t>(last - rules.begin());
+  const auto no_separators = [&rules] { std::erase(rules, ""); };
+  if (!events.empty()) return no_separators();
   const auto may_be_events = [](const std::string& path) {
     for (const char* ending : {".yml", ".yaml", ".toml"}) {
       if (path.ends_with(ending)) return false;
@@ -78,14 +90,17 @@ void tell_events_from_rules(std::vector<std::string>& rules, std::vector<std::st
     return !std::filesystem::is_directory(path, error);
   };
   size_t first = rules.size();
-  while (first > 1 && may_be_events(rules[first - 1])) --first;
+  while (first > first_path + 1 && may_be_events(rules[first - 1])) --first;
   events.assign(rules.begin() + static_cast<std::ptrdiff_t>(first), rules.end());
   rules.resize(first);
+  no_separators();
 }
 
 void add_replay(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& r = *app.add_subcommand("replay", "Backtest: what would these rules have done; never acts");
-  r.add_option("--rules", c.replay.rules, "rule files or folders")->required();
+  auto* rules = r.add_option("--rules", c.replay.rules, "rule files or folders");
+  rules->required();
+  rules->inject_separator();
   r.add_option("--fields", c.replay.fields, "ecs (default), none, or a YAML file of renamings");
   add_format(r, c.replay.format);
   r.add_option("--stats", c.replay.stats_file, "write counts and times to this file as JSON");
@@ -108,6 +123,7 @@ void add_replay(CLI::App& app, Commands& c, Chosen& chosen) {
 void add_rules(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& rules = *app.add_subcommand("rules", "Work with rule files");
   rules.require_subcommand(1);
+  example(rules, "firebreak rules check rules/");
   const auto add = [&](const char* name, const char* what, const std::string& shown, int (*run)(const RulesOptions&)) {
     auto& s = *rules.add_subcommand(name, what);
     s.add_option("PATH", c.rules.paths, "rule files or folders")->required();
@@ -148,6 +164,7 @@ void add_service(CLI::App& app, Commands& c, Chosen& chosen) {
 
   auto& config = *app.add_subcommand("config", "Check a config file, or print the schema of one");
   config.require_subcommand(1);
+  example(config, "firebreak config check /etc/firebreak/firebreak.yml");
   auto& check = *config.add_subcommand("check", "Name what is wrong with a config file");
   check.add_option("FILE", c.config, "config file")->required();
   example(check, "firebreak config check /etc/firebreak/firebreak.yml");
@@ -216,6 +233,7 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
 void add_maintenance(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& m = *app.add_subcommand("maintenance", "Times in which isolations by rules wait for a person");
   m.require_subcommand(1);
+  example(m, "firebreak maintenance list");
   auto& add = *m.add_subcommand("add", "Announce a time of maintenance, at most 24 hours");
   MaintenanceOptions& o = c.maintenance;
   add_connect(add, o.connect);
@@ -295,6 +313,7 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
 
   auto& stop = *app.add_subcommand("kill-switch", "Stop all new isolations at once, or allow them again");
   stop.require_subcommand(1);
+  example(stop, "firebreak kill-switch on --comment 'incident 42'");
   for (const bool on : {true, false}) {
     auto& s = *stop.add_subcommand(on ? "on" : "off",
                                    on ? "No new isolation until it is off" : "Isolations may go out again");
@@ -306,6 +325,7 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
 
   auto& agents = *app.add_subcommand("agents", "Enrol agents, see them, take them away");
   agents.require_subcommand(1);
+  example(agents, "firebreak agents list");
   auto& token = *agents.add_subcommand("token", "A one-time enrolment token, printed once");
   add_connect(token, c.token.connect);
   token.add_option("--ttl", c.token.ttl, "how long it is good for (default 1h)");
@@ -331,6 +351,7 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
 
   auto& notify = *app.add_subcommand("notify", "Notifications");
   notify.require_subcommand(1);
+  example(notify, "firebreak notify test -c /etc/firebreak/firebreak.yml");
   auto& notify_test =
       *notify.add_subcommand("test", "Send a test through every sink of a config and tell what came of it");
   notify_test.add_option("-c,--config", c.config, "the service's config file")->required();
@@ -339,6 +360,7 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
 
   auto& audit = *app.add_subcommand("audit", "The chain of everything that was decided and done");
   audit.require_subcommand(1);
+  example(audit, "firebreak audit verify --db /var/lib/firebreak/firebreak.db");
   auto& verify = *audit.add_subcommand("verify", "Check every link; names the first bad one");
   add_connect(verify, c.audit.connect);
   verify.add_option("--db", c.audit.db, "the database itself (opened read-only), when the service is not running");
@@ -371,6 +393,13 @@ int run(int argc, char** argv) {
   } catch (const CLI::CallForVersion& e) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
+    // What nobody knows is named before what is missing because of it.
+    if (const auto unknown = app.remaining(true); !unknown.empty()) {
+      return complain("there is no " +
+                          std::string(unknown.front().starts_with('-') ? "option '" : "command or argument '") +
+                          printable(unknown.front()) + "' here (--help shows what there is)",
+                      kCantRun);
+    }
     return complain(std::string(e.what()) + " (--help shows the options)", kCantRun);
   }
   return chosen();

@@ -1,6 +1,10 @@
 #include "apps/firebreak/load_config.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "apps/firebreak/isolation_policy.h"
 #include "apps/firebreak/options.h"
@@ -9,7 +13,14 @@
 
 namespace fb::cli {
 
+bool can_read_config(const std::string& file) {
+  if (::access(file.c_str(), R_OK) == 0) return true;
+  complain(file + ": cannot read the config file: " + std::strerror(errno), kCantRun);
+  return false;
+}
+
 tl::expected<Config, int> load_config(const std::string& file) {
+  if (!can_read_config(file)) return tl::unexpected<int>(kCantRun);
   Config::Loaded loaded = Config::load(file);
   for (const Diagnostic& d : loaded.problems) std::fputs(render(d).c_str(), stderr);
   if (!loaded.ok()) {

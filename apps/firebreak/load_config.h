@@ -10,6 +10,9 @@
 
 namespace fb::cli {
 
+// False, and one line on standard error: there is no such file, or it may not be read.
+bool can_read_config(const std::string& file);
+
 // The config, or the exit code to end with (everything was said on standard error).
 tl::expected<Config, int> load_config(const std::string& file);
 

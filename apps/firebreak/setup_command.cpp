@@ -38,6 +38,7 @@ int run_setup(const std::string& config_file) {
 }
 
 int run_config_check(const std::string& config_file) {
+  if (!can_read_config(config_file)) return kCantRun;
   auto config = load_config(config_file);
   if (!config) return config.error() == kCantRun ? kFound : config.error();
   std::printf("%s is good\n", config_file.c_str());

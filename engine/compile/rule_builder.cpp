@@ -245,7 +245,7 @@ class RuleBuilder {
     if (const std::string* name = checks_.filled_string(rule_, "name", Need::required)) {
       if (is_safe(rule_.find("name")->value, "name")) meta.name = loaded_.name = *name;
     }
-    if (const std::string* text = checks_.filled_string(rule_, "description", Need::required)) meta.description = *text;
+    if (const std::string* text = checks_.filled_string(rule_, "description")) meta.description = *text;
     meta.enabled = checks_.boolean(rule_, "enabled").value_or(true);
     meta.tags = checks_.strings(rule_, "tags");
   }
@@ -453,7 +453,7 @@ class RuleBuilder {
   }
 
   ir::Node query(const RuleMeta& meta) {
-    checks_.string(rule_, "query");
+    if (loaded_.language != "kuery") checks_.string(rule_, "query");
     const bool needs_query = loaded_.type == "eql" || loaded_.type == "esql" || loaded_.type == "threshold" ||
                              loaded_.type == "new_terms" || loaded_.type == "threat_match";
     const bool has_filters = rule_.find("filters") != nullptr && !rule_.find("filters")->value.items.empty();
@@ -637,7 +637,8 @@ LoadedRule build_rule(const SourceText& source, const FileNode& rule, const Buil
 
 bool looks_like_sigma(const FileNode& object) {
   return object.find("query") == nullptr && object.find("rule_id") == nullptr &&
-         (object.find("detection") != nullptr || object.find("logsource") != nullptr);
+         (object.find("detection") != nullptr || object.find("logsource") != nullptr ||
+          object.find("correlation") != nullptr);
 }
 
 LoadedRule refuse_sigma_rule(const SourceText& source, const FileNode& rule) {
@@ -655,6 +656,7 @@ LoadedRule refuse_sigma_rule(const SourceText& source, const FileNode& rule) {
   loaded.name = text("title");
   const FileMember* at = rule.find("detection");
   if (at == nullptr) at = rule.find("logsource");
+  if (at == nullptr) at = rule.find("correlation");
   checks.error(code::kUnsupportedLanguage, *at, "Sigma rules are not built yet");
   return loaded;
 }

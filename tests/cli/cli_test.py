@@ -257,6 +257,11 @@ class Service(Case):
         code, _, err = firebreak("config", "check", config)
         self.assertEqual(code, 1)
         self.assertIn("freshness_limit", err)
+        for command in (["run", "-c", "/nowhere.yml"], ["config", "check", "/nowhere.yml"]):
+            code, _, err = firebreak(*command)
+            self.assertEqual(code, 2)
+            self.assertEqual(err.count("\n"), 1, err)
+            self.assertIn("/nowhere.yml", err)
         code, _, err = firebreak("run", "-c", self.config())
         self.assertEqual(code, 2)
         self.assertIn("firebreak setup", err)

@@ -288,7 +288,7 @@ class Host:
         self.helper = self.processes.start(
             self.net.command(self.machine, [self.options.helper, "--folder", self.helper_folder, "--socket", self.socket,
                                             "--backend", "nftables", "--protected-file", self.protected, "--allow-uid",
-                                            str(NOBODY)]), stdout=self.log, stderr=self.log)
+                                            str(NOBODY), "--changes-per-hour", "1000"]), stdout=self.log, stderr=self.log)
         until(f"the helper of {self.machine}", 10, lambda: os.path.exists(self.socket))
 
     def start_agent(self):

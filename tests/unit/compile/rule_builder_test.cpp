@@ -79,7 +79,7 @@ TEST(RuleBuilder, SaysHowManyRulesMustAgree) {
 }
 
 TEST(RuleBuilder, RequiredKeys) {
-  for (const char* key : {"rule_id", "name", "description", "type", "severity", "risk_score", "query"}) {
+  for (const char* key : {"rule_id", "name", "type", "severity", "risk_score", "query"}) {
     std::string text = rule_text();
     const size_t at = text.find(std::string(key) + ":");
     text.erase(at, text.find('\n', at) + 1 - at);
@@ -200,6 +200,17 @@ TEST(RuleBuilder, SigmaIsRecognisedAndNamed) {
   EXPECT_EQ(loaded.rules[0].name, "Something");
   EXPECT_EQ(loaded.rules[0].type, "sigma");
   EXPECT_FALSE(loaded.rules[0].ok);
+}
+
+TEST(RuleBuilder, ASigmaCorrelationIsSigmaToo) {
+  const LoadedRules loaded = load_rule_text(
+      "title: Many\nname: many\ncorrelation: {type: event_count, rules: [x], group-by: [a], timespan: 5m}\n", "s.yml");
+  EXPECT_EQ(codes(loaded, true), Strings{"unsupported-language@3:1"});
+}
+
+TEST(RuleBuilder, AQueryThatIsNoTextIsOneError) {
+  EXPECT_EQ(codes_of(rule_text("", "query: 5\n")).size(), 1u);
+  EXPECT_EQ(codes_of(rule_text("", "query: null\n")).size(), 1u);
 }
 
 TEST(RuleBuilder, KeptButNotAppliedIsAWarning) {
