@@ -47,8 +47,22 @@ std::string Call::query(const std::string& name, std::string otherwise) const {
   return it == request.query.end() ? std::move(otherwise) : it->second;
 }
 
-void Router::add(std::string_view method, std::string_view pattern, Access access, Handle handle) {
-  routes_.push_back({std::string(method), segments_of(pattern), access, std::move(handle)});
+void Router::add(std::string_view method, std::string_view pattern, Privilege privilege, Handle handle) {
+  routes_.push_back({std::string(method), segments_of(pattern), privilege, std::move(handle)});
+}
+
+void Router::add_open(std::string_view method, std::string_view pattern, Handle handle) {
+  routes_.push_back({std::string(method), segments_of(pattern), std::nullopt, std::move(handle)});
+}
+
+std::vector<Router::Listed> Router::list() const {
+  std::vector<Listed> all;
+  for (const Route& route : routes_) {
+    std::string pattern;
+    for (const std::string& segment : route.segments) pattern += "/" + segment;
+    all.push_back({route.method, std::move(pattern), route.privilege});
+  }
+  return all;
 }
 
 Router::Match Router::find(std::string_view method, std::string_view path) const {
@@ -72,7 +86,7 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
       continue;
     }
     match.handle = &route.handle;
-    match.access = route.access;
+    match.privilege = route.privilege;
     match.params = std::move(params);
     return match;
   }
@@ -95,6 +109,16 @@ net::Response ndjson(std::string body) {
 
 net::Response problem(int status, std::string_view message) {
   const nlohmann::ordered_json body{{"statusCode", status}, {"error", phrase(status)}, {"message", message}};
+  return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+net::Response siem_problem(int status, std::string_view message) {
+  const nlohmann::ordered_json body{{"message", message}, {"status_code", status}};
+  return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+net::Response siem_problems(int status, const std::vector<std::string>& messages) {
+  const nlohmann::ordered_json body{{"message", messages}, {"status_code", status}};
   return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 

@@ -3,10 +3,12 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/access/access.h"
 #include "engine/net/http.h"
 
 namespace fb::api {
@@ -17,8 +19,11 @@ struct Parts;
 struct Call {
   const net::Request& request;
   std::map<std::string, std::string> params;  // {name} parts of the pattern, decoded
-  std::string actor;                          // "user:local" on the socket, "key:<id>" with an API key, "" open routes
+  const Principal& who;                       // no roles on open routes
   const Parts& parts;
+
+  // How the record calls who asks: "user:<person>".
+  std::string actor() const { return "user:" + who.person; }
 
   // A query parameter, or `otherwise`.
   std::string query(const std::string& name, std::string otherwise = {}) const;
@@ -26,29 +31,34 @@ struct Call {
 
 using Handle = std::function<net::Response(const Call&)>;
 
-enum class Access : uint8_t {
-  open,        // anybody who reaches the port: health and metrics
-  authorized,  // the unix socket, or a valid API key
-};
-
 class Router {
  public:
-  // `pattern` is literal segments and {name} segments.
-  void add(std::string_view method, std::string_view pattern, Access access, Handle handle);
+  // `pattern` is literal segments and {name} segments. A route is for those who have the privilege.
+  void add(std::string_view method, std::string_view pattern, Privilege privilege, Handle handle);
+  // For anybody who reaches the port: health, metrics, logging in.
+  void add_open(std::string_view method, std::string_view pattern, Handle handle);
 
   struct Match {
-    const Handle* handle = nullptr;  // null: no such path (or not with this method: see `other_method`)
-    Access access = Access::authorized;
+    const Handle* handle = nullptr;      // null: no such path (or not with this method: see `other_method`)
+    std::optional<Privilege> privilege;  // none: open
     std::map<std::string, std::string> params;
     bool other_method = false;
   };
   Match find(std::string_view method, std::string_view path) const;
 
+  // Every route, for tests that hold the table against the documents.
+  struct Listed {
+    std::string method;
+    std::string pattern;
+    std::optional<Privilege> privilege;
+  };
+  std::vector<Listed> list() const;
+
  private:
   struct Route {
     std::string method;
     std::vector<std::string> segments;
-    Access access;
+    std::optional<Privilege> privilege;
     Handle handle;
   };
   std::vector<Route> routes_;
@@ -60,6 +70,10 @@ extern const std::vector<AddRoutes> kRouteFiles;  // made by CMake from routes/
 // Answers in the platform's shapes.
 net::Response json(int status, std::string body);
 net::Response ndjson(std::string body);
-net::Response problem(int status, std::string_view message);  // {"statusCode":N,"error":"...","message":"..."}
+// The two shapes of an error: the platform's (schema, authentication, privileges, everything of our own) and that of
+// Kibana's detection and exception handlers.
+net::Response problem(int status, std::string_view message);       // {"statusCode":N,"error":"...","message":"..."}
+net::Response siem_problem(int status, std::string_view message);  // {"message":"...","status_code":N}
+net::Response siem_problems(int status, const std::vector<std::string>& messages);  // {"message":[...],"status_code":N}
 
 }  // namespace fb::api

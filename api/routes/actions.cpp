@@ -43,7 +43,7 @@ net::Response submit(const Call& call) {
   request.override_protected = body.value("override", false);
   if (request.override_protected && request.comment.empty())
     return problem(400, "an override needs a comment that says why");
-  request.requested_by = call.actor;
+  request.requested_by = call.actor();
   if (const auto it = call.request.headers.find("idempotency-key"); it != call.request.headers.end()) {
     request.idempotency_key = it->second;
   }
@@ -85,7 +85,7 @@ net::Response decide(const Call& call, bool approve) {
   }
   const auto id = full_id(call, call.params.at("id"));
   if (!id) return failed(id.error());
-  const auto decided = call.parts.store.decide(*id, approve, call.actor, comment);
+  const auto decided = call.parts.store.decide(*id, approve, call.actor(), comment);
   if (!decided) return failed(decided.error());
   call.parts.wake_dispatcher();
   return one_action(call, *id);
@@ -113,7 +113,7 @@ net::Response decide_many(const Call& call, bool approve) {
   }
   std::string answer;
   for (const std::string& id : ids) {
-    const auto decided = call.parts.store.decide(id, approve, call.actor, body.value("comment", ""));
+    const auto decided = call.parts.store.decide(id, approve, call.actor(), body.value("comment", ""));
     nlohmann::ordered_json line{{"action_id", id}};
     if (decided) {
       line["status"] = to_string(*decided);
@@ -129,16 +129,16 @@ net::Response decide_many(const Call& call, bool approve) {
 }  // namespace
 
 void add_actions_routes(Router& router) {
-  router.add("POST", "/api/firebreak/actions", Access::authorized, submit);
-  router.add("GET", "/api/firebreak/actions/{id}", Access::authorized,
+  router.add("POST", "/api/firebreak/actions", Privilege::isolate, submit);
+  router.add("GET", "/api/firebreak/actions/{id}", Privilege::actions_read,
              [](const Call& call) { return one_action(call, call.params.at("id")); });
-  router.add("POST", "/api/firebreak/actions/_approve", Access::authorized,
+  router.add("POST", "/api/firebreak/actions/_approve", Privilege::approve,
              [](const Call& call) { return decide_many(call, true); });
-  router.add("POST", "/api/firebreak/actions/_deny", Access::authorized,
+  router.add("POST", "/api/firebreak/actions/_deny", Privilege::approve,
              [](const Call& call) { return decide_many(call, false); });
-  router.add("POST", "/api/firebreak/actions/{id}/approve", Access::authorized,
+  router.add("POST", "/api/firebreak/actions/{id}/approve", Privilege::approve,
              [](const Call& call) { return decide(call, true); });
-  router.add("POST", "/api/firebreak/actions/{id}/deny", Access::authorized,
+  router.add("POST", "/api/firebreak/actions/{id}/deny", Privilege::approve,
              [](const Call& call) { return decide(call, false); });
 }
 

@@ -30,7 +30,7 @@ net::Response reset(const Call& call) {
   const std::string breaker = body.value("breaker", "");
   const std::string why = body.value("comment", "");
   if (breaker.empty() || why.empty()) return problem(400, "name the breaker and say why in \"comment\"");
-  const auto was_open = call.parts.store.reset_trip(breaker == kFleet ? "" : breaker, call.actor, why);
+  const auto was_open = call.parts.store.reset_trip(breaker == kFleet ? "" : breaker, call.actor(), why);
   if (!was_open) return failed(was_open.error());
   if (!*was_open) return problem(404, "the breaker '" + breaker + "' has not tripped");
   return json(200, nlohmann::json{{"breaker", breaker}, {"reset", true}}.dump());
@@ -39,8 +39,8 @@ net::Response reset(const Call& call) {
 }  // namespace
 
 void add_breakers_routes(Router& router) {
-  router.add("GET", "/api/firebreak/breakers", Access::authorized, list);
-  router.add("POST", "/api/firebreak/breakers/reset", Access::authorized, reset);
+  router.add("GET", "/api/firebreak/breakers", Privilege::actions_read, list);
+  router.add("POST", "/api/firebreak/breakers/reset", Privilege::guard_write, reset);
 }
 
 }  // namespace fb::api

@@ -29,9 +29,9 @@ net::Response metrics(const Call& call) {
 }  // namespace
 
 void add_health_routes(Router& router) {
-  router.add("GET", "/healthz", Access::open, [](const Call&) { return json(200, R"({"status":"ok"})"); });
-  router.add("GET", "/readyz", Access::open, readyz);
-  router.add("GET", "/metrics", Access::open, metrics);
+  router.add_open("GET", "/healthz", [](const Call&) { return json(200, R"({"status":"ok"})"); });
+  router.add_open("GET", "/readyz", readyz);
+  router.add_open("GET", "/metrics", metrics);
 }
 
 }  // namespace fb::api

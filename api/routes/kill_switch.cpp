@@ -22,7 +22,7 @@ net::Response set(const Call& call) {
   const std::string why = body.value("comment", "");
   if (why.empty()) return problem(400, "say why in \"comment\"");
   const bool on = body["on"];
-  if (const Status done = call.parts.store.set_kill_switch(on, call.actor, why); !done) return failed(done.error());
+  if (const Status done = call.parts.store.set_kill_switch(on, call.actor(), why); !done) return failed(done.error());
   call.parts.wake_dispatcher();
   return json(200, nlohmann::json{{"on", on}}.dump());
 }
@@ -30,8 +30,8 @@ net::Response set(const Call& call) {
 }  // namespace
 
 void add_kill_switch_routes(Router& router) {
-  router.add("GET", "/api/firebreak/kill_switch", Access::authorized, get);
-  router.add("POST", "/api/firebreak/kill_switch", Access::authorized, set);
+  router.add("GET", "/api/firebreak/kill_switch", Privilege::actions_read, get);
+  router.add("POST", "/api/firebreak/kill_switch", Privilege::guard_write, set);
 }
 
 }  // namespace fb::api

@@ -110,10 +110,10 @@ net::Response dead_letters(const Call& call) {
 }  // namespace
 
 void add_lists_routes(Router& router) {
-  router.add("GET", "/api/firebreak/alerts", Access::authorized, alerts);
-  router.add("GET", "/api/firebreak/actions", Access::authorized, actions);
-  router.add("GET", "/api/firebreak/endpoints", Access::authorized, endpoints);
-  router.add("GET", "/api/firebreak/deadletters", Access::authorized, dead_letters);
+  router.add("GET", "/api/firebreak/alerts", Privilege::alerts_read, alerts);
+  router.add("GET", "/api/firebreak/actions", Privilege::actions_read, actions);
+  router.add("GET", "/api/firebreak/endpoints", Privilege::endpoints_read, endpoints);
+  router.add("GET", "/api/firebreak/deadletters", Privilege::alerts_read, dead_letters);
 }
 
 }  // namespace fb::api

@@ -76,7 +76,7 @@ Result<MaintenanceWindow> window_of(const Call& call) {
   FB_TRY(w.suppress, member<bool>(body, "suppress", false));
   FB_TRY(w.include_critical, member<bool>(body, "include_critical", false));
   FB_TRY(w.why, member<std::string>(body, "comment", ""));
-  w.set_by = call.actor;
+  w.set_by = call.actor();
   return w;
 }
 
@@ -95,7 +95,7 @@ net::Response remove(const Call& call) {
   const auto why = member<std::string>(body, "comment", "");
   if (!why) return failed(why.error());
   const std::string& id = call.params.at("id");
-  const auto removed = call.parts.store.remove_maintenance(id, call.actor, *why);
+  const auto removed = call.parts.store.remove_maintenance(id, call.actor(), *why);
   if (!removed) return failed(removed.error());
   if (!*removed) return problem(404, "no maintenance has the id '" + id + "'");
   return json(200, Json{{"id", id}, {"removed", true}}.dump());
@@ -104,9 +104,9 @@ net::Response remove(const Call& call) {
 }  // namespace
 
 void add_maintenance_routes(Router& router) {
-  router.add("GET", "/api/firebreak/maintenance", Access::authorized, list);
-  router.add("POST", "/api/firebreak/maintenance", Access::authorized, add);
-  router.add("POST", "/api/firebreak/maintenance/{id}/remove", Access::authorized, remove);
+  router.add("GET", "/api/firebreak/maintenance", Privilege::actions_read, list);
+  router.add("POST", "/api/firebreak/maintenance", Privilege::guard_write, add);
+  router.add("POST", "/api/firebreak/maintenance/{id}/remove", Privilege::guard_write, remove);
 }
 
 }  // namespace fb::api

@@ -24,7 +24,7 @@ net::Response change(const Call& call) {
   if (!reader) return failed(reader.error());
   const auto endpoint = one_endpoint(**reader, call.params.at("host"));
   if (!endpoint) return failed(endpoint.error());
-  const auto done = call.parts.store.change_tag(*endpoint, tag, op == "add", call.actor, body.value("comment", ""));
+  const auto done = call.parts.store.change_tag(*endpoint, tag, op == "add", call.actor(), body.value("comment", ""));
   if (!done) return failed(done.error());
   using Change = Store::TagChange;
   const char* result = *done == Change::done ? "done" : *done == Change::waits ? "waits" : "unchanged";
@@ -36,7 +36,7 @@ net::Response change(const Call& call) {
 }  // namespace
 
 void add_tags_routes(Router& router) {
-  router.add("POST", "/api/firebreak/endpoints/{host}/tags", Access::authorized, change);
+  router.add("POST", "/api/firebreak/endpoints/{host}/tags", Privilege::endpoints_write, change);
 }
 
 }  // namespace fb::api

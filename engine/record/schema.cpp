@@ -342,8 +342,21 @@ CREATE TABLE cursors(
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+// What the API manages. Each part of it has its own heading.
+constexpr const char* kVersion3 = R"sql(
+-- People, their keys and sessions.
+
+-- Exception lists and items.
+
+-- Endpoint policies.
+
+-- Rules that came through the API, and their versions.
+
+-- What people noted about alerts.
+)sql";
+
 // Step i leads from version i to i + 1.
-constexpr std::array<const char*, 2> kSteps{kVersion1, kVersion2};
+constexpr std::array<const char*, 3> kSteps{kVersion1, kVersion2, kVersion3};
 static_assert(kSteps.size() == static_cast<size_t>(kSchemaVersion));
 
 Result<int64_t> pragma(Sqlite& db, const char* sql) {
