@@ -348,7 +348,31 @@ constexpr const char* kVersion3 = R"sql(
 
 -- Exception lists and items.
 
--- Endpoint policies.
+-- Endpoint policies. `settings` holds only what the policy sets; an endpoint without a row has the default one.
+CREATE TABLE policies(
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+  description TEXT NOT NULL,
+  settings TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  updated_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO policies VALUES('default', 'Default', 'What the config says.', '{}', 1, 0, 'service', 0, 'service');
+CREATE TABLE endpoint_policies(
+  endpoint_id TEXT PRIMARY KEY REFERENCES endpoints(endpoint_id),
+  policy_id TEXT NOT NULL REFERENCES policies(id),
+  assigned_at INTEGER NOT NULL,
+  assigned_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX endpoint_policies_by_policy ON endpoint_policies(policy_id);
+
+-- What a request for a response action said besides: cases, endpoint ids that were not known.
+ALTER TABLE requests ADD COLUMN case_ids TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE requests ADD COLUMN alert_ids TEXT NOT NULL DEFAULT '[]';
+CREATE INDEX requests_by_time ON requests(created_at);
 
 -- Rules that came through the API, and their versions.
 

@@ -19,6 +19,7 @@
 #include "engine/ports/agent_store.h"
 #include "engine/ports/endpoint_directory.h"
 #include "engine/ports/record.h"
+#include "engine/record/policies.h"
 
 namespace fb {
 
@@ -143,6 +144,21 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Result<std::optional<int64_t>> cursor(const std::string& name);
   Status set_cursor(const std::string& name, int64_t seq);
   Result<int64_t> audit_seq();  // of the newest row of the audit; 0 when there is none
+
+  // policies.cpp: endpoint policies. The caller has checked what the settings say. already_exists: the name is taken.
+  Result<bool> policy_exists(const std::string& id);
+  Result<std::vector<EndpointPolicy>> policies();  // by name
+  Result<std::optional<EndpointPolicy>> policy(const std::string& id);
+  Result<EndpointPolicy> policy_of(const std::string& endpoint_id);  // the default one for an endpoint without
+  Result<std::vector<std::string>> endpoints_of_policy(const std::string& id);
+  Result<EndpointPolicy> add_policy(const EndpointPolicy& policy, const std::string& who);  // an empty id is made up
+  // conflict: it has another version by now (0 = whichever it has).
+  Result<EndpointPolicy> change_policy(const EndpointPolicy& policy, int64_t version, const std::string& who);
+  // conflict: it is the default one, or endpoints have it.
+  Result<bool> remove_policy(const std::string& id, const std::string& who, const std::string& why);
+  // All or none; not_found names the endpoint or policy that is not there. How many changed.
+  Result<int64_t> assign_policy(const std::vector<std::string>& endpoint_ids, const std::string& policy_id,
+                                const std::string& who);
 
   struct Impl;  // impl.h
 
