@@ -29,6 +29,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <chrono>
 #include <condition_variable>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <mutex>
@@ -75,27 +76,41 @@ struct Core {
   std::atomic<uint64_t> accepted{0}, refused{0}, accept_errors{0}, timed_out{0}, bad_requests{0};
 };
 
+// What a connection and the one who answers both look at.
+struct Waiting {
+  std::atomic<bool> gone{false};
+  std::atomic<size_t> backlog{0};
+};
+
 // One request's answer, given at most once.
-class Exchange final : public Responder {
+class Exchange final : public Responder, public std::enable_shared_from_this<Exchange> {
  public:
   Exchange(std::weak_ptr<Session> session, Strand strand, std::shared_ptr<Core> core, uint64_t serial,
-           std::shared_ptr<std::atomic<bool>> gone)
+           std::shared_ptr<Waiting> waiting)
       : core_(std::move(core)),
         strand_(std::move(strand)),
         session_(std::move(session)),
         serial_(serial),
-        gone_(std::move(gone)) {}
+        waiting_(std::move(waiting)) {}
   ~Exchange() override;
   void answer(Response response) override;
-  bool gone() const override { return gone_->load(); }
+  bool gone() const override { return waiting_->gone.load(); }
+  void start(Response head) override;
+  void send(std::string piece) override;
+  void finish() override;
+  size_t backlog() const override { return waiting_->backlog.load(); }
 
  private:
+  template <class Action>
+  void tell(Action action);
+
   std::shared_ptr<Core> core_;  // first: the strand must go before its io_context
   Strand strand_;
   std::weak_ptr<Session> session_;
   uint64_t serial_;
-  std::shared_ptr<std::atomic<bool>> gone_;
+  std::shared_ptr<Waiting> waiting_;
   std::atomic<bool> answered_{false};
+  std::atomic<bool> streams_{false};
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -140,15 +155,39 @@ class Session : public std::enable_shared_from_this<Session> {
     answer_signal_.cancel();
   }
 
-  // On the strand: no further request; a connection between requests ends now.
+  // On the strand, for a request that start() answers: its head, each piece, its end.
+  void take_start(uint64_t serial, Response head) {
+    if (serial != serial_ || answer_) return;
+    streaming_ = true;
+    answer_ = std::move(head);
+    answer_signal_.cancel();
+  }
+  void take_piece(uint64_t serial, const std::string& piece) {
+    if (serial != serial_ || !streaming_ || ended_ || killed_) return;
+    if (waiting_->backlog.load() > core_->limits.max_stream_backlog_bytes) {
+      core_->timed_out.fetch_add(1, std::memory_order_relaxed);
+      kill();
+      return;
+    }
+    pieces_ += piece;
+    answer_signal_.cancel();
+  }
+  void take_end(uint64_t serial) {
+    if (serial != serial_) return;
+    ended_ = true;
+    answer_signal_.cancel();
+  }
+
+  // On the strand: no further request; a connection between requests ends now, a stream after what it has.
   void drain() {
     if (idle_) kill();
+    if (streaming_) take_end(serial_);
   }
 
   // On the strand: everything that waits on this connection wakes up with an error.
   void kill() {
     killed_ = true;
-    if (gone_) gone_->store(true);
+    if (waiting_) waiting_->gone.store(true);
     close();
     answer_signal_.cancel();
     watch_signal_.cancel();
@@ -212,7 +251,8 @@ class Session : public std::enable_shared_from_this<Session> {
       self->watching_ = false;
       if (error) {
         self->client_left_ = true;
-        if (self->gone_) self->gone_->store(true);
+        if (self->waiting_) self->waiting_->gone.store(true);
+        if (self->streaming_) self->answer_signal_.cancel();
       } else {
         self->buffer_.commit(n);
       }
@@ -260,17 +300,24 @@ class Session : public std::enable_shared_from_this<Session> {
     const bool head_only = request.method == "HEAD";
     answer_.reset();
     ++serial_;
-    gone_ = std::make_shared<std::atomic<bool>>(false);
+    waiting_ = std::make_shared<Waiting>();
     answer_signal_.expires_at(asio::steady_timer::time_point::max());
     ask(std::move(request));
-    if (!answer_) watch();
+    if (!answer_ || streaming_) watch();
     while (!answer_ && !killed_) {
       (void)co_await answer_signal_.async_wait(kTuple);
     }
-    gone_->store(true);
     if (killed_) co_return false;
     Response response = std::move(*answer_);
     answer_.reset();
+    if (streaming_) {
+      out_head_ = stream_head_of(std::move(response));
+      out_body_.clear();
+      co_await stream();
+      waiting_->gone.store(true);
+      co_return false;
+    }
+    waiting_->gone.store(true);
     keep_alive = keep_alive && !core_->stopping.load();
     const bool bodyless = response.status == 204 || response.status == 304 || response.status < 200;
     if (bodyless) response.body.clear();
@@ -282,8 +329,47 @@ class Session : public std::enable_shared_from_this<Session> {
     co_return !error && keep_alive;
   }
 
+  std::string stream_head_of(Response head) const {
+    head.headers.try_emplace("Content-Type", head.content_type);
+    if (!http10_) head.headers["Transfer-Encoding"] = "chunked";
+    head.body.clear();
+    return head_of(head, false, false);
+  }
+
+  // Writes the head that stands in out_head_, then pieces as they come, until the end, or until the client leaves.
+  asio::awaitable<void> stream() {
+    error_code error = co_await write();
+    while (!error && !killed_ && !client_left_) {
+      if (pieces_.empty()) {
+        if (ended_ || core_->stopping.load()) break;
+        (void)co_await answer_signal_.async_wait(kTuple);
+        continue;
+      }
+      out_body_.swap(pieces_);
+      pieces_.clear();
+      const size_t bytes = out_body_.size();
+      out_head_.clear();
+      if (!http10_) {
+        out_head_ = chunk_size(bytes);
+        out_body_ += "\r\n";
+      }
+      error = co_await write();
+      waiting_->backlog.fetch_sub(bytes);
+    }
+    if (error || killed_ || client_left_ || http10_) co_return;
+    out_head_ = "0\r\n\r\n";
+    out_body_.clear();
+    (void)co_await write();
+  }
+
+  static std::string chunk_size(size_t bytes) {
+    std::array<char, 20> text{};
+    std::snprintf(text.data(), text.size(), "%zx\r\n", bytes);
+    return text.data();
+  }
+
   void ask(Request request) {
-    const auto exchange = std::make_shared<Exchange>(weak_from_this(), strand_, core_, serial_, gone_);
+    const auto exchange = std::make_shared<Exchange>(weak_from_this(), strand_, core_, serial_, waiting_);
     try {
       core_->handler(std::move(request), exchange);
     } catch (const std::exception&) {
@@ -310,6 +396,7 @@ class Session : public std::enable_shared_from_this<Session> {
     const auto& message = parser.get();
     out.method = std::string(message.method_string());
     if (!read_head(message, out, problem)) co_return Got::refused;
+    http10_ = message.version() == 10;
     keep_alive = parser.keep_alive();
     if (!parser.is_done()) {
       arm(limits.body_deadline_ms, true);
@@ -456,25 +543,62 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Response> answer_;
   std::string out_head_;
   std::string out_body_;
-  std::shared_ptr<std::atomic<bool>> gone_;
+  std::string pieces_;  // of an answer that goes on, not written yet
+  std::shared_ptr<Waiting> waiting_;
   uint64_t serial_ = 0;
   uint64_t deadline_number_ = 0;
+  bool http10_ = false;
+  bool streaming_ = false;
+  bool ended_ = false;
   bool idle_ = false;
   bool killed_ = false;
   bool watching_ = false;
   bool client_left_ = false;
 };
 
-inline void Exchange::answer(Response response) {
-  if (answered_.exchange(true)) return;
-  // The weak pointer keeps a queued answer from keeping the io_context alive that holds the queue.
-  asio::dispatch(strand_, [session = session_, serial = serial_, r = std::move(response)]() mutable {
-    if (const auto s = session.lock()) s->take_answer(serial, std::move(r));
+// The weak pointer keeps what is queued from keeping the io_context alive that holds the queue.
+template <class Action>
+void Exchange::tell(Action action) {
+  asio::dispatch(strand_, [session = session_, action = std::move(action)]() mutable {
+    if (const auto s = session.lock()) action(*s);
   });
 }
 
+inline void Exchange::answer(Response response) {
+  if (response.stream) {
+    const auto go_on = std::move(response.stream);
+    go_on(shared_from_this());
+    return;
+  }
+  if (answered_.exchange(true)) return;
+  tell([serial = serial_, r = std::move(response)](Session& s) mutable { s.take_answer(serial, std::move(r)); });
+}
+
+inline void Exchange::start(Response head) {
+  if (answered_.exchange(true)) return;
+  streams_.store(true);
+  tell([serial = serial_, h = std::move(head)](Session& s) mutable { s.take_start(serial, std::move(h)); });
+}
+
+inline void Exchange::send(std::string piece) {
+  if (!streams_.load() || piece.empty() || gone()) return;
+  waiting_->backlog.fetch_add(piece.size());
+  tell([serial = serial_, p = std::move(piece)](Session& s) { s.take_piece(serial, p); });
+}
+
+inline void Exchange::finish() {
+  if (!streams_.exchange(false)) return;
+  tell([serial = serial_](Session& s) { s.take_end(serial); });
+}
+
 inline Exchange::~Exchange() {
-  if (!answered_.load()) answer(refusal(500, "the request was dropped without an answer"));
+  if (!answered_.load()) {
+    answered_.store(true);
+    tell([serial = serial_, r = refusal(500, "the request was dropped without an answer")](Session& s) mutable {
+      s.take_answer(serial, std::move(r));
+    });
+  }
+  finish();
 }
 
 }  // namespace fb::net::detail
