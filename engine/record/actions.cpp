@@ -27,6 +27,7 @@ using record::person;
 constexpr size_t kMaxEndpointsPerRequest = 10'000;
 
 std::string body_hash(const ActionRequest& r) {
+  if (!r.body.empty()) return hex(sha256_parts({to_string(r.verb), r.requested_by, r.body}));
   std::vector<std::string> endpoints = r.endpoint_ids;
   std::vector<std::string> alerts = r.alert_ids;
   std::sort(endpoints.begin(), endpoints.end());
@@ -45,11 +46,12 @@ Result<std::vector<ActionStore::Submitted>> results_of(Sqlite& db, const std::st
                               "WHERE v.request_id = ? AND v.endpoint_id = ?",
                               request_id, endpoint));
     FB_TRY(const bool any, row.next());
-    if (!any) return fail(ErrorCode::corrupt, "a request without its action", request_id);
+    if (!any) continue;  // it was not known then
     list.push_back({row.string(0), request_id, endpoint,
                     from_string<ActionState>(row.text(1)).value_or(ActionState::unknown), row.string(2),
                     row.string(3)});
   }
+  if (list.empty()) return fail(ErrorCode::corrupt, "a request without its action", request_id);
   return list;
 }
 
@@ -170,9 +172,10 @@ Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& a
     const std::string request_id = new_uuid();
     FB_TRY_VOID(
         txn.db.run("INSERT INTO requests(request_id, idempotency_key, body_hash, verb, comment, requested_by, "
-                   "created_at) VALUES(?, nullif(?, ''), ?, ?, ?, ?, ?)",
+                   "created_at, alert_ids, case_ids) VALUES(?, nullif(?, ''), ?, ?, ?, ?, ?, ?, ?)",
                    request_id, request.idempotency_key, hash, to_string(request.verb), to_utf8(request.comment),
-                   request.requested_by, txn.now_ms));
+                   request.requested_by, txn.now_ms, record::string_list_json(request.alert_ids),
+                   record::string_list_json(request.case_ids)));
     for (const std::string& endpoint : request.endpoint_ids) {
       PlannedAction p;
       p.verb = request.verb;
@@ -191,6 +194,7 @@ Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& a
       p.requested_by = request.requested_by;
       p.manual = true;
       p.override_protected = request.override_protected;
+      p.lease_ms = request.lease_ms;
       if (!request.alert_ids.empty()) p.alert_id = request.alert_ids.front();
       FB_TRY(KeptAction kept, impl_->keep_planned(txn, p, request.alert_ids));
       answer.push_back(

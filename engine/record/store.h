@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 #include "engine/ports/endpoint_directory.h"
 #include "engine/ports/record.h"
 #include "engine/record/policies.h"
+#include "engine/record/response_actions.h"
 
 namespace fb {
 
@@ -159,6 +161,11 @@ class Store final : public Record, public ActionStore, public AgentStore {
   // All or none; not_found names the endpoint or policy that is not there. How many changed.
   Result<int64_t> assign_policy(const std::vector<std::string>& endpoint_ids, const std::string& policy_id,
                                 const std::string& who);
+
+  // response_actions.cpp: what clients see. No ids: all.
+  Result<ResponsePage> response_actions(const ResponseFilter& filter);
+  Result<std::map<std::string, OpenCounts>> open_counts(const std::vector<std::string>& endpoint_ids);
+  Result<std::vector<EndpointDetails>> endpoint_details(const std::vector<std::string>& endpoint_ids);
 
   struct Impl;  // impl.h
 

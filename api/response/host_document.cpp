@@ -1,0 +1,190 @@
+#include "api/response/host_document.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "api/response/action_document.h"
+#include "engine/base/clock.h"
+#include "engine/event/json_tree.h"
+#include "engine/ir/oracle.h"
+#include "engine/lang/kuery/kuery.h"
+#include "engine/model/names.h"
+
+namespace fb::api {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json os_of(const std::string& os) {
+  const std::string name = os == "linux" ? "Linux" : os == "windows" ? "Windows" : os == "macos" ? "macOS" : os;
+  return {{"Ext", {{"variant", name}}},
+          {"family", os},
+          {"full", name},
+          {"kernel", ""},
+          {"name", name},
+          {"platform", os},
+          {"type", os},
+          {"version", ""}};
+}
+
+Json applied(const EndpointDetails& d) {
+  return {{"id", d.policy_id},
+          {"name", d.policy_name},
+          {"status", "success"},
+          {"version", d.policy_version},
+          {"endpoint_policy_version", d.policy_version}};
+}
+
+Json metadata(const EndpointDetails& d) {
+  const Endpoint& e = d.endpoint;
+  const std::string at = iso8601(e.last_seen_ms);
+  return {{"@timestamp", at},
+          {"Endpoint",
+           {{"capabilities", Json::array({"isolation"})},
+            {"configuration", {{"isolation", e.desired == Isolation::isolated}}},
+            {"policy", {{"applied", applied(d)}}},
+            {"state", {{"isolation", e.observed == Isolation::isolated}}},
+            {"status", "enrolled"}}},
+          {"agent",
+           {{"build", {{"original", e.agent_version}}},
+            {"id", e.endpoint_id},
+            {"type", "endpoint"},
+            {"version", e.agent_version}}},
+          {"data_stream", {{"dataset", "endpoint.metadata"}, {"namespace", "default"}, {"type", "metrics"}}},
+          {"ecs", {{"version", "8.10.0"}}},
+          {"elastic", {{"agent", {{"id", e.endpoint_id}}}}},
+          {"event",
+           {{"action", "endpoint_metadata"},
+            {"category", Json::array({"host"})},
+            {"created", at},
+            {"dataset", "endpoint.metadata"},
+            {"kind", "metric"},
+            {"module", "endpoint"},
+            {"type", Json::array({"info"})}}},
+          {"host",
+           {{"architecture", ""},
+            {"hostname", e.hostname},
+            {"id", e.host_id},
+            {"ip", e.ips},
+            {"mac", Json::array()},
+            {"name", e.hostname},
+            {"os", os_of(e.os)}}},
+          {"message", "Endpoint metadata"}};
+}
+
+Json ours(const EndpointDetails& d) {
+  const Endpoint& e = d.endpoint;
+  const auto time = [](int64_t ms) { return ms > 0 ? Json(iso8601(ms)) : Json(nullptr); };
+  Json json{{"endpoint_id", e.endpoint_id},
+            {"agent_status", to_string(e.status)},
+            {"status_detail", d.status_detail},
+            {"desired", to_string(e.desired)},
+            {"observed", to_string(e.observed)},
+            {"drifted", d.drifted},
+            {"generation", e.generation},
+            {"isolated_at", time(d.isolated_at_ms)},
+            {"lease_until", time(e.lease_until_ms)},
+            {"pending_actions", Json::parse(pending_document(d.open))},
+            {"tags", e.tags},
+            {"protected", e.is_protected},
+            {"critical", std::find(e.tags.begin(), e.tags.end(), "critical") != e.tags.end()},
+            {"problems", d.problems},
+            {"simulated", e.simulated},
+            {"revoked", d.revoked},
+            {"enrolled_at", time(d.enrolled_at_ms)},
+            {"policy_digest", d.policy_digest}};
+  json["last_action"] = nullptr;
+  if (!d.last_action_id.empty()) {
+    json["last_action"] = {{"action_id", d.last_action_id},
+                           {"command", kibana_command(d.last_verb)},
+                           {"status", to_string(d.last_state)},
+                           {"at", iso8601(d.last_at_ms)}};
+  }
+  return json;
+}
+
+// "united.endpoint.host.name" -> "host.name". What is left is a name of the document that matches() builds.
+constexpr std::array<std::string_view, 2> kPrefixes{"united.endpoint.", "metadata."};
+
+void strip(std::string& name) {
+  for (const std::string_view prefix : kPrefixes) {
+    if (!name.starts_with(prefix)) continue;
+    name.erase(0, prefix.size());
+    return;
+  }
+}
+
+void adapt(ir::Node& node) {
+  strip(node.path);
+  strip(node.test.field.name);
+  ir::Glob& glob = node.test.field.glob;
+  if (!glob.empty() && glob.front().kind == ir::GlobPart::Kind::literal) {
+    strip(glob.front().text);
+    if (glob.front().text.empty()) glob.erase(glob.begin());
+  }
+  // The published example of this parameter quotes a value so.
+  std::string& literal = node.test.literal;
+  if (node.test.op == ir::Op::equal && literal.size() > 2 && literal.front() == '\'' && literal.back() == '\'') {
+    literal = literal.substr(1, literal.size() - 2);
+  }
+  for (ir::Node& child : node.children) adapt(child);
+}
+
+}  // namespace
+
+std::string_view host_status(const EndpointDetails& d) {
+  return d.revoked ? "inactive" : kibana_status(d.endpoint.status);
+}
+
+std::string host_document(const EndpointDetails& d) {
+  const Json policy{{"id", d.policy_id}, {"revision", d.policy_version}};
+  return text_of({{"metadata", metadata(d)},
+                  {"host_status", host_status(d)},
+                  {"policy_info", {{"agent", {{"applied", policy}, {"configured", policy}}}, {"endpoint", policy}}},
+                  {"last_checkin", iso8601(d.endpoint.last_seen_ms)},
+                  {"firebreak", ours(d)}});
+}
+
+struct HostQuery::Impl {
+  ir::Node node;
+};
+
+HostQuery::HostQuery(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HostQuery::HostQuery(HostQuery&&) noexcept = default;
+HostQuery& HostQuery::operator=(HostQuery&&) noexcept = default;
+HostQuery::~HostQuery() = default;
+
+Result<HostQuery> HostQuery::parse(std::string_view kuery) {
+  auto node = lang::parse_kuery(kuery);
+  if (!node) {
+    return fail(ErrorCode::invalid_argument, "[request query.kuery]: " + node.error().message + " (at byte " +
+                                                 std::to_string(node.error().begin) + ")");
+  }
+  auto impl = std::make_unique<Impl>();
+  impl->node = std::move(*node);
+  adapt(impl->node);
+  return HostQuery(std::move(impl));
+}
+
+Result<bool> HostQuery::matches(const EndpointDetails& d, int64_t now_ms) const {
+  Json document = metadata(d);
+  const std::string seen = iso8601(d.endpoint.last_seen_ms);
+  document["host_status"] = host_status(d);
+  document["last_checkin"] = seen;
+  document["united"] = {{"agent",
+                         {{"agent", {{"id", d.endpoint.endpoint_id}}},
+                          {"enrolled_at", iso8601(d.enrolled_at_ms)},
+                          {"last_checkin", seen},
+                          {"policy_id", d.policy_id},
+                          {"policy_revision_idx", d.policy_version}}}};
+  document["firebreak"] = ours(d);
+  FB_TRY(const JsonNode tree, parse_json_tree(text_of(document)));
+  return ir::matches(impl_->node, tree, {now_ms, {}});
+}
+
+}  // namespace fb::api

@@ -1,0 +1,111 @@
+// Endpoints as Kibana's clients list them: agent status, isolation wanted and observed, policy.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "api/api.h"
+#include "api/response/host_document.h"
+#include "api/response/query_values.h"
+#include "api/router.h"
+#include "api/routes/answers.h"
+
+namespace fb::api {
+namespace {
+
+constexpr int64_t kMaxPageSize = 10'000;
+
+const std::vector<std::string_view> kSortFields{"enrolled_at",
+                                                "metadata.host.hostname",
+                                                "host_status",
+                                                "metadata.Endpoint.policy.applied.name",
+                                                "metadata.Endpoint.policy.applied.status",
+                                                "metadata.host.os.name",
+                                                "metadata.host.ip",
+                                                "metadata.agent.version",
+                                                "last_checkin"};
+
+struct Asked {
+  int64_t page = 0;
+  int64_t page_size = 10;
+  std::string sort_field = "enrolled_at";
+  bool descending = true;
+  std::vector<std::string> statuses;
+  std::optional<HostQuery> kuery;
+};
+
+Result<Asked> asked_of(const Call& call) {
+  FB_TRY(const QueryValues query, QueryValues::read(call.request.target, {"page", "pageSize", "kuery", "hostStatuses",
+                                                                          "sortField", "sortDirection"}));
+  Asked asked;
+  FB_TRY(asked.page, query.number("page", 0, 0, 1'000'000'000));
+  FB_TRY(asked.page_size, query.number("pageSize", 10, 1, kMaxPageSize));
+  FB_TRY(asked.statuses,
+         query.list_of("hostStatuses", {"healthy", "offline", "updating", "unhealthy", "inactive", "unenrolled"}));
+  FB_TRY(const auto fields, query.list_of("sortField", kSortFields));
+  FB_TRY(const auto directions, query.list_of("sortDirection", {"asc", "desc"}));
+  if (!fields.empty()) asked.sort_field = fields.back();
+  asked.descending = directions.empty() || directions.back() == "desc";
+  if (const std::string kuery = query.text("kuery"); kuery.find_first_not_of(" \t\n") != std::string::npos) {
+    FB_TRY(asked.kuery, HostQuery::parse(kuery));
+  }
+  return asked;
+}
+
+// Smaller first. Numbers are compared as such, words as they are.
+bool before(const EndpointDetails& a, const EndpointDetails& b, const std::string& field) {
+  if (field == "enrolled_at") return a.enrolled_at_ms < b.enrolled_at_ms;
+  if (field == "last_checkin") return a.endpoint.last_seen_ms < b.endpoint.last_seen_ms;
+  if (field == "host_status") return host_status(a) < host_status(b);
+  if (field == "metadata.host.hostname") return a.endpoint.hostname < b.endpoint.hostname;
+  if (field == "metadata.host.os.name") return a.endpoint.os < b.endpoint.os;
+  if (field == "metadata.host.ip") return a.endpoint.ips < b.endpoint.ips;
+  if (field == "metadata.agent.version") return a.endpoint.agent_version < b.endpoint.agent_version;
+  if (field == "metadata.Endpoint.policy.applied.name") return a.policy_name < b.policy_name;
+  return false;  // the status of every applied policy is the same
+}
+
+net::Response list(const Call& call) {
+  const auto asked = asked_of(call);
+  if (!asked) return failed(asked.error());
+  auto all = call.parts.store.endpoint_details({});
+  if (!all) return failed(all.error());
+  std::vector<EndpointDetails> found;
+  for (EndpointDetails& d : *all) {
+    const bool has_status = asked->statuses.empty() || std::find(asked->statuses.begin(), asked->statuses.end(),
+                                                                 host_status(d)) != asked->statuses.end();
+    if (!has_status) continue;
+    if (asked->kuery) {
+      const auto fits = asked->kuery->matches(d, call.parts.clock.wall_ms());
+      if (!fits) return failed(fits.error());
+      if (!*fits) continue;
+    }
+    found.push_back(std::move(d));
+  }
+  std::stable_sort(found.begin(), found.end(), [&](const EndpointDetails& a, const EndpointDetails& b) {
+    return asked->descending ? before(b, a, asked->sort_field) : before(a, b, asked->sort_field);
+  });
+  const size_t begin = std::min(static_cast<size_t>(asked->page * asked->page_size), found.size());
+  const size_t end = std::min(begin + static_cast<size_t>(asked->page_size), found.size());
+  std::string data;
+  for (size_t i = begin; i < end; ++i) data += (data.empty() ? "" : ",") + host_document(found[i]);
+  return json(200, "{\"data\":[" + data + "],\"total\":" + std::to_string(found.size()) +
+                       ",\"page\":" + std::to_string(asked->page) +
+                       ",\"pageSize\":" + std::to_string(asked->page_size) + ",\"sortField\":\"" + asked->sort_field +
+                       "\",\"sortDirection\":\"" + (asked->descending ? "desc" : "asc") + "\"}");
+}
+
+net::Response one(const Call& call) {
+  const std::string& id = call.params.at("id");
+  const auto found = call.parts.store.endpoint_details({id});
+  if (!found) return failed(found.error());
+  if (found->empty()) return problem(404, "Endpoint with id " + id + " not found");
+  return json(200, host_document(found->front()));
+}
+
+}  // namespace
+
+void add_endpoint_metadata_routes(Router& router) {
+  router.add("GET", "/api/endpoint/metadata", Privilege::endpoints_read, list);
+  router.add("GET", "/api/endpoint/metadata/{id}", Privilege::endpoints_read, one);
+}
+
+}  // namespace fb::api
