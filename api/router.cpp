@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/net/uri.h"
+
 namespace fb::api {
 namespace {
 
@@ -33,6 +35,14 @@ std::string_view phrase(int status) {
       return "Method Not Allowed";
     case 409:
       return "Conflict";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 421:
+      return "Misdirected Request";
+    case 429:
+      return "Too Many Requests";
     case 503:
       return "Service Unavailable";
     default:
@@ -47,12 +57,27 @@ std::string Call::query(const std::string& name, std::string otherwise) const {
   return it == request.query.end() ? std::move(otherwise) : it->second;
 }
 
-void Router::add(std::string_view method, std::string_view pattern, Privilege privilege, Handle handle) {
+Router::Added Router::add(std::string_view method, std::string_view pattern, Privilege privilege, Handle handle) {
   routes_.push_back({std::string(method), segments_of(pattern), privilege, std::move(handle)});
+  return {*this, routes_.size() - 1};
 }
 
-void Router::add_open(std::string_view method, std::string_view pattern, Handle handle) {
+Router::Added Router::add_open(std::string_view method, std::string_view pattern, Handle handle) {
   routes_.push_back({std::string(method), segments_of(pattern), std::nullopt, std::move(handle)});
+  return {*this, routes_.size() - 1};
+}
+
+Router::Added& Router::Added::takes_import() {
+  router_.routes_[at_].takes_import = true;
+  return *this;
+}
+Router::Added& Router::Added::slow() {
+  router_.routes_[at_].is_slow = true;
+  return *this;
+}
+Router::Added& Router::Added::only_reads() {
+  router_.routes_[at_].only_reads = true;
+  return *this;
 }
 
 std::vector<Router::Listed> Router::list() const {
@@ -67,10 +92,18 @@ std::vector<Router::Listed> Router::list() const {
 
 Router::Match Router::find(std::string_view method, std::string_view path) const {
   Match match;
-  const std::vector<std::string> wanted = segments_of(path);
+  if (method == "HEAD") method = "GET";
+  std::vector<std::string> wanted = segments_of(path);
+  for (std::string& segment : wanted) {
+    auto plain = net::percent_decode(segment, false);
+    if (!plain) return match;
+    segment = std::move(*plain);
+  }
+  size_t best_literals = 0;
   for (const Route& route : routes_) {
     if (route.segments.size() != wanted.size()) continue;
     std::map<std::string, std::string> params;
+    size_t literals = 1;  // so that a route of {names} alone is found as well
     bool fits = true;
     for (size_t i = 0; i < wanted.size() && fits; ++i) {
       const std::string& s = route.segments[i];
@@ -78,6 +111,7 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
         params[s.substr(1, s.size() - 2)] = wanted[i];
       } else {
         fits = s == wanted[i];
+        ++literals;
       }
     }
     if (!fits) continue;
@@ -85,10 +119,14 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
       match.other_method = true;
       continue;
     }
+    if (literals <= best_literals) continue;
+    best_literals = literals;
     match.handle = &route.handle;
     match.privilege = route.privilege;
     match.params = std::move(params);
-    return match;
+    match.takes_import = route.takes_import;
+    match.is_slow = route.is_slow;
+    match.only_reads = route.only_reads;
   }
   return match;
 }

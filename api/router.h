@@ -14,6 +14,7 @@
 namespace fb::api {
 
 struct Parts;
+class Authenticator;
 
 // One request on its way to a handler.
 struct Call {
@@ -21,6 +22,8 @@ struct Call {
   std::map<std::string, std::string> params;  // {name} parts of the pattern, decoded
   const Principal& who;                       // no roles on open routes
   const Parts& parts;
+  Authenticator* access = nullptr;  // passwords and sessions; set while a server handles the call
+  std::string session_sha256 = {};  // of the browser session that makes the call; "" = none
 
   // How the record calls who asks: "user:<person>".
   std::string actor() const { return "user:" + who.person; }
@@ -33,17 +36,38 @@ using Handle = std::function<net::Response(const Call&)>;
 
 class Router {
  public:
+  // What a route needs besides: router.add(...).takes_import().slow().
+  class Added {
+   public:
+    Added(Router& router, size_t at) : router_(router), at_(at) {}
+    // Its body may be as large as http.limits.max_import_bytes, from whoever shows credentials.
+    Added& takes_import();
+    // It hashes passwords or works for long: it runs on a thread of its own, so that the server's go on serving.
+    Added& slow();
+    // A request for it changes nothing although it is no GET (a search by POST): it stands in no audit.
+    Added& only_reads();
+
+   private:
+    Router& router_;
+    size_t at_;
+  };
+
   // `pattern` is literal segments and {name} segments. A route is for those who have the privilege.
-  void add(std::string_view method, std::string_view pattern, Privilege privilege, Handle handle);
+  Added add(std::string_view method, std::string_view pattern, Privilege privilege, Handle handle);
   // For anybody who reaches the port: health, metrics, logging in.
-  void add_open(std::string_view method, std::string_view pattern, Handle handle);
+  Added add_open(std::string_view method, std::string_view pattern, Handle handle);
 
   struct Match {
     const Handle* handle = nullptr;      // null: no such path (or not with this method: see `other_method`)
     std::optional<Privilege> privilege;  // none: open
     std::map<std::string, std::string> params;
     bool other_method = false;
+    bool takes_import = false;
+    bool is_slow = false;
+    bool only_reads = false;
   };
+  // `path` as it was sent, without the query; it is decoded piece by piece, so that an id may hold a %2F. A literal
+  // piece goes before a {name}. HEAD finds what GET does.
   Match find(std::string_view method, std::string_view path) const;
 
   // Every route, for tests that hold the table against the documents.
@@ -60,6 +84,9 @@ class Router {
     std::vector<std::string> segments;
     std::optional<Privilege> privilege;
     Handle handle;
+    bool takes_import = false;
+    bool is_slow = false;
+    bool only_reads = false;
   };
   std::vector<Route> routes_;
 };

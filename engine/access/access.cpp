@@ -74,6 +74,15 @@ std::string_view to_string(Privilege p) {
 std::span<const Privilege> all_privileges() {
   return kAllPrivileges;
 }
+std::optional<Privilege> privilege_from(std::string_view word) {
+  for (const PrivilegeRow& row : kPrivileges) {
+    if (row.word == word) return row.privilege;
+  }
+  return std::nullopt;
+}
+bool is_reading(Privilege p) {
+  return to_string(p).ends_with("_read");
+}
 std::string_view elastic_name(Privilege p) {
   return kPrivileges[static_cast<size_t>(p)].elastic;
 }
@@ -99,6 +108,14 @@ bool Principal::may(Privilege privilege) const {
   const bool by_role = std::any_of(roles.begin(), roles.end(), [&](Role r) { return has(r, privilege); });
   if (!by_role) return false;
   return scopes.empty() || std::find(scopes.begin(), scopes.end(), privilege) != scopes.end();
+}
+
+bool Principal::may_all_of(const std::vector<Role>& other_roles, const std::vector<Privilege>& other_scopes) const {
+  Principal other;
+  other.roles = other_roles;
+  other.scopes = other_scopes;
+  return std::all_of(kAllPrivileges.begin(), kAllPrivileges.end(),
+                     [&](Privilege p) { return !other.may(p) || may(p); });
 }
 
 }  // namespace fb

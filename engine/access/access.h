@@ -33,6 +33,9 @@ enum class Privilege : uint8_t {
 };
 std::string_view to_string(Privilege);
 std::span<const Privilege> all_privileges();
+std::optional<Privilege> privilege_from(std::string_view word);
+// Only looks: a request for it changes nothing.
+bool is_reading(Privilege);
 
 enum class Role : uint8_t { viewer, analyst, responder, approver, rule_author, admin };
 std::string_view to_string(Role);
@@ -52,6 +55,8 @@ struct Principal {
   std::string address;            // the other side's, for the audit
 
   bool may(Privilege privilege) const;
+  // May this principal do all that one with these roles and scopes may? Who gives rights away must have them.
+  bool may_all_of(const std::vector<Role>& other_roles, const std::vector<Privilege>& other_scopes) const;
 };
 
 }  // namespace fb

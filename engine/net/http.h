@@ -93,6 +93,9 @@ struct ServerOptions {
   std::string private_key_file;
   std::string client_ca_file;  // PEM; clients may show a certificate of this CA; "" = none is asked for
   ServerLimits limits;
+  // How large the body may be of a request with this head (its body is empty yet); asked on a server thread. Empty:
+  // max_body_bytes for all.
+  std::function<size_t(const Request& head)> body_limit;
   int threads = 1;
 };
 

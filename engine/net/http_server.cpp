@@ -22,6 +22,7 @@ class Server final : public HttpServer {
 
   Status start(Handler handler) {
     core_->limits = options_.limits;
+    core_->body_limit = options_.body_limit;
     core_->handler = std::move(handler);
     if (options_.listen.empty() && options_.unix_socket.empty()) {
       return fail(ErrorCode::invalid_argument, "a server needs a listen address or a unix socket");

@@ -63,6 +63,7 @@ struct Core {
   asio::io_context io;
   ServerLimits limits;
   Handler handler;
+  std::function<size_t(const Request&)> body_limit;
   std::unique_ptr<asio::ssl::context> tls;
 
   mutable std::mutex mutex;
@@ -390,7 +391,7 @@ class Session : public std::enable_shared_from_this<Session> {
     arm(limits.header_deadline_ms, true);
     http::parser<true, http::string_body> parser;
     parser.header_limit(limits.max_header_bytes);
-    parser.body_limit(limits.max_body_bytes);
+    parser.body_limit(boost::none);  // the head decides, below
     Got got = co_await feed(parser, true, problem);
     if (got != Got::request) co_return got;
     const auto& message = parser.get();
@@ -399,6 +400,13 @@ class Session : public std::enable_shared_from_this<Session> {
     http10_ = message.version() == 10;
     keep_alive = parser.keep_alive();
     if (!parser.is_done()) {
+      out.peer = peer_;
+      const uint64_t most = core_->body_limit ? core_->body_limit(out) : limits.max_body_bytes;
+      if (parser.content_length().value_or(0) > most) {
+        problem = explain(http::error::body_limit);
+        co_return Got::refused;
+      }
+      parser.body_limit(most);
       arm(limits.body_deadline_ms, true);
       const auto expect = out.headers.find("expect");
       if (expect != out.headers.end()) {
@@ -455,7 +463,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   static Response explain(error_code error) {
     if (error == http::error::header_limit) return refusal(431, "the header is larger than max_header_bytes");
-    if (error == http::error::body_limit) return refusal(413, "the body is larger than max_body_bytes");
+    if (error == http::error::body_limit) return refusal(413, "the body is larger than this request may have");
     if (error == http::error::bad_version) return refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     return refusal(400, "the request is not well-formed HTTP");
   }

@@ -344,9 +344,69 @@ CREATE TABLE cursors(
 
 // What the API manages. Each part of it has its own heading.
 constexpr const char* kVersion3 = R"sql(
--- People, their keys and sessions.
+-- People, their keys and sessions. Of secrets only hashes.
+CREATE TABLE users(
+  name TEXT PRIMARY KEY COLLATE NOCASE,
+  roles TEXT NOT NULL,
+  disabled INTEGER NOT NULL DEFAULT 0,
+  password_hash TEXT NOT NULL DEFAULT '',
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE api_keys(
+  id TEXT PRIMARY KEY,
+  prefix TEXT NOT NULL,
+  secret_sha256 TEXT NOT NULL,
+  person TEXT NOT NULL REFERENCES users(name),
+  name TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  expires_at INTEGER NOT NULL DEFAULT 0,
+  revoked_at INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX api_keys_by_person ON api_keys(person);
+CREATE TABLE sessions(
+  token_sha256 TEXT PRIMARY KEY,
+  person TEXT NOT NULL REFERENCES users(name),
+  created_at INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_person ON sessions(person);
 
--- Exception lists and items.
+-- Exception lists and items. `address`, `os_types` and `policies` are what an item opens to isolated hosts; '' = nothing.
+CREATE TABLE exception_lists(
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  namespace TEXT NOT NULL,
+  list_id TEXT NOT NULL,
+  seq_no INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  doc TEXT NOT NULL,
+  UNIQUE(namespace, list_id)
+) STRICT;
+CREATE TABLE exception_items(
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  namespace TEXT NOT NULL,
+  list_id TEXT NOT NULL,
+  item_id TEXT NOT NULL,
+  seq_no INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  address TEXT NOT NULL,
+  os_types TEXT NOT NULL,
+  policies TEXT NOT NULL,
+  doc TEXT NOT NULL,
+  UNIQUE(namespace, item_id)
+) STRICT;
+CREATE INDEX exception_items_by_list ON exception_items(namespace, list_id, created_at);
+CREATE INDEX exception_items_open ON exception_items(seq) WHERE address <> '';
 
 -- Endpoint policies. `settings` holds only what the policy sets; an endpoint without a row has the default one.
 CREATE TABLE policies(
@@ -374,9 +434,61 @@ ALTER TABLE requests ADD COLUMN case_ids TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE requests ADD COLUMN alert_ids TEXT NOT NULL DEFAULT '[]';
 CREATE INDEX requests_by_time ON requests(created_at);
 
--- Rules that came through the API, and their versions.
+-- One sequence over what clients follow: alerts, and the audit's rows about actions and endpoints.
+CREATE TABLE stream(
+  seq INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  ref INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER stream_of_alerts AFTER INSERT ON alerts
+BEGIN INSERT INTO stream(kind, ref) VALUES('alert', new.seq); END;
+CREATE TRIGGER stream_of_actions AFTER INSERT ON audit
+WHEN EXISTS(SELECT 1 FROM actions WHERE action_id = new.ref)
+BEGIN INSERT INTO stream(kind, ref) VALUES('action', new.seq); END;
+CREATE TRIGGER stream_of_endpoints AFTER INSERT ON audit
+WHEN EXISTS(SELECT 1 FROM endpoints WHERE endpoint_id = new.ref)
+BEGIN INSERT INTO stream(kind, ref) VALUES('endpoint', new.seq); END;
 
--- What people noted about alerts.
+-- Rules that came through the API, and their versions.
+CREATE TABLE api_rules(
+  id TEXT PRIMARY KEY,
+  rule_id TEXT NOT NULL UNIQUE,
+  number INTEGER NOT NULL,
+  doc TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE api_rule_versions(
+  id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  rule_id TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  author TEXT NOT NULL,
+  what TEXT NOT NULL,
+  doc TEXT NOT NULL,
+  PRIMARY KEY(id, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX api_rule_versions_by_rule ON api_rule_versions(rule_id);
+
+-- What people noted about alerts. An alert without a row is as its document says.
+CREATE TABLE alert_workflow(
+  alert_id TEXT PRIMARY KEY REFERENCES alerts(alert_id),
+  status TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  assignees TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  changed_at INTEGER NOT NULL,
+  changed_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_notes(
+  id TEXT PRIMARY KEY,
+  alert_id TEXT NOT NULL REFERENCES alerts(alert_id),
+  note TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  updated_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_notes_by_alert ON alert_notes(alert_id);
+CREATE INDEX alerts_by_read_time ON alerts(read_time);
 )sql";
 
 // Step i leads from version i to i + 1.

@@ -20,6 +20,7 @@
 #include "engine/ports/agent_store.h"
 #include "engine/ports/endpoint_directory.h"
 #include "engine/ports/record.h"
+#include "engine/record/identities.h"
 #include "engine/record/policies.h"
 #include "engine/record/response_actions.h"
 
@@ -40,6 +41,9 @@ struct StoreOptions {
   std::function<bool(const std::string& endpoint_id, const LocalRelease& release)> local_release_proven;
   int64_t unhealthy_drift_events = 3;  // an endpoint that had to mend its rules so often
   int64_t drift_window_ms = 600'000;   // within this time is unhealthy
+  // After a change of what isolated hosts may talk to (exceptions, endpoint policies and who has them) is durable: in
+  // the writer's thread, before the caller of the change returns; must not call the store.
+  std::function<void()> open_addresses_changed;
   bool outbox = true;                  // keep new alerts for the alerts topic; off when there is none
   bool check = true;                   // PRAGMA quick_check before anything else; reads the whole file
   int busy_timeout_ms = 5000;          // how long a foreign writer is waited for
@@ -74,6 +78,8 @@ struct AgentRow {
   int64_t certificate_until_ms = 0;  // 0 = none
   bool revoked = false;              // it has no certificate that is valid
 };
+
+class ExceptionStore;  // exceptions.h
 
 class Store final : public Record, public ActionStore, public AgentStore {
  public:
@@ -147,6 +153,8 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Status set_cursor(const std::string& name, int64_t seq);
   Result<int64_t> audit_seq();  // of the newest row of the audit; 0 when there is none
 
+  ExceptionStore exceptions();  // lives as long as the store
+
   // policies.cpp: endpoint policies. The caller has checked what the settings say. already_exists: the name is taken.
   Result<bool> policy_exists(const std::string& id);
   Result<std::vector<EndpointPolicy>> policies();  // by name
@@ -162,6 +170,28 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Result<int64_t> assign_policy(const std::vector<std::string>& endpoint_ids, const std::string& policy_id,
                                 const std::string& who);
 
+  // People, keys, sessions (identities.cpp). `who` makes the change; each is a row of the audit. A change that would
+  // leave no admin who is not disabled is a conflict.
+  Status add_user(const UserRow& user, const std::string& who);  // already_exists
+  Status set_roles(const std::string& name, const std::vector<Role>& roles, const std::string& who,
+                   const std::string& why);
+  Status set_disabled(const std::string& name, bool disabled, const std::string& who, const std::string& why);
+  // Ends the person's sessions, too.
+  Status set_password(const std::string& name, const std::string& password_hash, const std::string& who);
+  Result<std::optional<UserRow>> user(const std::string& name);
+  Result<std::vector<UserRow>> users();
+  Status add_key(const KeyRow& key, const std::string& who);
+  Result<bool> revoke_key(const std::string& id, const std::string& who, const std::string& why);  // false: was so
+  Result<std::optional<KeyRow>> key(const std::string& id);
+  Result<std::vector<KeyRow>> keys(const std::string& person);  // "" = everybody's
+  // A key of before there were people: it becomes the admin key of a person who is made for it. One that is known
+  // already, revoked ones too, stays as it is.
+  Status take_over_key(const KeyRow& key);
+  Status add_session(const std::string& token_sha256, const SessionRow& session);
+  Result<std::optional<SessionRow>> session(const std::string& token_sha256);
+  Status touch_session(const std::string& token_sha256, int64_t now_ms);
+  Result<bool> end_session(const std::string& token_sha256, const std::string& who);
+
   // response_actions.cpp: what clients see. No ids: all.
   Result<ResponsePage> response_actions(const ResponseFilter& filter);
   Result<std::map<std::string, OpenCounts>> open_counts(const std::vector<std::string>& endpoint_ids);
@@ -170,6 +200,8 @@ class Store final : public Record, public ActionStore, public AgentStore {
   struct Impl;  // impl.h
 
  private:
+  friend class ApiRules;  // rules_store.h
+  friend class Workflow;  // workflow.h
   explicit Store(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -1,0 +1,78 @@
+// Who makes a request: the credentials of a request -> a Principal, or why not. API keys and sessions cost one look
+// into the record; a password costs 30 ms once and is then remembered for a few minutes, by a hash under a key of this
+// process. Guessing is limited for each address. Thread-safe; the store and the clock outlive it.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "engine/access/access.h"
+#include "engine/access/failures.h"
+#include "engine/base/clock.h"
+#include "engine/net/http.h"
+#include "engine/record/store.h"
+
+namespace fb::api {
+
+struct AccessSettings {
+  int64_t session_idle_ms = 30 * 60'000;
+  int64_t session_max_ms = 12 * 3'600'000ll;
+  double guesses_at_once = 10;  // of one address, before it has to wait
+  double guesses_per_minute = 10;
+};
+
+// What came of looking at a request's credentials.
+struct Identified {
+  Principal who;               // without roles unless `status` is 0
+  std::string session_sha256;  // not empty: by a browser session
+  int status = 0;              // 0: known. 401, 429 (after `wait_s`), 503: what to answer
+  int64_t wait_s = 0;
+  std::string reason;  // for the audit, not for the client: "no credentials", "wrong secret of key ...", ...
+};
+
+class Authenticator {
+ public:
+  Authenticator(Store& store, const Clock& clock, AccessSettings settings = {});
+
+  Identified identify(const net::Request& request);
+  // identify() would hash a password.
+  bool is_slow(const net::Request& request);
+
+  // Logging in: a new session's token, for the cookie. On failure: as identify().
+  struct Login {
+    Identified result;
+    std::string token;
+  };
+  Login log_in(const std::string& name, const std::string& password, const std::string& address);
+
+  const AccessSettings& settings() const { return settings_; }
+
+ private:
+  Identified by_key(std::string_view encoded, Identified so_far);
+  Identified by_password(std::string_view encoded, Identified so_far);
+  Identified by_session(const std::string& token, Identified so_far);
+  Identified check_name_and_password(const std::string& name, const std::string& password, Identified so_far);
+  Identified admit(const UserRow& user, Identified so_far);
+  Identified refuse(Identified so_far, std::string reason);
+  std::string memory_key(std::string_view name, std::string_view password, std::string_view hash) const;
+  bool remembers(const std::string& key);
+  void remember(std::string key);
+
+  Store& store_;
+  const Clock& clock_;
+  const AccessSettings settings_;
+  const std::string process_key_;
+  Budgets guesses_;
+  std::mutex mutex_;
+  std::unordered_map<std::string, int64_t> good_until_;  // mono ms
+};
+
+// A request's cookie of that name.
+std::optional<std::string> cookie(const net::Request& request, std::string_view name);
+constexpr std::string_view kSessionCookie = "firebreak_session";
+
+}  // namespace fb::api

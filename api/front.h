@@ -1,0 +1,25 @@
+// What is decided about a request before its route is: the host it is meant for, where it comes from, its space. Pure,
+// thread-safe.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/net/http.h"
+
+namespace fb::api {
+
+// The path as it was sent (not decoded, without the query), without the prefix of the default space. Nothing: another
+// space, of which there are none.
+std::optional<std::string> path_in_space(std::string_view target);
+
+// Is it one of our names? Any numeric address, localhost, this host's name and `names` are. A page of a foreign name
+// that resolves to us (DNS rebinding) is told apart by this.
+bool is_our_host(std::string_view host_header, const std::vector<std::string>& names);
+
+// A browser says that a page of another origin makes this request.
+bool is_cross_origin(const net::Request& request);
+
+}  // namespace fb::api

@@ -1,0 +1,87 @@
+// A browser's session: logging in with a name and a password, out, and who one is. Open routes that look themselves.
+#include <nlohmann/json.hpp>
+
+#include "api/api.h"
+#include "api/router.h"
+#include "api/routes/answers.h"
+#include "engine/base/log.h"
+
+namespace fb::api {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json words(const std::vector<Role>& roles) {
+  Json list = Json::array();
+  for (const Role r : roles) list.push_back(to_string(r));
+  return list;
+}
+
+std::string whoami(const Principal& who, bool by_session) {
+  Json privileges = Json::array();
+  for (const Privilege p : all_privileges()) {
+    if (who.may(p)) privileges.push_back(to_string(p));
+  }
+  return Json{{"user", who.person},
+              {"roles", words(who.roles)},
+              {"privileges", privileges},
+              {"key_id", who.key_id.empty() ? Json(nullptr) : Json(who.key_id)},
+              {"session", by_session}}
+      .dump();
+}
+
+std::string cookie_text(const Call& call, const std::string& token, int64_t seconds) {
+  return std::string(kSessionCookie) + "=" + token +
+         "; Path=/; HttpOnly; SameSite=Strict; Max-Age=" + std::to_string(seconds) +
+         (call.request.tls ? "; Secure" : "");
+}
+
+net::Response log_in(const Call& call) {
+  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  if (!body.is_object() || !body.contains("user") || !body.contains("password") || !body["user"].is_string() ||
+      !body["password"].is_string()) {
+    return problem(400, R"(the body is {"user": "...", "password": "..."})");
+  }
+  auto login = call.access->log_in(body["user"], body["password"], call.request.peer);
+  if (login.result.status == 0) {
+    net::Response in = json(200, whoami(login.result.who, true));
+    in.headers["Set-Cookie"] = cookie_text(call, login.token, call.access->settings().session_max_ms / 1000);
+    return in;
+  }
+  const Principal& who = login.result.who;
+  if (login.result.status == 429) {
+    net::Response later = problem(429, "too many failed attempts from this address");
+    later.headers["Retry-After"] = std::to_string(login.result.wait_s);
+    return later;
+  }
+  if (login.result.status == 503) return problem(503, "the record can't be read now");
+  const Status noted = call.parts.store.note(who.person.empty() ? "nobody" : "user:" + who.person, "login_refused",
+                                             who.person, login.result.reason + ", from " + who.address);
+  if (!noted) log(LogLevel::error, "audit_not_written", noted.error().describe());
+  return problem(401, "the name or the password is wrong");
+}
+
+net::Response log_out(const Call& call) {
+  if (!call.session_sha256.empty()) {
+    const auto ended = call.parts.store.end_session(call.session_sha256, call.actor());
+    if (!ended) return failed(ended.error());
+  }
+  net::Response out = json(200, R"({"session":false})");
+  out.headers["Set-Cookie"] = cookie_text(call, "", 0);
+  return out;
+}
+
+net::Response who_am_i(const Call& call) {
+  if (call.who.person.empty() || call.who.roles.empty()) return problem(401, "nobody is logged in");
+  return json(200, whoami(call.who, !call.session_sha256.empty()));
+}
+
+}  // namespace
+
+void add_session_routes(Router& router) {
+  router.add_open("GET", "/api/firebreak/session", who_am_i);
+  router.add_open("POST", "/api/firebreak/session", log_in).slow();
+  router.add_open("DELETE", "/api/firebreak/session", log_out);
+}
+
+}  // namespace fb::api
