@@ -30,7 +30,8 @@ void add_format(CLI::App& command, Format& format) {
 void add_connect(CLI::App& command, ConnectOptions& connect) {
   command.add_option("-c,--config", connect.config, "the service's config file; its data_dir holds the socket");
   command.add_option("--socket", connect.socket, "the service's socket (default: firebreak.sock in the data_dir)");
-  command.add_option("--url", connect.url, "the service's URL, when it is not on this machine");
+  command.add_option("--url", connect.url, "the service's URL, when it is not on this machine (or FIREBREAK_URL)")
+      ->envname("FIREBREAK_URL");
   command.add_option("--api-key", connect.api_key, "API key for --url (or FIREBREAK_API_KEY)")
       ->envname("FIREBREAK_API_KEY");
   command.add_option("--ca-file", connect.ca_file, "CA certificate of the service");
@@ -54,6 +55,9 @@ struct Commands {
   std::string tag;
   std::string breaker;
   RespondOptions respond;
+  UsersOptions users;
+  KeysOptions keys;
+  ExceptionsOptions exceptions;
 };
 
 void example(CLI::App& command, const std::string& text) {
@@ -261,6 +265,117 @@ void add_maintenance(CLI::App& app, Commands& c, Chosen& chosen) {
   rm.callback([&c, &chosen] { chosen = [&c] { return run_maintenance_remove(c.maintenance_id, c.act); }; });
 }
 
+void add_exceptions(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& e = *app.add_subcommand("exceptions", "Addresses that isolated hosts may still talk to");
+  e.require_subcommand(1);
+  example(e, "firebreak exceptions list");
+  ExceptionsOptions& o = c.exceptions;
+  const auto sub = [&](const char* name, const char* what, const std::string& shown,
+                       int (*run)(const ExceptionsOptions&)) -> CLI::App& {
+    auto& s = *e.add_subcommand(name, what);
+    add_connect(s, o.connect);
+    example(s, shown);
+    s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.exceptions); }; });
+    return s;
+  };
+  auto& add = sub("add", "Let isolated hosts talk to an address or network; makes the list when there is none",
+                  "firebreak exceptions add 10.10.0.1 --name 'update server'", run_exceptions_add);
+  add_format(add, o.format);
+  add.add_option("ADDRESS", o.address, "IPv4 or IPv6, one address or a prefix such as 192.0.2.0/24")->required();
+  add.add_option("--name", o.name, "what it is called (default: the address)");
+  add.add_option("--description", o.description, "what it is for");
+  add.add_option("--policy", o.policies, "only for hosts with this endpoint policy; may be repeated (default: all)")
+      ->allow_extra_args(false);
+  add.add_option("--item-id", o.item_id, "an id of your own");
+  add.add_option("--expires", o.expires, "ISO time from which on it no longer holds");
+  add.add_option("--comment", o.comment, "why; kept with the exception");
+  add_format(
+      sub("list", "The exceptions, newest first", "firebreak exceptions list --format json", run_exceptions_list),
+      o.format);
+  sub("rm", "Take an exception away; isolated hosts lose it within a second",
+      "firebreak exceptions rm 1342081d-66ad-4b03-b554-131195ce404b", run_exceptions_remove)
+      .add_option("ITEM_ID", o.item_id, "as `exceptions list` shows it")
+      ->required();
+  auto& import = sub("import", "Take exceptions from an NDJSON export", "firebreak exceptions import exceptions.ndjson",
+                     run_exceptions_import);
+  import.add_option("FILE", o.file, "NDJSON as `exceptions export` or Kibana writes it")->required();
+  import.add_flag("--overwrite", o.overwrite, "what the file has takes the place of all that is there");
+  sub("export", "Write the list and its exceptions as NDJSON", "firebreak exceptions export exceptions.ndjson",
+      run_exceptions_export)
+      .add_option("FILE", o.file, "where to (default: standard output)");
+}
+
+void add_users(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& users = *app.add_subcommand("users", "People who may use the API, and their roles");
+  users.require_subcommand(1);
+  example(users, "firebreak users list");
+  UsersOptions& o = c.users;
+  const auto sub = [&](const char* name, const char* what, const std::string& shown,
+                       std::function<int()> run) -> CLI::App& {
+    auto& s = *users.add_subcommand(name, what);
+    add_connect(s, o.connect);
+    example(s, shown);
+    s.callback([&chosen, run = std::move(run)] { chosen = run; });
+    return s;
+  };
+  const auto add_name = [&o](CLI::App& s) { s.add_option("NAME", o.name, "the person's name")->required(); };
+  const auto add_roles = [&o](CLI::App& s) {
+    s.add_option("--role", o.roles, "viewer, analyst, responder, approver, rule_author or admin; may be repeated")
+        ->required()
+        ->allow_extra_args(false);
+  };
+  add_format(sub("list", "Who there is", "firebreak users list", [&c] { return run_users_list(c.users); }), o.format);
+  auto& add = sub("add", "Add a person; the password is read from standard input",
+                  "firebreak users add ada --role responder < password", [&c] { return run_users_add(c.users); });
+  add_name(add);
+  add_roles(add);
+  add.add_flag("--no-password", o.no_password, "a person who comes in with API keys only");
+  auto& roles = sub("set-roles", "Give a person these roles and no others",
+                    "firebreak users set-roles ada --role viewer", [&c] { return run_users_set_roles(c.users); });
+  add_name(roles);
+  add_roles(roles);
+  roles.add_option("--comment", o.comment, "why; kept in the audit");
+  for (const bool disable : {true, false}) {
+    auto& s =
+        sub(disable ? "disable" : "enable", disable ? "Keep a person out, with all their keys" : "Let them in again",
+            std::string("firebreak users ") + (disable ? "disable" : "enable") + " ada",
+            [&c, disable] { return run_users_disable(disable, c.users); });
+    add_name(s);
+    s.add_option("--comment", o.comment, "why; kept in the audit");
+  }
+  add_name(sub("passwd", "Set a person's password, read from standard input", "firebreak users passwd ada",
+               [&c] { return run_users_passwd(c.users); }));
+}
+
+void add_keys(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& keys = *app.add_subcommand("keys", "API keys");
+  keys.require_subcommand(1);
+  example(keys, "firebreak keys list");
+  KeysOptions& o = c.keys;
+  const auto sub = [&](const char* name, const char* what, const std::string& shown,
+                       int (*run)(const KeysOptions&)) -> CLI::App& {
+    auto& s = *keys.add_subcommand(name, what);
+    add_connect(s, o.connect);
+    example(s, shown);
+    s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.keys); }; });
+    return s;
+  };
+  auto& create =
+      sub("create", "Make a key; it is printed this once",
+          "firebreak keys create --user ada --name pipeline --scope rules_read --expires 90d", run_keys_create);
+  create.add_option("--user", o.user, "whose key it is (default: yours)");
+  create.add_option("--name", o.name, "what it is for");
+  create.add_option("--scope", o.scopes, "a privilege it is for; may be repeated (default: all that the roles give)")
+      ->allow_extra_args(false);
+  create.add_option("--expires", o.expires_in, "how long it holds, such as 90d (default: until it is revoked)");
+  auto& list = sub("list", "Keys without their secrets", "firebreak keys list --user ada", run_keys_list);
+  list.add_option("--user", o.user, "only this person's");
+  add_format(list, o.format);
+  auto& revoke = sub("revoke", "Take a key away at once", "firebreak keys revoke 3f2a9c017be1d2f0", run_keys_revoke);
+  revoke.add_option("ID", o.id, "as `keys list` shows it")->required();
+  revoke.add_option("--comment", o.comment, "why; kept in the audit");
+}
+
 void add_agent_commands(CLI::App& agents, Commands& c, Chosen& chosen) {
   auto& list = *agents.add_subcommand("list", "Agents, enrolments that wait, certificates, problems");
   add_connect(list, c.list.connect);
@@ -383,6 +498,9 @@ int run(int argc, char** argv) {
   add_rules(app, commands, chosen);
   add_lists(app, commands, chosen);
   add_maintenance(app, commands, chosen);
+  add_users(app, commands, chosen);
+  add_keys(app, commands, chosen);
+  add_exceptions(app, commands, chosen);
   add_operate(app, commands, chosen);
   try {
     app.parse(argc, argv);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/firebreak/service_files.h"
+#include "engine/base/digest.h"
 #include "engine/config/config.h"
 
 namespace fb::cli {
@@ -68,10 +69,28 @@ Result<std::string> ApiClient::post(const std::string& path, const std::string& 
   return request("POST", path, body);
 }
 
-Result<std::string> ApiClient::request(const std::string& method, const std::string& path, const std::string& body) {
+Result<std::string> ApiClient::send(const std::string& method, const std::string& path, const std::string& body) {
+  return request(method, path, body);
+}
+Result<std::string> ApiClient::remove(const std::string& path) {
+  return request("DELETE", path, "");
+}
+
+Result<std::string> ApiClient::upload(const std::string& path, const std::string& file_name,
+                                      const std::string& content) {
+  // Random, so that no content can end the part.
+  const std::string boundary = "firebreak-" + hex(random_bytes(16));
+  const std::string body = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"" +
+                           file_name + "\"\r\nContent-Type: application/x-ndjson\r\n\r\n" + content + "\r\n--" +
+                           boundary + "--\r\n";
+  return request("POST", path, body, "multipart/form-data; boundary=" + boundary);
+}
+
+Result<std::string> ApiClient::request(const std::string& method, const std::string& path, const std::string& body,
+                                       const std::string& content_type) {
   std::map<std::string, std::string> headers;
   if (!authorization_.empty()) headers["Authorization"] = authorization_;
-  if (!body.empty()) headers["Content-Type"] = "application/json";
+  if (!body.empty()) headers["Content-Type"] = content_type;
   auto reply = client_->request(method, base_ + path, headers, body);
   if (!reply) {
     Error e = reply.error();
@@ -81,7 +100,10 @@ Result<std::string> ApiClient::request(const std::string& method, const std::str
   last_status_ = reply->status;
   if (reply->status >= 200 && reply->status < 300) return std::move(reply->body);
   const auto json = nlohmann::json::parse(reply->body, nullptr, false);
-  const std::string message = json.is_object() ? json.value("message", reply->body) : reply->body;
+  const auto told = json.is_object() ? json.find("message") : json.end();
+  const std::string message = json.is_object() && told != json.end()
+                                  ? (told->is_string() ? told->get<std::string>() : told->dump())
+                                  : reply->body;
   const ErrorCode code = reply->status == 404   ? ErrorCode::not_found
                          : reply->status == 409 ? ErrorCode::conflict
                          : reply->status < 500  ? ErrorCode::refused

@@ -18,10 +18,15 @@ class ApiClient {
   // The body of a 2xx answer; else an error with the service's own message.
   Result<std::string> get(const std::string& path);
   Result<std::string> post(const std::string& path, const std::string& body);
+  Result<std::string> remove(const std::string& path);  // DELETE
+  // One file as a form's part `file`.
+  Result<std::string> upload(const std::string& path, const std::string& file_name, const std::string& content);
+  Result<std::string> send(const std::string& method, const std::string& path, const std::string& body);
   int last_status() const { return last_status_; }
 
  private:
-  Result<std::string> request(const std::string& method, const std::string& path, const std::string& body);
+  Result<std::string> request(const std::string& method, const std::string& path, const std::string& body,
+                              const std::string& content_type = "application/json");
 
   std::unique_ptr<net::HttpClient> client_;
   std::string base_;

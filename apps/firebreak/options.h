@@ -115,6 +115,40 @@ struct TokenOptions {
   std::string ttl = "1h";
 };
 
+struct ExceptionsOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  std::string address;
+  std::string item_id;
+  std::string name;
+  std::string description;
+  std::string comment;
+  std::string expires;                // ISO time; "" = never
+  std::vector<std::string> policies;  // none: all
+  std::string file;                   // "" and "-" are standard output
+  bool overwrite = false;
+};
+
+struct UsersOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  std::string name;
+  std::vector<std::string> roles;
+  std::string comment;
+  bool no_password = false;
+};
+
+struct KeysOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  std::string id;
+  std::string user;  // "" = whoever asks; of a list: everybody
+  std::string name;
+  std::vector<std::string> scopes;  // none: all that the roles give
+  std::string expires_in;           // "" = never
+  std::string comment;
+};
+
 // A `firebreak` command: returns the exit code; prints errors itself.
 int run_query(const QueryOptions& options);
 int run_replay(const ReplayOptions& options);
@@ -134,6 +168,19 @@ int run_maintenance_list(const ConnectOptions& connect, Format format);
 int run_maintenance_remove(const std::string& id, const ActOptions& options);
 int run_tag(const std::string& op, const std::string& tag, const ActOptions& options);
 int run_breaker_reset(const std::string& breaker, const ActOptions& options);
+int run_exceptions_add(const ExceptionsOptions& options);
+int run_exceptions_list(const ExceptionsOptions& options);
+int run_exceptions_remove(const ExceptionsOptions& options);
+int run_exceptions_export(const ExceptionsOptions& options);
+int run_exceptions_import(const ExceptionsOptions& options);
+int run_users_add(const UsersOptions& options);
+int run_users_list(const UsersOptions& options);
+int run_users_set_roles(const UsersOptions& options);
+int run_users_disable(bool disable, const UsersOptions& options);
+int run_users_passwd(const UsersOptions& options);
+int run_keys_create(const KeysOptions& options);
+int run_keys_list(const KeysOptions& options);
+int run_keys_revoke(const KeysOptions& options);
 int run_token(const TokenOptions& options);
 int run_enrollment_decision(bool approve, const ActOptions& options);  // of the agent in `host`
 int run_agent_revoke(const ActOptions& options);
