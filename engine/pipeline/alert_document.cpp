@@ -195,6 +195,10 @@ std::string alert_rule_members(const RuleMeta& rule) {
   doc["kibana.alert.rule.risk_score"] = rule.risk_score;
   doc["kibana.alert.rule.tags"] = rule.tags;
   if (parameters.is_object()) {
+    // A rule of the API has an id beside its rule_id, as in Kibana.
+    if (const auto id = parameters.find("id"); id != parameters.end() && id->is_string()) {
+      doc["kibana.alert.rule.uuid"] = *id;
+    }
     for (const char* key :
          {"threat", "references", "false_positives", "author", "license", "note", "exceptions_list", "from", "to",
           "interval", "max_signals", "version", "index", "building_block_type", "timestamp_override",

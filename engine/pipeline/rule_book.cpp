@@ -2,9 +2,12 @@
 
 #include <condition_variable>
 #include <filesystem>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "engine/base/digest.h"
+#include "engine/compile/diagnostic_codes.h"
 
 namespace fb {
 namespace {
@@ -65,6 +68,73 @@ RuleSetPtr RuleBook::current() const {
   return current_;
 }
 
+std::shared_ptr<const LoadedRules> RuleBook::file_rules() const {
+  const std::lock_guard lock(mutex_);
+  return files_;
+}
+
+// What it loads is one rule, good or broken, whatever the text is.
+LoadedRule RuleBook::load_more(const RuleText& text) const {
+  LoadedRules loaded = load_rule_text(text.text, "api", options_.load);
+  LoadedRule rule;
+  if (!loaded.rules.empty()) rule = std::move(loaded.rules.front());
+  for (Diagnostic& d : loaded.file_diagnostics) {
+    if (d.level == Diagnostic::Level::error) rule.ok = false;
+    rule.diagnostics.push_back(std::move(d));
+  }
+  if (loaded.rules.size() != 1) rule.ok = false;
+  return rule;
+}
+
+RuleSetPtr RuleBook::build(const LoadedRules& files, const std::vector<More>& more, size_t* runnable) const {
+  std::vector<RuleInput> all = files.runnable();
+  for (const More& m : more) {
+    if (m.rule.ok && m.rule.input.meta->enabled) all.push_back(m.rule.input);
+  }
+  *runnable = all.size();
+  return RuleSet::build(std::move(all), options_.set);
+}
+
+ReloadReport RuleBook::set_more(const std::vector<RuleText>& texts, Try how, bool allow_broken) {
+  const std::lock_guard one_at_a_time(reload_mutex_);
+  std::unordered_map<std::string_view, const More*> known;
+  for (const More& m : more_) known.emplace(m.source.text, &m);
+  const std::shared_ptr<const LoadedRules> files = file_rules();
+  std::set<std::string_view> ids;
+  for (const LoadedRule& rule : files->rules) ids.insert(rule.rule_id);
+
+  ReloadReport report;
+  std::vector<More> next;
+  next.reserve(texts.size());
+  for (const RuleText& text : texts) {
+    // A text that runs already need not be compiled again.
+    const auto same = known.find(text.text);
+    More m{text, same != known.end() && same->second->rule.ok ? same->second->rule : load_more(text)};
+    if (m.rule.ok && !ids.insert(m.rule.input.meta->rule_id).second) {
+      Diagnostic d;
+      d.code = compile::code::kDuplicateRuleId;
+      d.file = "api";
+      d.message = "the rule_id '" + m.rule.rule_id + "' is taken";
+      m.rule.ok = false;
+      m.rule.diagnostics.push_back(std::move(d));
+    }
+    if (!m.rule.ok && report.problem.empty()) {
+      report.problem = m.rule.diagnostics.empty() ? "not a rule" : m.rule.diagnostics.back().message;
+    }
+    report.loaded.rules.push_back(m.rule);
+    next.push_back(std::move(m));
+  }
+  if (how == Try::check || (!report.problem.empty() && !allow_broken)) return report;
+  size_t runnable = 0;
+  RuleSetPtr set = build(*files, next, &runnable);
+  more_ = std::move(next);
+  const std::lock_guard lock(mutex_);
+  report.changed = set->hash() != current_->hash();
+  report.swapped = true;
+  current_ = std::move(set);
+  return report;
+}
+
 ReloadReport RuleBook::reload() {
   const std::lock_guard one_at_a_time(reload_mutex_);
   ReloadReport report;
@@ -78,13 +148,21 @@ ReloadReport RuleBook::reload() {
     report.problem = first_problem(report.loaded);
     return report;
   }
-  std::vector<RuleInput> runnable = report.loaded.runnable();
-  if (runnable.empty() && !options_.allow_empty) {
+  std::set<std::string_view> more_ids;
+  for (const More& m : more_) more_ids.insert(m.rule.rule_id);
+  for (const LoadedRule& rule : report.loaded.rules) {
+    if (!rule.ok || !more_ids.contains(rule.rule_id)) continue;
+    report.problem = rule.file + ": the rule_id '" + rule.rule_id + "' is taken by a rule that came through the API";
+    return report;
+  }
+  size_t runnable = 0;
+  RuleSetPtr next = build(report.loaded, more_, &runnable);
+  if (runnable == 0 && !options_.allow_empty) {
     report.problem = "no enabled rule is left to run";
     return report;
   }
-  RuleSetPtr next = RuleSet::build(std::move(runnable), options_.set);
   const std::lock_guard lock(mutex_);
+  files_ = std::make_shared<const LoadedRules>(report.loaded);
   report.changed = next->hash() != current_->hash();
   report.swapped = true;
   current_ = std::move(next);

@@ -1,5 +1,6 @@
-// The rule set in force. A reload is whole or not at all: the new set replaces the old one only when every rule of it
-// is good; until then the old one runs. Thread-safe: the watcher stores, the pipeline reads at the start of a turn.
+// The rule set in force: the rules of files and, beside them, those that came through the API. A reload is whole or not
+// at all: the new set replaces the old one only when every rule of it is good; until then the old one runs.
+// Thread-safe: the watcher and the API store, the pipeline reads at the start of a turn.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,12 @@ struct RuleBookOptions {
   bool allow_empty = false;
 };
 
+// A rule that stands in no file, as one JSON object on one line.
+struct RuleText {
+  std::string key;  // what its owner calls it
+  std::string text;
+};
+
 struct ReloadReport {
   bool swapped = false;  // false: the old set stays, see `problem`
   bool changed = false;  // the new set differs from the old one
@@ -40,16 +47,34 @@ class RuleBook {
   // time.
   ReloadReport reload();
 
+  // The rules beside the files, all of them; in the report's `loaded` they stand in the order given. With Try::check
+  // nothing changes, it only tells what would come of it. With `allow_broken` the set is swapped without those that
+  // can't be run. A rule_id that a file has, too, is a problem of the rule (diagnostic duplicate-rule-id).
+  enum class Try : uint8_t { check, swap };
+  ReloadReport set_more(const std::vector<RuleText>& texts, Try how, bool allow_broken = false);
+  // The rules of the files as they were last taken, broken ones included; never null.
+  std::shared_ptr<const LoadedRules> file_rules() const;
+
   // Watches the paths from a thread of its own and reloads when a file changed and has been quiet for `settle_ms`
   // (a half-written file is not read). `seen` is called after each reload.
   void watch(int poll_ms, int settle_ms, std::function<void(const ReloadReport&)> seen);
   void stop_watching();
 
  private:
+  // Under reload_mutex_.
+  struct More {
+    RuleText source;
+    LoadedRule rule;
+  };
+  LoadedRule load_more(const RuleText& text) const;
+  RuleSetPtr build(const LoadedRules& files, const std::vector<More>& more, size_t* runnable) const;
+
   RuleBookOptions options_;
-  mutable std::mutex mutex_;  // current_
+  mutable std::mutex mutex_;  // current_, files_
   RuleSetPtr current_;
+  std::shared_ptr<const LoadedRules> files_ = std::make_shared<LoadedRules>();
   std::mutex reload_mutex_;
+  std::vector<More> more_;
   struct Watch;
   std::unique_ptr<Watch> watch_;
 };

@@ -1,0 +1,381 @@
+#include "api/rules/desk.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <unordered_map>
+
+#include "api/rules/view.h"
+#include "engine/base/text.h"
+#include "engine/ir/oracle.h"
+#include "engine/lang/kuery/kuery.h"
+#include "engine/model/ids.h"
+
+namespace fb::api {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dumped(const Json& j) {
+  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// How the rule came to be and who changed it last, put into its document.
+std::string stamped(const RuleView* before, const std::string& id, const std::string& shaped, const std::string& what,
+                    const std::string& who, int64_t now_ms) {
+  static constexpr const char* kStamps[] = {"id",         "immutable",  "rule_source", "created_at",
+                                            "created_by", "updated_at", "updated_by",  "revision"};
+  Json rule = Json::parse(shaped);
+  for (const char* key : kStamps) rule.erase(key);
+  const std::string person = who.starts_with("user:") ? who.substr(5) : who;
+  const std::string now = iso8601(now_ms);
+  Json old = before == nullptr ? Json::object() : Json::parse(before->doc);
+  int64_t revision = 0;
+  if (before != nullptr) {
+    Json bare = old;
+    Json fresh = rule;
+    for (const char* key : kStamps) bare.erase(key);
+    bare.erase("enabled");
+    fresh.erase("enabled");
+    revision = old.value("revision", int64_t{0});
+    if (bare != fresh && what != "enabled" && what != "disabled") ++revision;
+  }
+  Json out{{"id", id}};
+  for (auto& [key, value] : rule.items()) out[key] = value;
+  out["immutable"] = false;
+  out["rule_source"] = Json{{"type", "internal"}};
+  out["created_at"] = before == nullptr ? now : old.value("created_at", now);
+  out["created_by"] = before == nullptr ? person : old.value("created_by", person);
+  out["updated_at"] = now;
+  out["updated_by"] = person;
+  out["revision"] = revision;
+  return dumped(out);
+}
+
+RuleRefusal refused(const Error& error) {
+  const int status = error.code == ErrorCode::already_exists ? 409
+                     : error.code == ErrorCode::not_found    ? 404
+                     : error.retry == Retry::yes             ? 503
+                                                             : 500;
+  return refuse(status, error.describe());
+}
+
+RuleRefusal read_only(const RuleView& rule) {
+  return refuse(400, "rule_id: \"" + rule.rule_id +
+                         "\" stands in a rule file; it can't be changed through the API (change the file)");
+}
+
+RuleRefusal not_found(std::string_view what, std::string_view id) {
+  return refuse(404, std::string(what) + ": \"" + std::string(id) + "\" not found");
+}
+
+// The named field decides; a name of a text field finds words, as Kibana's mapping does.
+void read_as_text(ir::Node& node) {
+  constexpr std::string_view kName = "alert.attributes.name";
+  if (node.kind == ir::Node::Kind::test && node.test.field.scope == ir::FieldRef::Scope::named &&
+      node.test.field.name == kName && (node.test.op == ir::Op::equal || node.test.op == ir::Op::phrase)) {
+    node.test.field.name += ".text";
+  }
+  for (ir::Node& child : node.children) read_as_text(child);
+}
+
+}  // namespace
+
+struct RuleDesk::Impl {
+  struct Shelf {
+    std::vector<RuleViewPtr> all;  // the API's, then the files'
+    size_t from_api = 0;
+    std::unordered_map<std::string_view, RuleViewPtr> by_id;
+    std::unordered_map<std::string_view, RuleViewPtr> by_rule_id;
+    std::shared_ptr<const LoadedRules> files;
+  };
+
+  Store& store;
+  RuleBook& book;
+  const Clock& clock;
+  std::function<void(const ReloadReport&)> swapped;
+  std::mutex change_mutex;
+  mutable std::mutex shelf_mutex;
+  mutable std::shared_ptr<const Shelf> shelf = std::make_shared<Shelf>();
+
+  static std::shared_ptr<const Shelf> shelf_of(const std::vector<RuleViewPtr>& api,
+                                               const std::shared_ptr<const LoadedRules>& files) {
+    auto next = std::make_shared<Shelf>();
+    next->files = files;
+    next->all = api;
+    next->from_api = api.size();
+    for (const LoadedRule& rule : files->rules) {
+      if (rule.ok) next->all.push_back(view_of_file(rule));
+    }
+    for (const RuleViewPtr& view : next->all) {
+      next->by_id.emplace(view->id, view);
+      next->by_rule_id.emplace(view->rule_id, view);
+    }
+    return next;
+  }
+
+  std::shared_ptr<const Shelf> now() const {
+    const auto files = book.file_rules();
+    const std::lock_guard lock(shelf_mutex);
+    if (shelf->files != files) shelf = shelf_of(of_api(*shelf), files);
+    return shelf;
+  }
+
+  static std::vector<RuleViewPtr> of_api(const Shelf& s) {
+    return {s.all.begin(), s.all.begin() + static_cast<std::ptrdiff_t>(s.from_api)};
+  }
+
+  void put(std::vector<RuleViewPtr> api) {
+    const auto files = book.file_rules();
+    auto next = shelf_of(api, files);
+    const std::lock_guard lock(shelf_mutex);
+    shelf = std::move(next);
+  }
+};
+
+RuleDesk::RuleDesk(Store& store, RuleBook& book, const Clock& clock, std::function<void(const ReloadReport&)> swapped)
+    : impl_(std::make_unique<Impl>(store, book, clock, std::move(swapped))) {}
+RuleDesk::~RuleDesk() = default;
+
+Result<std::vector<std::string>> RuleDesk::load() {
+  const std::lock_guard one_at_a_time(impl_->change_mutex);
+  FB_TRY(const std::vector<StoredRule> stored, ApiRules(impl_->store).all());
+  std::vector<RuleText> texts;
+  for (const StoredRule& rule : stored) texts.push_back({rule.id, engine_text(rule.doc)});
+  const ReloadReport report = impl_->book.set_more(texts, RuleBook::Try::swap, true);
+  std::vector<RuleViewPtr> views;
+  std::vector<std::string> broken;
+  for (size_t i = 0; i < stored.size(); ++i) {
+    views.push_back(view_of(stored[i].doc, report.loaded.rules[i]));
+    if (!report.loaded.rules[i].ok) {
+      broken.push_back("rule_id \"" + stored[i].rule_id + "\": " + problems_of(report.loaded.rules[i]).front());
+    }
+  }
+  impl_->put(std::move(views));
+  return broken;
+}
+
+RuleViewPtr RuleDesk::by_id(std::string_view id) const {
+  const auto shelf = impl_->now();
+  const auto it = shelf->by_id.find(id);
+  return it == shelf->by_id.end() ? nullptr : it->second;
+}
+
+RuleViewPtr RuleDesk::by_rule_id(std::string_view rule_id) const {
+  const auto shelf = impl_->now();
+  const auto it = shelf->by_rule_id.find(rule_id);
+  return it == shelf->by_rule_id.end() ? nullptr : it->second;
+}
+
+RuleResult<std::vector<RuleViewPtr>> RuleDesk::find(const std::string& kuery, const RuleSort& sort) const {
+  const auto shelf = impl_->now();
+  std::vector<RuleViewPtr> found;
+  if (kuery.empty()) {
+    found = shelf->all;
+  } else {
+    auto parsed = lang::parse_kuery(kuery);
+    if (!parsed) {
+      return tl::unexpected(
+          refuse(400, "filter, character " + std::to_string(parsed.error().begin + 1) + ": " + parsed.error().message));
+    }
+    read_as_text(*parsed);
+    const ir::OracleContext context{impl_->clock.wall_ms(), {}};
+    for (const RuleViewPtr& view : shelf->all) {
+      if (ir::matches(*parsed, view->index->tree, context)) found.push_back(view);
+    }
+  }
+  if (!sort_rules(found, sort))
+    return tl::unexpected(refuse_body({"sort_field: '" + printable(sort.field) + "' is not one"}));
+  return found;
+}
+
+std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes, const std::string& who) {
+  Impl& self = *impl_;
+  const std::lock_guard one_at_a_time(self.change_mutex);
+  const auto shelf = self.now();
+  std::vector<RuleResult<RuleViewPtr>> results(changes.size(), RuleViewPtr());
+  std::map<std::string, std::string> taken;  // rule_id -> id, as it will be
+  for (const RuleViewPtr& view : shelf->all) taken.emplace(view->rule_id, view->id);
+
+  struct Made {
+    size_t at;  // in `changes`
+    RuleWrite write;
+  };
+  std::vector<Made> made;
+  for (size_t i = 0; i < changes.size(); ++i) {
+    Change& c = changes[i];
+    if (c.rule && c.rule->from_file) {
+      results[i] = tl::unexpected(read_only(*c.rule));
+      continue;
+    }
+    RuleViewPtr standing;  // as it is now: another change may have come before
+    if (c.rule) {
+      const auto it = shelf->by_id.find(c.rule->id);
+      if (it == shelf->by_id.end()) {
+        results[i] = tl::unexpected(not_found("id", c.rule->id));
+        continue;
+      }
+      standing = it->second;
+    }
+    if (c.what == "deleted") {
+      taken.erase(standing->rule_id);
+      made.push_back({i, {standing->id, standing->rule_id, c.what, standing->doc}});
+      continue;
+    }
+    const std::string id = standing ? standing->id : c.id.empty() ? new_uuid() : c.id;
+    const Json shaped = Json::parse(c.doc);
+    const std::string rule_id = shaped.at("rule_id").get<std::string>();
+    if (!standing && shelf->by_id.contains(id)) {
+      results[i] = tl::unexpected(refuse(409, "id: \"" + id + "\" already exists"));
+      continue;
+    }
+    if (const auto [it, fresh] = taken.emplace(rule_id, id); !fresh && it->second != id) {
+      results[i] = tl::unexpected(refuse(409, "rule_id: \"" + rule_id + "\" already exists"));
+      continue;
+    }
+    made.push_back({i, {id, rule_id, c.what, stamped(standing.get(), id, c.doc, c.what, who, self.clock.wall_ms())}});
+  }
+
+  // Until none of the changed ones is broken: each round names at least one.
+  ReloadReport report;
+  std::vector<RuleText> texts;
+  std::vector<std::string> docs;
+  while (!made.empty()) {
+    std::map<std::string_view, const Made*> by_id;
+    for (const Made& m : made) by_id.emplace(m.write.id, &m);
+    texts.clear();
+    docs.clear();
+    std::vector<const Made*> of_text;
+    for (size_t i = 0; i < shelf->from_api; ++i) {
+      const RuleView& view = *shelf->all[i];
+      if (by_id.contains(view.id)) continue;
+      texts.push_back({view.id, engine_text(view.doc)});
+      docs.push_back(view.doc);
+      of_text.push_back(nullptr);
+    }
+    for (const Made& m : made) {
+      if (m.write.what == "deleted") continue;
+      texts.push_back({m.write.id, engine_text(m.write.doc)});
+      docs.push_back(m.write.doc);
+      of_text.push_back(&m);
+    }
+    report = self.book.set_more(texts, RuleBook::Try::check);
+    std::vector<size_t> broken;
+    for (size_t i = 0; i < of_text.size(); ++i) {
+      const LoadedRule& rule = report.loaded.rules[i];
+      if (of_text[i] == nullptr || rule.ok) continue;
+      results[of_text[i]->at] = tl::unexpected(RuleRefusal{400, true, problems_of(rule, docs[i])});
+      broken.push_back(of_text[i]->at);
+    }
+    if (broken.empty()) break;
+    std::erase_if(made, [&](const Made& m) { return std::find(broken.begin(), broken.end(), m.at) != broken.end(); });
+  }
+  if (made.empty()) return results;
+
+  std::vector<RuleWrite> writes;
+  for (const Made& m : made) writes.push_back(m.write);
+  if (const Status kept = ApiRules(self.store).write(writes, who); !kept) {
+    for (const Made& m : made) results[m.at] = tl::unexpected(refused(kept.error()));
+    return results;
+  }
+  report = self.book.set_more(texts, RuleBook::Try::swap, true);
+  std::vector<RuleViewPtr> views;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto old = shelf->by_id.find(texts[i].key);
+    const bool same = old != shelf->by_id.end() && old->second->doc == docs[i];
+    views.push_back(same ? old->second : view_of(docs[i], report.loaded.rules[i]));
+  }
+  self.put(views);
+  for (const Made& m : made) {
+    if (m.write.what == "deleted") {
+      results[m.at] = changes[m.at].rule;
+      continue;
+    }
+    const auto it = std::find_if(views.begin(), views.end(), [&](const auto& v) { return v->id == m.write.id; });
+    results[m.at] = *it;
+  }
+  if (self.swapped) self.swapped(report);
+  return results;
+}
+
+RuleResult<RuleViewPtr> RuleDesk::create(std::string_view body, const std::string& who) {
+  auto shaped = shape_rule(body);
+  if (!shaped) return tl::unexpected(shaped.error());
+  Json rule = Json::parse(shaped->doc);
+  if (shaped->rule_id.empty()) rule["rule_id"] = new_uuid();
+  return apply({{nullptr, "created", dumped(rule), ""}}, who).front();
+}
+
+namespace {
+
+// Which rule a body speaks of: by id, else by rule_id.
+RuleResult<RuleViewPtr> named(const RuleDesk& desk, std::string_view body) {
+  const Json json = Json::parse(body, nullptr, false);
+  if (!json.is_object()) return tl::unexpected(refuse_body({json.is_discarded() ? "is not JSON" : "Expected object"}));
+  const auto text = [&](const char* key) {
+    const auto it = json.find(key);
+    return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
+  };
+  const std::string id = text("id");
+  const std::string rule_id = text("rule_id");
+  if (id.empty() && rule_id.empty()) return tl::unexpected(refuse(400, "either \"id\" or \"rule_id\" must be set"));
+  RuleViewPtr rule = id.empty() ? desk.by_rule_id(rule_id) : desk.by_id(id);
+  if (!rule) return tl::unexpected(id.empty() ? not_found("rule_id", rule_id) : not_found("id", id));
+  return rule;
+}
+
+}  // namespace
+
+RuleResult<RuleViewPtr> RuleDesk::replace(std::string_view body, const std::string& who) {
+  auto shaped = shape_rule(body);
+  if (!shaped) return tl::unexpected(shaped.error());
+  auto rule = named(*this, body);
+  if (!rule) return rule;
+  Json doc = Json::parse(shaped->doc);
+  doc["rule_id"] = (*rule)->rule_id;
+  return apply({{*rule, "updated", dumped(doc), ""}}, who).front();
+}
+
+RuleResult<RuleViewPtr> RuleDesk::patch(std::string_view body, const std::string& who) {
+  auto rule = named(*this, body);
+  if (!rule) return rule;
+  if ((*rule)->from_file) return tl::unexpected(read_only(**rule));
+  auto shaped = patch_rule((*rule)->doc, body);
+  if (!shaped) return tl::unexpected(shaped.error());
+  return apply({{*rule, "updated", shaped->doc, ""}}, who).front();
+}
+
+RuleResult<RuleViewPtr> RuleDesk::remove(const RuleViewPtr& rule, const std::string& who) {
+  return apply({{rule, "deleted", "", ""}}, who).front();
+}
+
+RuleResult<LoadedRule> RuleDesk::compile(std::string_view doc) const {
+  LoadedRules loaded = load_rule_text(engine_text(doc), "api");
+  if (!loaded.ok() || loaded.rules.size() != 1) {
+    LoadedRule broken;
+    if (!loaded.rules.empty()) broken = loaded.rules.front();
+    for (Diagnostic& d : loaded.file_diagnostics) broken.diagnostics.push_back(std::move(d));
+    return tl::unexpected(RuleRefusal{400, true, problems_of(broken, doc)});
+  }
+  return std::move(loaded.rules.front());
+}
+
+Result<std::vector<RuleVersion>> RuleDesk::versions(const std::string& id) {
+  return ApiRules(impl_->store).versions(id);
+}
+
+RuleResult<RuleViewPtr> RuleDesk::restore(const std::string& id, int64_t number, const std::string& who) {
+  const auto versions = this->versions(id);
+  if (!versions) return tl::unexpected(refused(versions.error()));
+  if (versions->empty()) return tl::unexpected(not_found("id", id));
+  const auto version =
+      std::find_if(versions->begin(), versions->end(), [&](const RuleVersion& v) { return v.number == number; });
+  if (version == versions->end()) {
+    return tl::unexpected(refuse(404, "the rule has no version " + std::to_string(number)));
+  }
+  return apply({{by_id(version->id), "restored", version->doc, version->id}}, who).front();
+}
+
+}  // namespace fb::api
