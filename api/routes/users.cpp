@@ -76,7 +76,9 @@ Result<Json> add_one(const Call& call) {
   user.name = body.value("name", "");
   FB_TRY(user.roles, roles_in(body));
   FB_TRY_VOID(check_reach(call, user.roles));
-  if (body.contains("password")) FB_TRY(user.password_hash, hash_password(body["password"].get<std::string>()));
+  if (body.contains("password")) {
+    FB_TRY(user.password_hash, hash_password(body["password"].get<std::string>()));
+  }
   FB_TRY_VOID(call.parts.store.add_user(user, call.actor()));
   FB_TRY(const auto made, call.parts.store.user(user.name));
   return shown(made.value_or(user));
