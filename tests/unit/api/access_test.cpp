@@ -167,7 +167,7 @@ TEST_F(Access, AChangeIsAuditedWithKeyAddressAndReason) {
             200);
   const std::string row = ask("SELECT actor || ' ' || ref || ' ' || detail FROM audit WHERE what = 'api_request'");
   for (const std::string& part : {std::string("user:ada"), std::string("POST /api/firebreak/kill_switch"), id,
-                                 std::string("192.0.2.7"), std::string("rule 7 misfires")}) {
+                                  std::string("192.0.2.7"), std::string("rule 7 misfires")}) {
     EXPECT_NE(row.find(part), std::string::npos) << part << " in " << row;
   }
   status(with(request("GET", "/api/firebreak/users"), "authorization", key));
