@@ -1,6 +1,10 @@
 #include "apps/firebreak/isolation_policy.h"
 
+#include <algorithm>
+
 #include "actions/endpoint/allow_set.h"
+#include "apps/firebreak/endpoint_policy.h"
+#include "engine/base/log.h"
 
 namespace fb::cli {
 namespace {
@@ -12,6 +16,35 @@ constexpr const char* kMessage = "response.isolation.message";
 constexpr size_t kMaxServices = 256;
 constexpr size_t kMaxDns = 16;
 constexpr size_t kMaxMessageBytes = 500;
+constexpr int64_t kReadAnewMs = 60'000;     // platforms of endpoints change without a word
+constexpr int64_t kUnknownAgainMs = 1'000;  // an endpoint that nobody knows does not make us read all the time
+
+bool has(const std::vector<std::string>& list, const std::string& word) {
+  return std::find(list.begin(), list.end(), word) != list.end();
+}
+
+// The longest beginning of the entries that hosts would take, as the smallest list of prefixes. The union only grows,
+// so it can be halved for.
+std::vector<std::string> taken(const std::vector<std::string>& entries, size_t* left_out) {
+  size_t good = 0;
+  size_t bad = entries.size() + 1;
+  std::vector<endpoint::Prefix> prefixes;
+  for (size_t n = entries.size(); good + 1 < bad; n = good + (bad - good) / 2) {
+    auto read = endpoint::read_exceptions({entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(n)});
+    if (read) {
+      good = n;
+      prefixes = std::move(*read);
+    } else {
+      bad = n;
+    }
+    if (good == entries.size()) break;
+  }
+  *left_out = entries.size() - good;
+  std::vector<std::string> out;
+  out.reserve(prefixes.size());
+  for (const endpoint::Prefix& p : prefixes) out.push_back(endpoint::to_string(p));
+  return out;
+}
 
 }  // namespace
 
@@ -66,6 +99,152 @@ std::vector<Diagnostic> isolation_problems(const Config::Loaded& loaded) {
                                               std::to_string(kMaxMessageBytes) + " bytes without control characters"));
   }
   return problems;
+}
+
+void IsolationPolicies::use(Store& store) {
+  const std::lock_guard lock(mutex_);
+  store_ = &store;
+  refresh(false);
+}
+
+void IsolationPolicies::replace_config(endpoint::CutPolicy config) {
+  const std::lock_guard lock(mutex_);
+  config_ = std::move(config);
+  cuts_.clear();
+}
+
+endpoint::CutPolicy IsolationPolicies::config() const {
+  const std::lock_guard lock(mutex_);
+  return config_;
+}
+
+Status IsolationPolicies::read() {
+  ExceptionStore store = store_->exceptions();
+  FB_TRY(std::vector<OpenAddress> opens, store.open_addresses());
+  FB_TRY(const std::vector<PolicyTarget> targets, store.policy_targets());
+  FB_TRY(const std::vector<EndpointPolicy> policies, store_->policies());
+  opens_ = std::move(opens);
+  places_.clear();
+  for (const PolicyTarget& t : targets) places_[t.endpoint_id] = {t.os, t.policy_id};
+  settings_.clear();
+  for (const EndpointPolicy& p : policies) settings_[p.id] = p.settings;
+  next_expiry_ms_ = 0;
+  const int64_t now = clock_.wall_ms();
+  for (const OpenAddress& item : opens_) {
+    if (item.expires_at_ms <= now) continue;  // never, or past
+    if (next_expiry_ms_ == 0 || item.expires_at_ms < next_expiry_ms_) next_expiry_ms_ = item.expires_at_ms;
+  }
+  cuts_.clear();
+  return {};
+}
+
+// Under mutex_.
+void IsolationPolicies::refresh(bool unknown_endpoint) {
+  if (store_ == nullptr) return;
+  const uint64_t wanted = wanted_.load();
+  const int64_t age = clock_.mono_ms() - read_at_ms_;
+  const bool expired = next_expiry_ms_ != 0 && clock_.wall_ms() >= next_expiry_ms_;
+  if (read_ == wanted && !expired && age < kReadAnewMs && !(unknown_endpoint && age >= kUnknownAgainMs)) return;
+  read_at_ms_ = clock_.mono_ms();
+  if (const Status done = read(); !done) {
+    log(LogLevel::warn, "exceptions_not_read", "what isolated hosts may talk to stays as it was",
+        {{"cause", done.error().describe()}});
+    return;
+  }
+  read_ = wanted;
+}
+
+bool IsolationPolicies::is_live(const OpenAddress& item) const {
+  return item.expires_at_ms == 0 || item.expires_at_ms > clock_.wall_ms();
+}
+
+// Oldest first, so that what came last is what has no room.
+std::vector<std::string> IsolationPolicies::open_to(const Place& place, const std::string& but_id) const {
+  std::vector<std::string> entries = config_.exceptions;
+  for (const OpenAddress& item : opens_) {
+    if (item.id == but_id || !is_live(item) || !has(item.os_types, place.first)) continue;
+    if (has(item.policies, "all") || has(item.policies, place.second)) entries.push_back(item.address);
+  }
+  return entries;
+}
+
+endpoint::CutPolicy IsolationPolicies::settled(const std::string& policy_id) const {
+  const auto it = settings_.find(policy_id);
+  return it == settings_.end() ? config_ : with_policy(config_, it->second);
+}
+
+IsolationPolicies::Cut IsolationPolicies::work_out(const Place& place) const {
+  Cut cut;
+  cut.policy = settled(place.second);
+  size_t left_out = 0;
+  cut.policy.exceptions = taken(open_to(place, ""), &left_out);
+  if (left_out > 0) {
+    log(LogLevel::error, "exceptions_left_out",
+        "all exceptions together would undo an isolation: the newest are left out",
+        {{"os", place.first}, {"policy", place.second}, {"left_out", std::to_string(left_out)}});
+  }
+  cut.digest = endpoint::digest(cut.policy);
+  return cut;
+}
+
+// Under mutex_. An endpoint that nobody knows has no platform: what the config and the default policy say.
+const IsolationPolicies::Cut& IsolationPolicies::cut_of(const std::string& endpoint_id) {
+  refresh(places_.find(endpoint_id) == places_.end());
+  const auto known = places_.find(endpoint_id);
+  const Place place = known == places_.end() ? Place{"", kDefaultPolicy} : known->second;
+  const auto it = cuts_.find(place);
+  if (it != cuts_.end()) return it->second;
+  return cuts_.emplace(place, work_out(place)).first->second;
+}
+
+endpoint::CutPolicy IsolationPolicies::of(const std::string& endpoint_id) {
+  const std::lock_guard lock(mutex_);
+  return cut_of(endpoint_id).policy;
+}
+
+std::string IsolationPolicies::digest_of(const std::string& endpoint_id) {
+  const std::lock_guard lock(mutex_);
+  return cut_of(endpoint_id).digest;
+}
+
+bool IsolationPolicies::may_roll_back(const std::string& endpoint_id) const {
+  const std::lock_guard lock(mutex_);
+  const auto known = places_.find(endpoint_id);
+  return settled(known == places_.end() ? kDefaultPolicy : known->second.second).rollback;
+}
+
+Status IsolationPolicies::fits(const OpenAddress& item) {
+  if (const auto prefix = endpoint::parse_prefix(item.address); !prefix) {
+    return fail(ErrorCode::invalid_argument, prefix.error().message);
+  }
+  if (const auto alone = endpoint::read_exceptions({item.address}); !alone) {
+    return fail(ErrorCode::refused, alone.error().message);
+  }
+  const std::lock_guard lock(mutex_);
+  refresh(false);
+  std::vector<std::string> all = config_.exceptions;
+  for (const OpenAddress& one : opens_) {
+    if (one.id != item.id && is_live(one)) all.push_back(one.address);
+  }
+  all.push_back(item.address);
+  if (endpoint::read_exceptions(all)) return {};
+  // Not for one endpoint all together; so each platform and policy by itself.
+  std::vector<std::string> policies = item.policies;
+  if (has(item.policies, "all")) {
+    policies = {kDefaultPolicy};
+    for (const auto& [id, settings] : settings_) policies.push_back(id);
+  }
+  for (const std::string& policy : policies) {
+    for (const std::string& os : item.os_types) {
+      std::vector<std::string> entries = open_to({os, policy}, item.id);
+      entries.push_back(item.address);
+      if (const auto together = endpoint::read_exceptions(entries); !together) {
+        return fail(ErrorCode::refused, "together with the others for the policy " + policy + " on " + os + ": " +
+                                            together.error().message);
+      }
+    }
+  }
+  return {};
 }
 
 }  // namespace fb::cli

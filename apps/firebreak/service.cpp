@@ -13,6 +13,7 @@
 #include "actions/endpoint/endpoint_plugin.h"
 #include "actions/endpoint/wire.h"
 #include "api/api.h"
+#include "api/rules/desk.h"
 #include "api/api_keys.h"
 #include "apps/firebreak/endpoint_policy.h"
 #include "apps/firebreak/front_door.h"
@@ -86,6 +87,7 @@ struct Service::Impl {
   std::unique_ptr<IsolationPolicies> policies;  // the store's hook tells it of changes
   std::unique_ptr<Store> store;
   std::unique_ptr<RuleBook> rules;
+  std::unique_ptr<api::RuleDesk> rule_desk;
   mutable std::mutex rules_mutex;
   std::string rules_problem;
   endpoint::Signers signers;
@@ -182,6 +184,14 @@ Status Service::Impl::load_rules_once() {
                 report.problem + " (nothing was started; --allow-broken leaves broken rules out)");
   }
   note_reload(report, "start");
+  rule_desk = std::make_unique<api::RuleDesk>(
+      *store, *rules, clock, [this](const ReloadReport& r) { note_reload(r, "changed through the API"); });
+  FB_TRY(const std::vector<std::string> broken, rule_desk->load());
+  for (const std::string& problem : broken) {
+    log(LogLevel::error, "rule_left_out", "a rule that came through the API can't be run any more",
+        {{"problem", problem}});
+  }
+  note_reload({.swapped = true, .changed = true, .problem = "", .loaded = {}}, "rules of the record");
   rules->watch(kRulePollMs, kRuleSettleMs, [this](const ReloadReport& r) { note_reload(r, "files changed"); });
   return {};
 }
@@ -366,6 +376,7 @@ Status Service::Impl::start_api() {
                                .agents = control,
                                .isolation = isolation,
                                .access = access,
+                               .rules = rule_desk.get(),
                                .host_names = std::move(names)});
   net::ServerOptions socket;
   socket.unix_socket = files.socket;

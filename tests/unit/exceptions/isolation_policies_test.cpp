@@ -1,0 +1,148 @@
+#include "actions/endpoint/envelope.h"
+#include "tests/unit/exceptions/exceptions_fixture.h"
+
+namespace fb::test {
+namespace {
+
+class IsolationPoliciesTest : public ExceptionsTest {
+ protected:
+  void enroll(const std::string& id, const std::string& os) {
+    EndpointReport r;
+    r.endpoint_id = id;
+    r.host_id = "host-" + id;
+    r.hostname = id;
+    r.os = os;
+    r.at_ms = clock_.wall_ms();
+    ASSERT_TRUE(store_->enroll(r, "hash-" + id));
+    policies_.changed();
+  }
+  void seen_isolated(const std::string& id, const std::string& os, const std::string& digest) {
+    EndpointReport r;
+    r.endpoint_id = id;
+    r.host_id = "host-" + id;
+    r.hostname = id;
+    r.os = os;
+    r.observed = Isolation::isolated;
+    r.policy_digest = digest;
+    r.at_ms = clock_.wall_ms();
+    ASSERT_TRUE(store_->seen(r));
+  }
+  std::vector<std::string> open(const std::string& id) { return policies_.of(id).exceptions; }
+};
+
+using Addresses = std::vector<std::string>;
+
+TEST_F(IsolationPoliciesTest, AnItemReachesTheEndpointsItIsFor) {
+  make_list();
+  EndpointPolicy servers;
+  servers.id = "servers";
+  servers.name = "Servers";
+  ASSERT_TRUE(store_->add_policy(servers, "user:x"));
+  enroll("lin", "linux");
+  enroll("win", "windows");
+  enroll("srv", "linux");
+  ASSERT_TRUE(store_->assign_policy({"srv"}, "servers", "user:x"));
+  EXPECT_EQ(open("lin"), Addresses{});
+  ASSERT_EQ(add(item_body("10.10.0.1", "all")).status, 200);
+  EXPECT_EQ(open("lin"), Addresses{"10.10.0.1"});
+  EXPECT_EQ(open("win"), Addresses{"10.10.0.1"});
+  Json body = item_body("10.20.0.0/16", "one");
+  body["tags"] = {"policy:servers"};
+  ASSERT_EQ(add(body).status, 200);
+  EXPECT_EQ(open("lin"), Addresses{"10.10.0.1"});
+  EXPECT_EQ(open("srv"), (Addresses{"10.10.0.1", "10.20.0.0/16"}));
+  body = item_body("10.30.0.1", "linux");
+  body["os_types"] = {"linux", "linux", "linux"};
+  ASSERT_EQ(add(body).status, 200);
+  EXPECT_EQ(open("lin"), (Addresses{"10.10.0.1", "10.30.0.1"}));
+  EXPECT_EQ(open("win"), Addresses{"10.10.0.1"});
+  body = item_body("10.10.0.1", "all");
+  body.erase("tags");  // for nobody from now on
+  const int before = told_;
+  ASSERT_EQ(change(body).status, 200);
+  EXPECT_GT(told_, before);
+  EXPECT_EQ(open("win"), Addresses{});
+  ASSERT_TRUE(store_->assign_policy({"win"}, "servers", "user:x"));
+  EXPECT_EQ(open("win"), Addresses{"10.20.0.0/16"});
+  ASSERT_EQ(ask("DELETE", "/api/exception_lists", kAgnosticList).status, 200);
+  EXPECT_EQ(open("srv"), Addresses{});
+}
+
+TEST_F(IsolationPoliciesTest, AnExpiredItemIsNoLongerOpen) {
+  make_list();
+  enroll("lin", "linux");
+  Json body = item_body("10.10.0.1", "one");
+  body["expire_time"] = iso8601(clock_.wall_ms() + 5000);
+  ASSERT_EQ(add(body).status, 200);
+  EXPECT_EQ(open("lin"), Addresses{"10.10.0.1"});
+  clock_.advance_ms(5001);
+  EXPECT_EQ(open("lin"), Addresses{});
+}
+
+TEST_F(IsolationPoliciesTest, TheConfigIsKeptAndMergedWithTheItems) {
+  endpoint::CutPolicy config;
+  config.exceptions = {"192.0.2.0/25"};
+  config.message = "m";
+  policies_.replace_config(config);
+  make_list();
+  enroll("lin", "linux");
+  ASSERT_EQ(add(item_body("192.0.2.128/25")).status, 200);
+  const endpoint::CutPolicy p = policies_.of("lin");
+  EXPECT_EQ(p.exceptions, Addresses{"192.0.2.0/24"});
+  EXPECT_EQ(p.message, "m");
+  EXPECT_EQ(policies_.digest_of("lin"), endpoint::digest(p));
+  EXPECT_EQ(policies_.of("nobody").exceptions, Addresses{"192.0.2.0/25"}) << "of no platform";
+}
+
+TEST_F(IsolationPoliciesTest, AllTogetherMayNotUndoAnIsolation) {
+  make_list();
+  EndpointPolicy servers;
+  servers.id = "servers";
+  servers.name = "Servers";
+  ASSERT_TRUE(store_->add_policy(servers, "user:x"));
+  ASSERT_EQ(add(item_body("10.0.0.0/8", "one")).status, 200);
+  ASSERT_EQ(add(item_body("20.0.0.0/8", "two")).status, 200);
+  const Answer third = add(item_body("30.0.0.0/8", "three"));
+  EXPECT_EQ(third.status, 400);
+  EXPECT_NE(third.body.value("message", "").find("together"), std::string::npos) << third.text;
+  EXPECT_EQ(add(item_body("10.1.2.3", "inside")).status, 200) << "within what is open already";
+  // For another policy there is room when the first two are not for all.
+  for (const char* id : {"one", "two"}) {
+    Json body = item_body(id == std::string("one") ? "10.0.0.0/8" : "20.0.0.0/8", id);
+    body["tags"] = {"policy:default"};
+    ASSERT_EQ(change(body).status, 200);
+  }
+  Json body = item_body("30.0.0.0/8", "three");
+  body["tags"] = {"policy:servers"};
+  EXPECT_EQ(add(body).status, 200);
+  body["tags"] = {"policy:servers", "policy:default"};
+  EXPECT_EQ(change(body).status, 400);
+  // A config that leaves less room later: the newest items are left out, not all of them.
+  enroll("lin", "linux");
+  endpoint::CutPolicy config;
+  config.exceptions = {"40.0.0.0/8"};
+  policies_.replace_config(config);
+  EXPECT_EQ(open("lin"), (Addresses{"10.0.0.0/8", "40.0.0.0/8"}));
+}
+
+TEST_F(IsolationPoliciesTest, TheApiTellsWhoHasAppliedAnItem) {
+  make_list();
+  enroll("a", "linux");
+  enroll("b", "windows");
+  enroll("c", "macos");
+  ASSERT_EQ(add(item_body("10.10.0.1", "one")).status, 200);
+  seen_isolated("a", "linux", policies_.digest_of("a"));
+  seen_isolated("b", "windows", "another");
+  const Answer a = ask("GET", "/api/firebreak/exceptions/one/status");
+  ASSERT_EQ(a.status, 200) << a.text;
+  EXPECT_EQ(a.body["applies_to"], 3);
+  EXPECT_EQ(a.body["applied"], 1);
+  EXPECT_EQ(a.body["pending"], 1);
+  EXPECT_EQ(a.body["endpoints"][0]["state"], "applied");
+  EXPECT_EQ(a.body["endpoints"][1]["state"], "pending");
+  EXPECT_EQ(a.body["endpoints"][2]["state"], "not_isolated");
+  EXPECT_EQ(ask("GET", "/api/firebreak/exceptions/two/status").status, 404);
+}
+
+}  // namespace
+}  // namespace fb::test
