@@ -94,6 +94,11 @@ Status check(const EndpointPolicy& p, const std::string& who) {
   return {};
 }
 
+// Isolated hosts are to hear of it.
+void tell(Txn& txn, const StoreOptions& options) {
+  if (options.open_addresses_changed) txn.after_commit.push_back(options.open_addresses_changed);
+}
+
 Status refuse_taken_name(Sqlite& db, const EndpointPolicy& p) {
   FB_TRY(const auto taken, db.text("SELECT id FROM policies WHERE name = ? AND id <> ?", p.name, p.id));
   if (taken) return fail(ErrorCode::already_exists, "another policy has the name '" + printable(p.name) + "'", *taken);
@@ -194,6 +199,7 @@ Result<EndpointPolicy> Store::change_policy(const EndpointPolicy& p, int64_t ver
                    "updated_at = ?5, updated_by = ?6 WHERE id = ?1",
                    p.id, p.name, to_utf8(p.description), settings, txn.now_ms, who));
     FB_TRY_VOID(txn.audit(who, "policy_changed", p.id, p.name + " " + settings));
+    tell(txn, impl_->options);
     FB_TRY(auto found, find_policy(txn.db, p.id));
     if (found) kept = std::move(*found);
     return {};
@@ -244,6 +250,7 @@ Result<int64_t> Store::assign_policy(const std::vector<std::string>& endpoint_id
       }
       FB_TRY_VOID(txn.audit(who, "policy_assigned", endpoint, before.value_or(kDefaultPolicy) + " -> " + policy_id));
     }
+    if (changed > 0) tell(txn, impl_->options);
     return {};
   }));
   return changed;

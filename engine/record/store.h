@@ -23,6 +23,7 @@
 #include "engine/record/identities.h"
 #include "engine/record/policies.h"
 #include "engine/record/response_actions.h"
+#include "engine/record/stream.h"
 
 namespace fb {
 
@@ -44,12 +45,12 @@ struct StoreOptions {
   // After a change of what isolated hosts may talk to (exceptions, endpoint policies and who has them) is durable: in
   // the writer's thread, before the caller of the change returns; must not call the store.
   std::function<void()> open_addresses_changed;
-  bool outbox = true;                  // keep new alerts for the alerts topic; off when there is none
-  bool check = true;                   // PRAGMA quick_check before anything else; reads the whole file
-  int busy_timeout_ms = 5000;          // how long a foreign writer is waited for
-  int64_t ballast_bytes = 4 << 20;     // given up when the disk is full, so that releases and the audit go on
-  int64_t max_pages = 0;               // of 4 KiB; a cap on the file's size; 0 = none
-  int64_t read_limit_ms = 30'000;      // a read that takes longer is ended
+  bool outbox = true;               // keep new alerts for the alerts topic; off when there is none
+  bool check = true;                // PRAGMA quick_check before anything else; reads the whole file
+  int busy_timeout_ms = 5000;       // how long a foreign writer is waited for
+  int64_t ballast_bytes = 4 << 20;  // given up when the disk is full, so that releases and the audit go on
+  int64_t max_pages = 0;            // of 4 KiB; a cap on the file's size; 0 = none
+  int64_t read_limit_ms = 30'000;   // a read that takes longer is ended
 };
 
 // A time in which isolations by rules wait for a person, or are left out, on some endpoints.
@@ -196,6 +197,9 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Result<ResponsePage> response_actions(const ResponseFilter& filter);
   Result<std::map<std::string, OpenCounts>> open_counts(const std::vector<std::string>& endpoint_ids);
   Result<std::vector<EndpointDetails>> endpoint_details(const std::vector<std::string>& endpoint_ids);
+  // stream.cpp: what clients follow. Events after a number of the sequence, oldest first; the newest number.
+  Result<std::vector<StreamEvent>> stream_events(int64_t after, int64_t limit);
+  Result<int64_t> stream_head();
 
   struct Impl;  // impl.h
 
