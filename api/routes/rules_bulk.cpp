@@ -1,0 +1,263 @@
+// Many rules at once: bulk actions, export, import.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "api/api.h"
+#include "api/multipart.h"
+#include "api/rules/answers.h"
+#include "api/rules/bulk_edit.h"
+#include "api/rules/transfer.h"
+#include "engine/base/text.h"
+#include "engine/model/ids.h"
+
+namespace fb::api {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxIds = 10'000;
+
+std::string dumped(const Json& j) {
+  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string joined(const std::vector<std::string>& messages) {
+  std::string all;
+  for (const std::string& m : messages) all += (all.empty() ? "" : ", ") + m;
+  return all;
+}
+
+bool flag(const Call& call, const char* name) {
+  return call.query(name) == "true";
+}
+
+net::Response download(std::string body, const std::string& name) {
+  net::Response r = ndjson(std::move(body));
+  std::string plain;
+  for (const char c : name) {
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+        c == '_') {
+      plain += c;
+    }
+  }
+  r.headers["Content-Disposition"] = "attachment; filename=\"" + (plain.empty() ? "export.ndjson" : plain) + "\"";
+  return r;
+}
+
+// What became of a bulk action, in Kibana's shape.
+struct Bulk {
+  Json updated = Json::array();
+  Json created = Json::array();
+  Json deleted = Json::array();
+  Json skipped = Json::array();
+  Json errors = Json::array();
+  size_t failed = 0;
+
+  void error(const std::string& message, int status, const char* code, const Json& rule) {
+    ++failed;
+    for (Json& e : errors) {  // rules that fail alike stand together
+      if (e["message"] == message && e["status_code"] == status) {
+        e["rules"].push_back(rule);
+        return;
+      }
+    }
+    Json e{{"message", message}, {"status_code", status}};
+    if (code != nullptr) e["err_code"] = code;
+    e["rules"] = Json::array({rule});
+    errors.push_back(std::move(e));
+  }
+
+  net::Response answer(bool dry_run) const {
+    const size_t done = updated.size() + created.size() + deleted.size();
+    const size_t total = done + skipped.size() + failed;
+    const Json summary{{"failed", failed}, {"succeeded", done}, {"skipped", skipped.size()}, {"total", total}};
+    // A trial names counts only: nothing was made.
+    const Json none = Json::array();
+    const Json results{{"updated", dry_run ? none : updated},
+                       {"created", dry_run ? none : created},
+                       {"deleted", dry_run ? none : deleted},
+                       {"skipped", dry_run ? none : skipped}};
+    if (failed == 0) {
+      return json(200, dumped(Json{{"success", true},
+                                   {"rules_count", total},
+                                   {"attributes", {{"results", results}, {"summary", summary}}}}));
+    }
+    return json(500,
+                dumped(Json{{"message", done + skipped.size() > 0 ? "Bulk edit partially failed" : "Bulk edit failed"},
+                            {"status_code", 500},
+                            {"attributes", {{"errors", errors}, {"results", results}, {"summary", summary}}}}));
+  }
+};
+
+Json name_of(const RuleView& rule) {
+  return Json{{"id", rule.id}, {"name", rule.name}};
+}
+
+// The change that the action asks for; nothing when the rule is so already.
+std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleViewPtr& rule, const Json& body) {
+  Json doc = Json::parse(rule->doc);
+  if (action == "delete") return RuleDesk::Change{rule, "deleted", "", ""};
+  if (action == "enable" || action == "disable") {
+    const bool on = action == "enable";
+    if (doc.value("enabled", false) == on) return std::nullopt;
+    doc["enabled"] = on;
+    return RuleDesk::Change{rule, on ? "enabled" : "disabled", dumped(doc), ""};
+  }
+  if (action == "duplicate") {
+    doc["name"] = doc.value("name", "") + " [Duplicate]";
+    doc["enabled"] = false;
+    doc["rule_id"] = new_uuid();
+    if (const auto d = body.find("duplicate");
+        d != body.end() && d->is_object() && !d->value("include_exceptions", true)) {
+      doc["exceptions_list"] = Json::array();
+    }
+    return RuleDesk::Change{nullptr, "created", dumped(doc), ""};
+  }
+  std::string after = edited(rule->doc, dumped(body["edit"]));
+  if (after == rule->doc) return std::nullopt;
+  return RuleDesk::Change{rule, "edited", std::move(after), ""};
+}
+
+// Those that are named, by id or by query.
+RuleResult<std::vector<RuleViewPtr>> chosen(const Json& body, const RuleDesk& desk, Bulk& bulk) {
+  std::vector<RuleViewPtr> rules;
+  const auto ids = body.find("ids");
+  if (ids != body.end() && body.contains("query") && body["query"] != "") {
+    return tl::unexpected(refuse(400, "Both query and ids are sent. Define either ids or query in request payload."));
+  }
+  if (ids == body.end()) {
+    const auto query = body.find("query");
+    if (query != body.end() && !query->is_string()) return tl::unexpected(refuse_body({"query: must be a string"}));
+    return desk.find(query == body.end() ? "" : query->get<std::string>(), {});
+  }
+  if (!ids->is_array() || ids->empty() || ids->size() > kMaxIds) {
+    return tl::unexpected(refuse_body({"ids: must be an array of 1 to " + std::to_string(kMaxIds) + " strings"}));
+  }
+  for (const Json& id : *ids) {
+    if (!id.is_string()) return tl::unexpected(refuse_body({"ids: must be an array of strings"}));
+    RuleViewPtr rule = desk.by_id(id.get<std::string>());
+    if (!rule) {
+      bulk.error("Rule not found", 500, nullptr, Json{{"id", id}});
+    } else if (std::find(rules.begin(), rules.end(), rule) == rules.end()) {
+      rules.push_back(std::move(rule));
+    }
+  }
+  return rules;
+}
+
+net::Response bulk_action(const Call& call, RuleDesk& desk) {
+  const Json body = Json::parse(call.request.body, nullptr, false);
+  if (!body.is_object()) return problem(400, "[request body]: Expected object");
+  const std::string action =
+      body.contains("action") && body["action"].is_string() ? body["action"].get<std::string>() : "";
+  static constexpr std::string_view kActions[] = {"enable", "disable", "delete", "duplicate", "export", "edit"};
+  if (std::find(std::begin(kActions), std::end(kActions), action) == std::end(kActions)) {
+    return problem(400,
+                   action == "run"
+                       ? "[request body]: action: 'run' has no meaning here: rules look at every event as it comes"
+                       : "[request body]: action: must be one of enable, disable, delete, duplicate, export, edit");
+  }
+  const bool dry_run = flag(call, "dry_run");
+  if (dry_run && action == "export") return siem_problem(400, "Export action doesn't support dry_run mode");
+  if (action == "edit") {
+    const auto edits = body.find("edit");
+    if (const std::string bad = check_edits(edits == body.end() ? "" : dumped(*edits)); !bad.empty()) {
+      return problem(400, "[request body]: " + bad);
+    }
+  }
+  Bulk bulk;
+  auto rules = chosen(body, desk, bulk);
+  if (!rules) return answer(rules.error());
+  if (action == "export") return download(export_rules(*rules, {}, false), "rules_export.ndjson");
+
+  std::vector<RuleDesk::Change> changes;
+  std::vector<RuleViewPtr> of;
+  for (const RuleViewPtr& rule : *rules) {
+    if (rule->from_file && action != "duplicate") {
+      bulk.error("the rule stands in a rule file; the API does not change it", 400, "IMMUTABLE", name_of(*rule));
+      continue;
+    }
+    auto change = change_of(action, rule, body);
+    if (!change) {
+      Json skipped = name_of(*rule);
+      skipped["skip_reason"] = "RULE_NOT_MODIFIED";
+      bulk.skipped.push_back(std::move(skipped));
+      continue;
+    }
+    if (dry_run && change->what != "deleted") {
+      Json doc = Json::parse(change->doc);
+      if (const auto good = desk.compile(change->doc); !good) {
+        bulk.error(joined(good.error().messages), good.error().status, nullptr, name_of(*rule));
+        continue;
+      }
+    }
+    changes.push_back(std::move(*change));
+    of.push_back(rule);
+  }
+  Json& made = action == "delete" ? bulk.deleted : action == "duplicate" ? bulk.created : bulk.updated;
+  if (dry_run) {
+    for (const RuleViewPtr& rule : of) made.push_back(name_of(*rule));
+    return bulk.answer(true);
+  }
+  const auto results = desk.apply(std::move(changes), call.actor());
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (results[i]) {
+      made.push_back(Json::parse((*results[i])->answer));
+    } else {
+      bulk.error(joined(results[i].error().messages), results[i].error().status, nullptr, name_of(*of[i]));
+    }
+  }
+  return bulk.answer(false);
+}
+
+net::Response export_some(const Call& call, RuleDesk& desk) {
+  std::vector<RuleViewPtr> rules;
+  std::vector<std::string> missing;
+  const Json body = call.request.body.empty() ? Json() : Json::parse(call.request.body, nullptr, false);
+  if (body.is_discarded()) return problem(400, "[request body]: is not JSON");
+  if (body.is_object() && body.contains("objects") && !body["objects"].is_null()) {
+    if (!body["objects"].is_array()) return problem(400, "[request body]: objects: must be an array");
+    for (const Json& object : body["objects"]) {
+      if (!object.is_object() || !object.contains("rule_id") || !object["rule_id"].is_string()) {
+        return problem(400, "[request body]: objects: rule_id: must be a string");
+      }
+      const auto id = object["rule_id"].get<std::string>();
+      if (RuleViewPtr rule = desk.by_rule_id(id)) {
+        rules.push_back(std::move(rule));
+      } else {
+        missing.push_back(id);
+      }
+    }
+  } else {
+    const auto all = desk.find("", RuleSort{"created_at", true});
+    if (!all) return answer(all.error());
+    for (const RuleViewPtr& rule : *all) {
+      if (!rule->from_file) rules.push_back(rule);
+    }
+  }
+  return download(export_rules(rules, missing, flag(call, "exclude_export_details")),
+                  call.query("file_name", "export.ndjson"));
+}
+
+net::Response import_some(const Call& call, RuleDesk& desk) {
+  const auto file = uploaded_ndjson(call.request);
+  if (!file) return siem_problem(400, file.error().message);
+  return json(200, import_rules(desk, *file, flag(call, "overwrite"), call.actor()));
+}
+
+Handle with_desk(net::Response (*handle)(const Call&, RuleDesk&)) {
+  return [handle](const Call& call) {
+    RuleDesk* desk = desk_of(call);
+    return desk == nullptr ? no_desk() : handle(call, *desk);
+  };
+}
+
+}  // namespace
+
+void add_rules_bulk_routes(Router& router) {
+  router.add("POST", "/api/detection_engine/rules/_bulk_action", Privilege::rules_write, with_desk(bulk_action));
+  router.add("POST", "/api/detection_engine/rules/_export", Privilege::rules_read, with_desk(export_some));
+  router.add("POST", "/api/detection_engine/rules/_import", Privilege::rules_write, with_desk(import_some));
+}
+
+}  // namespace fb::api
