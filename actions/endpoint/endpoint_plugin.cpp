@@ -387,13 +387,18 @@ class Gateway final : public EndpointPlugin {
     handed.poll->answer(ok(write_order({desk_.command(command), command.action_id, command.generation})));
   }
 
-  // A host that refused an envelope for its epoch, its revision or its key would take another one of the same command:
-  // it is signed anew and handed out again, a few times. True when it will be.
+  // A host that refused an envelope for its epoch, its revision, its key or its time would take another one of the same
+  // command: it is signed anew and handed out again, a few times. True when it will be. Only of the command that waits
+  // for this host: what a host says of others must not move the epoch.
   bool sign_anew(const std::string& endpoint_id, const Report& report) {
     if (report.kind != Report::Kind::refused) return false;
+    const auto command = boxes_.command_of(endpoint_id);
+    if (!command || command->action_id != report.action_id) return false;
     const auto says = [&](const char* word) { return report.message.find(word) != std::string::npos; };
     const bool key = says("signature") || says("trusted");
-    const bool epoch = says("epoch");
+    // In time by this clock: the host was once told a time that was ahead, and a new epoch sets it back.
+    const bool time = report.message.starts_with("expired") && command->expires_at_ms > clock_.wall_ms();
+    const bool epoch = says("epoch") || time;
     if (!key && !epoch && !says("revision")) return false;
     {
       const std::lock_guard lock(known_mutex_);

@@ -59,7 +59,8 @@ class Mailboxes {
   // once a storm.
   bool is_fought_over(const std::string& endpoint_id, int64_t now_ms);
   // A command was put and its end was not reported yet.
-  bool has_command(const std::string& endpoint_id) const;
+  bool has_command(const std::string& endpoint_id) const { return command_of(endpoint_id).has_value(); }
+  std::optional<Command> command_of(const std::string& endpoint_id) const;
 
   // The agent reported an end of this action: it is not handed out again.
   void finished(const std::string& endpoint_id, const std::string& action_id);

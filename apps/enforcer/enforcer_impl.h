@@ -161,7 +161,8 @@ class EnforcerImpl final : public Enforcer {
   void drop_old_orders();
   void hold_space();
   int64_t service_now() const;
-  void hear_service_time(int64_t ms);
+  void hear_service_time(int64_t ms);  // never back
+  void set_service_time(int64_t ms);
   int64_t lease_left() const;
   int64_t now() const { return clock_.mono_ms(); }
   bool too_many_changes();

@@ -74,9 +74,11 @@ int64_t EnforcerImpl::service_now() const {
 }
 
 void EnforcerImpl::hear_service_time(int64_t ms) {
-  ms = std::min(ms, kForEverMs);
-  if (ms <= service_now()) return;
-  service_base_ms_ = ms;
+  if (ms > service_now()) set_service_time(ms);
+}
+
+void EnforcerImpl::set_service_time(int64_t ms) {
+  service_base_ms_ = std::min(ms, kForEverMs);
   service_base_at_ = now();
 }
 

@@ -103,6 +103,7 @@ Report EnforcerImpl::obey(const Envelope& e, const std::string& text, const std:
     const Status rotated = rotate_keys(e.trust, text);
     key_problem_ = rotated ? "" : "new keys of the service could not be taken: " + rotated.error().describe();
   }
+  const bool new_epoch = e.epoch > state_.epoch;
   state_.epoch = e.epoch;
   state_.revision = e.revision;
   hear_service_time(e.issued_at_ms);
@@ -125,6 +126,9 @@ Report EnforcerImpl::obey(const Envelope& e, const std::string& text, const std:
       report = report_of(entry_of(e, 0), Report::Kind::state, "");
       break;
   }
+  // A new epoch may also set the time back: an order that was signed while the service's clock ran ahead would have
+  // this host refuse every isolation until then. Only now, so that no late order vouches for itself.
+  if (new_epoch) set_service_time(e.issued_at_ms);
   // A refusal uses the envelope up too. What was obeyed stands in the journal already.
   if (const Status kept = keep_state(); !kept && report.kind == Report::Kind::state) {
     report.kind = Report::Kind::failed;

@@ -410,6 +410,24 @@ TEST(Gateway, AnswersWhatItDoesNotKnow) {
   EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", std::string(100'000, 'x')).status, 413);
 }
 
+TEST(Gateway, WhatAHostSaysOfCommandsThatItWasNotGivenDoesNotMoveTheEpoch) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  Peer peer(service, &agent);
+  const int64_t before = service.store().raise_epoch(0).value_or(0);
+  for (int i = 0; i < 20; ++i) {
+    Report made_up;
+    made_up.kind = Report::Kind::refused;
+    made_up.action_id = "made-up-" + std::to_string(i);
+    made_up.generation = 1;
+    made_up.message = "of epoch 1, and 2 was seen";
+    EXPECT_EQ(peer.ask("POST", "/v1/reports", endpoint::write_report(made_up)).status, 200);
+  }
+  EXPECT_EQ(service.store().raise_epoch(0).value_or(0), before + 1);
+}
+
 TEST(Gateway, SaysSoWhenTheRecordDoesNotTakeAHeartbeat) {
   Service service;
   service.start();

@@ -113,6 +113,38 @@ TEST(Epoch, ARecordThatWentBackIsRaisedAndItsOrdersCountAgain) {
   EXPECT_EQ(end.kind, Report::Kind::done) << end.message;
 }
 
+TEST(Epoch, AHostThatWasToldATimeAheadIsSetRightAndIsolated) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  agent.start();
+  ASSERT_TRUE(agent.polls());
+  agent.stop();
+  {
+    const auto backend = make_simulated_backend(agent.options.state_dir);
+    EnforcerOptions options;
+    options.folder = agent.options.state_dir + "/enforcer";
+    const auto enforcer = Enforcer::open(options, *backend, system_clock());
+    ASSERT_TRUE(enforcer) << enforcer.error().describe();
+    endpoint::Envelope ahead;
+    ahead.order = endpoint::Order::status;
+    ahead.agent_id = "a1";
+    ahead.epoch = (*enforcer)->status()->epoch;
+    ahead.revision = (*enforcer)->status()->revision + 1;
+    ahead.issued_at_ms = system_clock().wall_ms() + 10LL * 365 * 86'400'000;
+    ahead.nonce = std::string(16, 'n');
+    ASSERT_EQ((*enforcer)->carry(service.options.signers.front()->sign(ahead), {}).kind, Report::Kind::state);
+  }
+  agent.start();
+  ASSERT_TRUE(agent.polls());
+  Command isolate = command("i1", Verb::isolate, "a1", 1);
+  isolate.expires_at_ms = system_clock().wall_ms() + 600'000;
+  ASSERT_TRUE(service.plugin->send(isolate));
+  const Report end = service.wait_for_end("i1");
+  EXPECT_EQ(end.kind, Report::Kind::done) << end.message;
+  EXPECT_EQ(end.observed, Isolation::isolated);
+}
+
 TEST(LocalRelease, IsToldJudgedAndAcknowledged) {
   Service service;
   service.start();

@@ -200,6 +200,29 @@ TEST(Enforcer, RefusesAnExpiredIsolationByTheServicesClockButNeverARelease) {
   EXPECT_EQ(host.carry(held).message, "expired") << "the service's time is known over a restart";
 }
 
+// The service's clock was ten years ahead for a moment, and a host heard it.
+TEST(Enforcer, ANewEpochSetsTheServicesTimeBackButNoLateOrderVouchesForItself) {
+  Host host;
+  const int64_t t = host.service.now_ms;
+  const auto soon_over = [&](const std::string& id, int64_t generation) {
+    Envelope e = host.service.isolate(id, generation);
+    e.expires_at_ms = t + 60'000;
+    return host.carry(e);
+  };
+  host.service.now_ms = t + 10LL * 365 * 86'400'000;
+  EXPECT_EQ(host.isolate("a", 1).kind, Kind::done);
+  host.service.now_ms = t;
+  EXPECT_EQ(soon_over("b", 2).message, "expired") << "within an epoch time does not go back";
+  host.service.epoch = 2;
+  host.service.revision = 0;
+  EXPECT_EQ(soon_over("b", 2).message, "expired") << "judged by what was known before it";
+  EXPECT_EQ(soon_over("b", 2).kind, Kind::done);
+  host.restart();
+  EXPECT_EQ(soon_over("c", 3).kind, Kind::done) << "the older order on the disk does not bring the wrong time back";
+  host.clock.advance_ms(60'000);
+  EXPECT_EQ(soon_over("d", 4).message, "expired") << "and late is late again";
+}
+
 TEST(Enforcer, ProtectedHereHoldsBackIsolationsAndNothingElse) {
   Host host;
   host.isolate("a", 1);
