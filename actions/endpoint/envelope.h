@@ -42,6 +42,7 @@ std::string digest(const CutPolicy& policy);
 
 using PublicKey = std::array<uint8_t, 32>;
 using KeySet = std::map<std::string, PublicKey>;  // by kid
+inline constexpr size_t kMaxSigningKeys = 8;      // a host trusts no more at once
 
 struct Envelope {
   Order order = Order::status;

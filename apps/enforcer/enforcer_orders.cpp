@@ -15,8 +15,6 @@ namespace {
 using endpoint::Envelope;
 using endpoint::Order;
 
-constexpr size_t kMaxTrustedKeys = 8;
-
 Verb verb_of(Order order) {
   return order == Order::release ? Verb::release : Verb::isolate;
 }
@@ -139,7 +137,7 @@ Report EnforcerImpl::obey(const Envelope& e, const std::string& text, const std:
 
 Status EnforcerImpl::rotate_keys(const endpoint::KeySet& trust, const std::string& text) {
   if (trust == identity_.trusted) return {};
-  if (trust.size() > kMaxTrustedKeys) return fail(ErrorCode::limit, "too many keys at once");
+  if (trust.size() > endpoint::kMaxSigningKeys) return fail(ErrorCode::limit, "too many keys at once");
   Identity next = identity_;
   next.trusted = trust;
   // The orders in force, this one perhaps among them, were signed by keys that may be leaving: after a reboot they must
