@@ -59,6 +59,7 @@ class Gateway final : public EndpointPlugin {
         boxes_(options.offline_after_ms, options.redeliver_after_ms),
         credentials_(options.credential_fresh_ms),
         enrolments_(options.enroll_per_minute),
+        renewals_(options.renew_per_minute),
         failures_(options.auth_failures_per_minute) {
     enrolled_.connect(metrics, "firebreak_agent_enrolments_total", "Agents enrolled");
     auth_failures_.connect(metrics, "firebreak_agent_auth_failures_total", "Wrong tokens and certificates of agents");
@@ -299,6 +300,8 @@ class Gateway final : public EndpointPlugin {
   }
 
   void on_renew(const std::string& endpoint_id, const std::string& body, const Responder& out) {
+    // Each is a signature and a row that stays.
+    if (!renewals_.take(endpoint_id, clock_.mono_ms())) return out->answer(problem(429, "too many renewals"));
     const auto csr = read_one("csr", body);
     if (!csr) return out->answer(problem(400, csr.error().message));
     int64_t expires_at = 0;
@@ -320,10 +323,11 @@ class Gateway final : public EndpointPlugin {
   void serve(const std::string& endpoint_id, Request r, const Responder& out) {
     if (r.path == "/v1/commands") return on_poll(endpoint_id, r, out);
     const bool heartbeat = r.path == "/v1/heartbeat", renew = r.path == "/v1/renew";
-    later(!heartbeat, out, [this, endpoint_id, heartbeat, renew, body = std::move(r.body), out] {
-      if (heartbeat) return on_heartbeat(endpoint_id, body, out);
-      renew ? on_renew(endpoint_id, body, out) : on_report(endpoint_id, body, out);
-    });
+    later(!heartbeat, out,
+          [this, endpoint_id, heartbeat, renew, expired = r.client_expired, body = std::move(r.body), out] {
+            if (heartbeat) return on_heartbeat(endpoint_id, body, expired, out);
+            renew ? on_renew(endpoint_id, body, out) : on_report(endpoint_id, body, out);
+          });
   }
 
   void on_poll(const std::string& endpoint_id, const Request& r, const Responder& out) {
@@ -383,6 +387,10 @@ class Gateway final : public EndpointPlugin {
       });
       return;
     }
+    // Sent a moment ago, and the switch was pulled since. It waits in its box, as what may have arrived does.
+    if (command.verb == Verb::isolate && options_.may_isolate && !options_.may_isolate()) {
+      return handed.poll->answer(nothing());
+    }
     handed_.add_one();
     handed.poll->answer(ok(write_order({desk_.command(command), command.action_id, command.generation})));
   }
@@ -433,7 +441,7 @@ class Gateway final : public EndpointPlugin {
     out->answer(ok("{}"));
   }
 
-  void on_heartbeat(const std::string& endpoint_id, const std::string& body, const Responder& out) {
+  void on_heartbeat(const std::string& endpoint_id, const std::string& body, bool expired, const Responder& out) {
     auto heartbeat = read_heartbeat(body);
     if (!heartbeat) return out->answer(problem(400, heartbeat.error().message));
     heartbeat->endpoint_id = endpoint_id;
@@ -444,7 +452,8 @@ class Gateway final : public EndpointPlugin {
     const Status heard = desk_.heard(endpoint_id, heartbeat->epoch, heartbeat->revision);
     if (!heard) return out->answer(problem(503, "the record did not take the heartbeat"));
     boxes_.heard(endpoint_id, clock_.mono_ms());
-    const bool renew = keep_known(*heartbeat);
+    // A host whose clock is wrong may not know that its certificate is past its end.
+    const bool renew = keep_known(*heartbeat) || expired;
     look_at_policy(endpoint_id);
     Report report;
     report.kind = Report::Kind::state;
@@ -523,6 +532,7 @@ class Gateway final : public EndpointPlugin {
   Mailboxes boxes_;
   CredentialCache credentials_;
   RateLimit enrolments_;
+  RateLimit renewals_;
   RateLimit failures_;
   std::string ca_certificate_;
   // What each host said last in this run.
