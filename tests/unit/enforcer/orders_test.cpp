@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "engine/base/failpoint.h"
+#include "engine/base/log.h"
 #include "tests/unit/enforcer/enforcer_support.h"
 
 namespace fb::agent {
@@ -251,6 +252,25 @@ TEST(Enforcer, TheHostsOwnLimitHoldsBackIsolationsAndUpdatesButNeverARelease) {
   EXPECT_NE(over.message.find("limit"), std::string::npos);
   host.clock.advance_ms(3'600'000);
   EXPECT_EQ(host.isolate("f", 6).kind, Kind::done);
+}
+
+// Whoever holds the service's keys signs what they like: a protected host stays in, any other is cut off a few times.
+TEST(Enforcer, AServiceThatWasTakenOverMeetsTheHostsOwnLimits) {
+  set_log_level(LogLevel::error);
+  Host guarded, other;
+  put_file(guarded.options.protected_file, "");
+  for (int64_t i = 1; i <= 200; ++i) {
+    for (Host* host : {&guarded, &other}) {
+      host->isolate("i" + std::to_string(i), 2 * i);
+      host->release("r" + std::to_string(i), 2 * i + 1);
+      host->clock.advance_ms(1000);
+    }
+  }
+  set_log_level(LogLevel::info);
+  EXPECT_EQ(guarded.backend.isolations, 0);
+  EXPECT_GT(other.backend.isolations, 0);
+  EXPECT_LE(other.backend.isolations, other.options.changes_per_hour);
+  EXPECT_EQ(other.backend.state, Isolation::released) << "and no limit held a release back";
 }
 
 TEST(Enforcer, UpdatesAndRenewsOnlyTheGenerationThatStands) {
