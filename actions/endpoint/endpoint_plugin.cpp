@@ -27,7 +27,8 @@ using net::Response;
 using Responder = std::shared_ptr<net::Responder>;
 
 constexpr int kTickMs = 100;
-constexpr int kMaxSignedAnew = 5;  // of one command
+constexpr int64_t kLateHeartbeatMs = 5'000;  // how long a heartbeat may be on its way
+constexpr int kMaxSignedAnew = 5;            // of one command
 
 // Adds up for stats() and, when main wants it, for /metrics.
 class Count {
@@ -365,6 +366,7 @@ class Gateway final : public EndpointPlugin {
     if (handed.update) {
       handed_.add_one();
       const std::string& id = handed.update->endpoint_id;
+      keep_signed(id, handed.update->generation);
       return handed.poll->answer(
           ok(write_order({desk_.update_allow_set(id, handed.update->generation), "", handed.update->generation})));
     }
@@ -392,7 +394,18 @@ class Gateway final : public EndpointPlugin {
       return handed.poll->answer(nothing());
     }
     handed_.add_one();
+    if (command.verb == Verb::isolate) keep_signed(command.endpoint_id, command.generation);
     handed.poll->answer(ok(write_order({desk_.command(command), command.action_id, command.generation})));
+  }
+
+  // What the order that goes out now lets through: once the host says that it did it, this is in force there. Noted
+  // before the order is made, so that a change in between is seen as a difference and not missed.
+  void keep_signed(const std::string& endpoint_id, int64_t generation) {
+    std::string policy = digest(desk_.policy(endpoint_id));
+    const std::lock_guard lock(known_mutex_);
+    Known& known = known_[endpoint_id];
+    known.signed_generation = generation;
+    known.signed_digest = std::move(policy);
   }
 
   // A host that refused an envelope for its epoch, its revision, its key or its time would take another one of the same
@@ -437,6 +450,10 @@ class Gateway final : public EndpointPlugin {
     reports_.add_one();
     if (sign_anew(endpoint_id, *report)) return out->answer(ok("{}"));
     if (report->kind != Report::Kind::accepted) boxes_.finished(endpoint_id, report->action_id);
+    if (report->kind == Report::Kind::done) {
+      keep_done(*report);
+      look_at_policy(endpoint_id);
+    }
     sink_(std::move(*report));
     out->answer(ok("{}"));
   }
@@ -466,10 +483,22 @@ class Gateway final : public EndpointPlugin {
         {options_.heartbeat_interval_ms, status_for(endpoint_id, heartbeat->local_release), renew})));
   }
 
+  // The host did it: nobody waits for its next heartbeat to know what an update must name.
+  void keep_done(const Report& report) {
+    const std::lock_guard lock(known_mutex_);
+    Known& known = known_[report.endpoint_id];
+    known.done_ms = clock_.mono_ms();
+    known.observed = report.observed;
+    known.generation = report.generation;
+    if (report.generation == known.signed_generation) known.policy_digest = known.signed_digest;
+  }
+
   // What the host said last. True when it is to renew its certificate.
   bool keep_known(const EndpointReport& report) {
     const std::lock_guard lock(known_mutex_);
     Known& known = known_[report.endpoint_id];
+    // Written before the host did what it has reported since.
+    if (report.generation < known.generation && clock_.mono_ms() - known.done_ms < kLateHeartbeatMs) return known.renew;
     known.observed = report.observed;
     known.generation = report.generation;
     known.policy_digest = report.policy_digest;
@@ -540,6 +569,9 @@ class Gateway final : public EndpointPlugin {
     Isolation observed = Isolation::unknown;
     int64_t generation = 0;
     std::string policy_digest;
+    int64_t signed_generation = -1;  // of the last order that was handed out, with the policy in it
+    std::string signed_digest;
+    int64_t done_ms = 0;     // when it last said that it did something
     int64_t status_ms = -1;  // when it was last given a status order
     bool renew = false;
     std::string signed_anew_for;  // action id

@@ -194,6 +194,7 @@ class EnforcerImpl final : public Enforcer {
   int64_t last_sync_ = 0;
   int64_t last_look_ = 0;
   int64_t next_names_ = 0;
+  endpoint::CutPolicy expected_;  // services that an isolation is likely to name: looked up while there is a network
 
   CutPlan plan_;  // in force while isolated
   int64_t drift_events_ = 0;

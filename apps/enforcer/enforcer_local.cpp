@@ -263,7 +263,7 @@ void EnforcerImpl::look() {
 // Also while the host is not isolated: when it is, there may be no name server left.
 void EnforcerImpl::refresh_names() {
   const bool changed = names_.collect();
-  const endpoint::CutPolicy policy = standing_ ? standing_->policy : endpoint::CutPolicy{};
+  const endpoint::CutPolicy& policy = standing_ ? standing_->policy : expected_;
   if (now() >= next_names_) {
     const auto hosts = hosts_of(identity_.server, policy);
     names_.ask(hosts, 0);

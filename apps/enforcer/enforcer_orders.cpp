@@ -121,6 +121,10 @@ Report EnforcerImpl::obey(const Envelope& e, const std::string& text, const std:
       report = adjust(e, text, on_begin);
       break;
     case Order::status:
+      if (e.policy.services != expected_.services) {
+        expected_.services = e.policy.services;
+        next_names_ = 0;
+      }
       report = report_of(entry_of(e, 0), Report::Kind::state, "");
       break;
   }

@@ -48,6 +48,25 @@ TEST(Policy, AChangeReachesAnIsolatedHostAtOnceAndOneThatWasAwayWhenItIsBack) {
   EXPECT_TRUE(eventually([&] { return digest_of(service, "a1").empty(); }));
 }
 
+TEST(Policy, AChangeRightAfterAnIsolationDoesNotWaitForAHeartbeat) {
+  Service service;
+  service.start();
+  service.set_policy(policy_with("192.0.2.1"));
+  RunningAgent agent(service, "a1");
+  agent.options.heartbeat_ms = 60'000;
+  agent.start();
+  ASSERT_TRUE(agent.polls());
+  ASSERT_TRUE(service.plugin->send(command("i1", Verb::isolate, "a1", 1)));
+  EXPECT_EQ(service.wait_for_end("i1").kind, Report::Kind::done);
+  service.set_policy(policy_with("192.0.2.2"));
+  const std::string journal = agent.options.state_dir + "/enforcer/journal.ndjson";
+  EXPECT_TRUE(eventually([&] {
+    const std::string lines = get_file(journal);
+    const size_t update = lines.find("update_allow_set");
+    return update != std::string::npos && lines.find("\"result\":\"done\"", update) != std::string::npos;
+  }));
+}
+
 TEST(Keys, ANewKeySignsWhenTheHostKnowsItAndTheOldOneCanGo) {
   Service service;
   service.start();
