@@ -64,6 +64,7 @@ net::ClientOptions client_options(const AgentOptions& options, const AgentState&
   net::ClientOptions client;
   client.max_reply_bytes = kMaxReplyBytes;
   client.ca_file = options.ca_file.empty() ? state.ca_file() : options.ca_file;
+  client.address_file = state.folder() + "/server_address";  // an isolated host may have no name server left
   client.client_certificate_file = state.identity_file();
   client.client_key_file = state.identity_file();
   return client;
