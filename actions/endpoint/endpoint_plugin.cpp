@@ -459,6 +459,8 @@ class Gateway final : public EndpointPlugin {
   }
 
   void on_heartbeat(const std::string& endpoint_id, const std::string& body, bool expired, const Responder& out) {
+    // Let in before it was revoked, and read after it: it must not make the endpoint look online again.
+    if (boxes_.is_cut_off(endpoint_id)) return out->answer(problem(401, "the certificate was revoked"));
     auto heartbeat = read_heartbeat(body);
     if (!heartbeat) return out->answer(problem(400, heartbeat.error().message));
     heartbeat->endpoint_id = endpoint_id;

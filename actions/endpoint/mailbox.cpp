@@ -105,6 +105,12 @@ void Mailboxes::finished(const std::string& endpoint_id, const std::string& acti
   at->second.command.reset();
 }
 
+bool Mailboxes::is_cut_off(const std::string& endpoint_id) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(endpoint_id);
+  return at != boxes_.end() && at->second.cut_off;
+}
+
 void Mailboxes::admit(const std::string& endpoint_id) {
   const std::lock_guard lock(mutex_);
   boxes_[endpoint_id].cut_off = false;

@@ -67,6 +67,8 @@ class Mailboxes {
 
   // The store confirmed a credential of this endpoint: undoes forget().
   void admit(const std::string& endpoint_id);
+  // Forgotten and not admitted since.
+  bool is_cut_off(const std::string& endpoint_id) const;
   // The agent was heard. True when it was away until now (by what this object knows).
   bool heard(const std::string& endpoint_id, int64_t now_ms);
   // The store says it was online when the service last ran: it gets offline_after_ms to come back.
