@@ -116,6 +116,8 @@ class EnforcerImpl final : public Enforcer {
   // enforcer_orders.cpp
   Report obey(const endpoint::Envelope& e, const std::string& text, const std::function<void()>& on_begin);
   Report change(const endpoint::Envelope& e, const std::string& text, const std::function<void()>& on_begin);
+  // Makes the order count: the envelope is kept, then the journal's line. A report: it was not run, and why.
+  std::optional<Report> commit(const endpoint::Envelope& e, const std::string& text, const JournalEntry& begin);
   Report isolate(const endpoint::Envelope& e, const std::string& text, const std::function<void()>& on_begin);
   Report release(const endpoint::Envelope& e, const std::function<void()>& on_begin);
   Report adjust(const endpoint::Envelope& e, const std::string& text, const std::function<void()>& on_begin);

@@ -268,8 +268,7 @@ void EnforcerImpl::stand(const Envelope& e) {
   code_wait_end_ = 0;
 }
 
-Report EnforcerImpl::isolate(const Envelope& e, const std::string& text, const std::function<void()>& on_begin) {
-  const JournalEntry begin = entry_of(e, clock_.wall_ms());
+std::optional<Report> EnforcerImpl::commit(const Envelope& e, const std::string& text, const JournalEntry& begin) {
   // The envelope first, then the journal's line: that line is what makes it count.
   if (const Status kept = with_room([&] { return files_.keep_order(e, text); }); !kept) {
     drop_old_orders();
@@ -283,6 +282,12 @@ Report EnforcerImpl::isolate(const Envelope& e, const std::string& text, const s
     return report_of(begin, Report::Kind::failed, "not run, since the journal failed: " + begun.error().describe());
   }
   learn(begin);
+  return std::nullopt;
+}
+
+Report EnforcerImpl::isolate(const Envelope& e, const std::string& text, const std::function<void()>& on_begin) {
+  const JournalEntry begin = entry_of(e, clock_.wall_ms());
+  if (std::optional<Report> not_run = commit(e, text, begin)) return std::move(*not_run);
   stand(e);
   changes_.push_back(now());
   if (const Status p = failpoint("agent_begun"); !p) {
@@ -352,19 +357,8 @@ Report EnforcerImpl::adjust(const Envelope& e, const std::string& text, const st
     return refuse(
         e, "more than " + std::to_string(options_.changes_per_hour) + " changes within an hour: this host's own limit");
   }
-  JournalEntry begin = entry_of(e, clock_.wall_ms());
-  if (const Status kept = with_room([&] { return files_.keep_order(e, text); }); !kept) {
-    drop_old_orders();
-    return report_of(begin, Report::Kind::failed, "not run, since it can't be kept: " + kept.error().describe());
-  }
-  if (const Status p = failpoint("enforcer_order_kept"); !p) {
-    return report_of(begin, Report::Kind::failed, p.error().describe());
-  }
-  if (const Status begun = with_room([&] { return journal_.append(begin); }); !begun) {
-    drop_old_orders();
-    return report_of(begin, Report::Kind::failed, "not run, since the journal failed: " + begun.error().describe());
-  }
-  learn(begin);
+  const JournalEntry begin = entry_of(e, clock_.wall_ms());
+  if (std::optional<Report> not_run = commit(e, text, begin)) return std::move(*not_run);
   if (update) {
     standing_->policy = e.policy;
     standing_->update = Number{e.epoch, e.revision};
