@@ -11,7 +11,7 @@ install(FILES config/firebreak.schema.json DESTINATION share/firebreak)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION share/doc/firebreak)
 install(DIRECTORY docs/ DESTINATION share/doc/firebreak)
 install(FILES config/firebreak.example.yml DESTINATION /etc/firebreak RENAME firebreak.yml)
-install(FILES config/firebreak-agent.example.yml DESTINATION /etc/firebreak RENAME firebreak-agent.yml OPTIONAL)
+install(FILES packaging/etc/firebreak-agent.yml DESTINATION /etc/firebreak)
 install(FILES packaging/systemd/firebreak.service packaging/systemd/firebreak-agent.service
               packaging/systemd/firebreak-agent-helper.service
         DESTINATION /usr/lib/systemd/system)

@@ -27,7 +27,8 @@ using net::Response;
 using Responder = std::shared_ptr<net::Responder>;
 
 constexpr int kTickMs = 100;
-constexpr int kMaxSignedAnew = 5;  // of one command
+constexpr int64_t kLateHeartbeatMs = 5'000;  // how long a heartbeat may be on its way
+constexpr int kMaxSignedAnew = 5;            // of one command
 
 // Adds up for stats() and, when main wants it, for /metrics.
 class Count {
@@ -59,6 +60,7 @@ class Gateway final : public EndpointPlugin {
         boxes_(options.offline_after_ms, options.redeliver_after_ms),
         credentials_(options.credential_fresh_ms),
         enrolments_(options.enroll_per_minute),
+        renewals_(options.renew_per_minute),
         failures_(options.auth_failures_per_minute) {
     enrolled_.connect(metrics, "firebreak_agent_enrolments_total", "Agents enrolled");
     auth_failures_.connect(metrics, "firebreak_agent_auth_failures_total", "Wrong tokens and certificates of agents");
@@ -299,6 +301,8 @@ class Gateway final : public EndpointPlugin {
   }
 
   void on_renew(const std::string& endpoint_id, const std::string& body, const Responder& out) {
+    // Each is a signature and a row that stays.
+    if (!renewals_.take(endpoint_id, clock_.mono_ms())) return out->answer(problem(429, "too many renewals"));
     const auto csr = read_one("csr", body);
     if (!csr) return out->answer(problem(400, csr.error().message));
     int64_t expires_at = 0;
@@ -320,10 +324,11 @@ class Gateway final : public EndpointPlugin {
   void serve(const std::string& endpoint_id, Request r, const Responder& out) {
     if (r.path == "/v1/commands") return on_poll(endpoint_id, r, out);
     const bool heartbeat = r.path == "/v1/heartbeat", renew = r.path == "/v1/renew";
-    later(!heartbeat, out, [this, endpoint_id, heartbeat, renew, body = std::move(r.body), out] {
-      if (heartbeat) return on_heartbeat(endpoint_id, body, out);
-      renew ? on_renew(endpoint_id, body, out) : on_report(endpoint_id, body, out);
-    });
+    later(!heartbeat, out,
+          [this, endpoint_id, heartbeat, renew, expired = r.client_expired, body = std::move(r.body), out] {
+            if (heartbeat) return on_heartbeat(endpoint_id, body, expired, out);
+            renew ? on_renew(endpoint_id, body, out) : on_report(endpoint_id, body, out);
+          });
   }
 
   void on_poll(const std::string& endpoint_id, const Request& r, const Responder& out) {
@@ -361,6 +366,7 @@ class Gateway final : public EndpointPlugin {
     if (handed.update) {
       handed_.add_one();
       const std::string& id = handed.update->endpoint_id;
+      keep_signed(id, handed.update->generation);
       return handed.poll->answer(
           ok(write_order({desk_.update_allow_set(id, handed.update->generation), "", handed.update->generation})));
     }
@@ -383,17 +389,37 @@ class Gateway final : public EndpointPlugin {
       });
       return;
     }
+    // Sent a moment ago, and the switch was pulled since. It waits in its box, as what may have arrived does.
+    if (command.verb == Verb::isolate && options_.may_isolate && !options_.may_isolate()) {
+      return handed.poll->answer(nothing());
+    }
     handed_.add_one();
+    if (command.verb == Verb::isolate) keep_signed(command.endpoint_id, command.generation);
     handed.poll->answer(ok(write_order({desk_.command(command), command.action_id, command.generation})));
   }
 
-  // A host that refused an envelope for its epoch, its revision or its key would take another one of the same command:
-  // it is signed anew and handed out again, a few times. True when it will be.
+  // What the order that goes out now lets through: once the host says that it did it, this is in force there. Noted
+  // before the order is made, so that a change in between is seen as a difference and not missed.
+  void keep_signed(const std::string& endpoint_id, int64_t generation) {
+    std::string policy = digest(desk_.policy(endpoint_id));
+    const std::lock_guard lock(known_mutex_);
+    Known& known = known_[endpoint_id];
+    known.signed_generation = generation;
+    known.signed_digest = std::move(policy);
+  }
+
+  // A host that refused an envelope for its epoch, its revision, its key or its time would take another one of the same
+  // command: it is signed anew and handed out again, a few times. True when it will be. Only of the command that waits
+  // for this host: what a host says of others must not move the epoch.
   bool sign_anew(const std::string& endpoint_id, const Report& report) {
     if (report.kind != Report::Kind::refused) return false;
+    const auto command = boxes_.command_of(endpoint_id);
+    if (!command || command->action_id != report.action_id) return false;
     const auto says = [&](const char* word) { return report.message.find(word) != std::string::npos; };
     const bool key = says("signature") || says("trusted");
-    const bool epoch = says("epoch");
+    // In time by this clock: the host was once told a time that was ahead, and a new epoch sets it back.
+    const bool time = report.message.starts_with("expired") && command->expires_at_ms > clock_.wall_ms();
+    const bool epoch = says("epoch") || time;
     if (!key && !epoch && !says("revision")) return false;
     {
       const std::lock_guard lock(known_mutex_);
@@ -424,11 +450,17 @@ class Gateway final : public EndpointPlugin {
     reports_.add_one();
     if (sign_anew(endpoint_id, *report)) return out->answer(ok("{}"));
     if (report->kind != Report::Kind::accepted) boxes_.finished(endpoint_id, report->action_id);
+    if (report->kind == Report::Kind::done) {
+      keep_done(*report);
+      look_at_policy(endpoint_id);
+    }
     sink_(std::move(*report));
     out->answer(ok("{}"));
   }
 
-  void on_heartbeat(const std::string& endpoint_id, const std::string& body, const Responder& out) {
+  void on_heartbeat(const std::string& endpoint_id, const std::string& body, bool expired, const Responder& out) {
+    // Let in before it was revoked, and read after it: it must not make the endpoint look online again.
+    if (boxes_.is_cut_off(endpoint_id)) return out->answer(problem(401, "the certificate was revoked"));
     auto heartbeat = read_heartbeat(body);
     if (!heartbeat) return out->answer(problem(400, heartbeat.error().message));
     heartbeat->endpoint_id = endpoint_id;
@@ -439,7 +471,8 @@ class Gateway final : public EndpointPlugin {
     const Status heard = desk_.heard(endpoint_id, heartbeat->epoch, heartbeat->revision);
     if (!heard) return out->answer(problem(503, "the record did not take the heartbeat"));
     boxes_.heard(endpoint_id, clock_.mono_ms());
-    const bool renew = keep_known(*heartbeat);
+    // A host whose clock is wrong may not know that its certificate is past its end.
+    const bool renew = keep_known(*heartbeat) || expired;
     look_at_policy(endpoint_id);
     Report report;
     report.kind = Report::Kind::state;
@@ -452,10 +485,22 @@ class Gateway final : public EndpointPlugin {
         {options_.heartbeat_interval_ms, status_for(endpoint_id, heartbeat->local_release), renew})));
   }
 
+  // The host did it: nobody waits for its next heartbeat to know what an update must name.
+  void keep_done(const Report& report) {
+    const std::lock_guard lock(known_mutex_);
+    Known& known = known_[report.endpoint_id];
+    known.done_ms = clock_.mono_ms();
+    known.observed = report.observed;
+    known.generation = report.generation;
+    if (report.generation == known.signed_generation) known.policy_digest = known.signed_digest;
+  }
+
   // What the host said last. True when it is to renew its certificate.
   bool keep_known(const EndpointReport& report) {
     const std::lock_guard lock(known_mutex_);
     Known& known = known_[report.endpoint_id];
+    // Written before the host did what it has reported since.
+    if (report.generation < known.generation && clock_.mono_ms() - known.done_ms < kLateHeartbeatMs) return known.renew;
     known.observed = report.observed;
     known.generation = report.generation;
     known.policy_digest = report.policy_digest;
@@ -518,6 +563,7 @@ class Gateway final : public EndpointPlugin {
   Mailboxes boxes_;
   CredentialCache credentials_;
   RateLimit enrolments_;
+  RateLimit renewals_;
   RateLimit failures_;
   std::string ca_certificate_;
   // What each host said last in this run.
@@ -525,6 +571,9 @@ class Gateway final : public EndpointPlugin {
     Isolation observed = Isolation::unknown;
     int64_t generation = 0;
     std::string policy_digest;
+    int64_t signed_generation = -1;  // of the last order that was handed out, with the policy in it
+    std::string signed_digest;
+    int64_t done_ms = 0;     // when it last said that it did something
     int64_t status_ms = -1;  // when it was last given a status order
     bool renew = false;
     std::string signed_anew_for;  // action id

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,12 +24,15 @@ struct EndpointOptions {
   std::string listen = "0.0.0.0:8771";  // agents.listen
   std::string certificate_file;         // the service's certificate, chain included
   std::string private_key_file;
-  std::string ca_file;              // signs agents' certificates; given to them on enrolment
-  std::string ca_key_file;          // its private key
-  int certificate_days = 30;        // agents.certificate_days
-  Signers signers;                  // of orders; newest first
-  std::string break_glass_secret;   // 32 bytes
-  PolicyOf policy;                  // what stays open on an isolated endpoint; called from several threads
+  std::string ca_file;             // signs agents' certificates; given to them on enrolment
+  std::string ca_key_file;         // its private key
+  int certificate_days = 30;       // agents.certificate_days
+  Signers signers;                 // of orders; newest first
+  std::string break_glass_secret;  // 32 bytes
+  PolicyOf policy;                 // what stays open on an isolated endpoint; called from several threads
+  // False: no isolation is handed out now, not even one that was sent and waits for its agent. Called from several
+  // threads; none = always.
+  std::function<bool()> may_isolate;
   int status_every_ms = 3'600'000;  // an agent is told the service's time at least this often
   net::ServerLimits limits = default_limits();
   int threads = 1;
@@ -38,6 +42,7 @@ struct EndpointOptions {
   int redeliver_after_ms = 1'000;          // a command without a report is handed out again after this
   int credential_fresh_ms = 15'000;        // how long a revoked credential may still pass
   uint32_t enroll_per_minute = 60;         // per address
+  uint32_t renew_per_minute = 10;          // per agent
   uint32_t auth_failures_per_minute = 30;  // per address; then 429 for credentials that are not known here
   size_t max_waiting_requests = 20'000;    // reports and heartbeats that wait for the record; then 503
 

@@ -21,7 +21,8 @@ enum class Order : uint8_t {
   release,           // let it back in
   update_allow_set,  // while isolated: `policy` takes the place of the one in force
   renew,             // while isolated: the lease runs for lease_ms from now on
-  status,            // tell how things are; brings the service's time and, when there are any, its new keys
+  status,            // tell how things are; brings the service's time, its new keys when there are any, and the
+                     // services that an isolation would name
 };
 std::string_view to_string(Order order);
 
@@ -42,6 +43,7 @@ std::string digest(const CutPolicy& policy);
 
 using PublicKey = std::array<uint8_t, 32>;
 using KeySet = std::map<std::string, PublicKey>;  // by kid
+inline constexpr size_t kMaxSigningKeys = 8;      // a host trusts no more at once
 
 struct Envelope {
   Order order = Order::status;

@@ -92,10 +92,10 @@ bool Mailboxes::is_fought_over(const std::string& endpoint_id, int64_t now_ms) {
   return true;
 }
 
-bool Mailboxes::has_command(const std::string& endpoint_id) const {
+std::optional<Command> Mailboxes::command_of(const std::string& endpoint_id) const {
   const std::lock_guard lock(mutex_);
   const auto at = boxes_.find(endpoint_id);
-  return at != boxes_.end() && at->second.command.has_value();
+  return at == boxes_.end() ? std::nullopt : at->second.command;
 }
 
 void Mailboxes::finished(const std::string& endpoint_id, const std::string& action_id) {
@@ -103,6 +103,12 @@ void Mailboxes::finished(const std::string& endpoint_id, const std::string& acti
   const auto at = boxes_.find(endpoint_id);
   if (at == boxes_.end() || !at->second.command || at->second.command->action_id != action_id) return;
   at->second.command.reset();
+}
+
+bool Mailboxes::is_cut_off(const std::string& endpoint_id) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(endpoint_id);
+  return at != boxes_.end() && at->second.cut_off;
 }
 
 void Mailboxes::admit(const std::string& endpoint_id) {

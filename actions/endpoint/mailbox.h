@@ -59,13 +59,16 @@ class Mailboxes {
   // once a storm.
   bool is_fought_over(const std::string& endpoint_id, int64_t now_ms);
   // A command was put and its end was not reported yet.
-  bool has_command(const std::string& endpoint_id) const;
+  bool has_command(const std::string& endpoint_id) const { return command_of(endpoint_id).has_value(); }
+  std::optional<Command> command_of(const std::string& endpoint_id) const;
 
   // The agent reported an end of this action: it is not handed out again.
   void finished(const std::string& endpoint_id, const std::string& action_id);
 
   // The store confirmed a credential of this endpoint: undoes forget().
   void admit(const std::string& endpoint_id);
+  // Forgotten and not admitted since.
+  bool is_cut_off(const std::string& endpoint_id) const;
   // The agent was heard. True when it was away until now (by what this object knows).
   bool heard(const std::string& endpoint_id, int64_t now_ms);
   // The store says it was online when the service last ran: it gets offline_after_ms to come back.

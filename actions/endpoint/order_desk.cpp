@@ -56,6 +56,7 @@ std::string OrderDesk::status(const std::string& endpoint_id, int64_t generation
   e.order = Order::status;
   e.agent_id = endpoint_id;
   e.generation = generation;
+  e.policy.services = policy(endpoint_id).services;  // so that names are known before there is a cut
   return sign(std::move(e));
 }
 

@@ -116,6 +116,8 @@ class EnforcerImpl final : public Enforcer {
   // enforcer_orders.cpp
   Report obey(const endpoint::Envelope& e, const std::string& text, const std::function<void()>& on_begin);
   Report change(const endpoint::Envelope& e, const std::string& text, const std::function<void()>& on_begin);
+  // Makes the order count: the envelope is kept, then the journal's line. A report: it was not run, and why.
+  std::optional<Report> commit(const endpoint::Envelope& e, const std::string& text, const JournalEntry& begin);
   Report isolate(const endpoint::Envelope& e, const std::string& text, const std::function<void()>& on_begin);
   Report release(const endpoint::Envelope& e, const std::function<void()>& on_begin);
   Report adjust(const endpoint::Envelope& e, const std::string& text, const std::function<void()>& on_begin);
@@ -161,7 +163,8 @@ class EnforcerImpl final : public Enforcer {
   void drop_old_orders();
   void hold_space();
   int64_t service_now() const;
-  void hear_service_time(int64_t ms);
+  void hear_service_time(int64_t ms);  // never back
+  void set_service_time(int64_t ms);
   int64_t lease_left() const;
   int64_t now() const { return clock_.mono_ms(); }
   bool too_many_changes();
@@ -193,6 +196,7 @@ class EnforcerImpl final : public Enforcer {
   int64_t last_sync_ = 0;
   int64_t last_look_ = 0;
   int64_t next_names_ = 0;
+  endpoint::CutPolicy expected_;  // services that an isolation is likely to name: looked up while there is a network
 
   CutPlan plan_;  // in force while isolated
   int64_t drift_events_ = 0;

@@ -74,9 +74,11 @@ int64_t EnforcerImpl::service_now() const {
 }
 
 void EnforcerImpl::hear_service_time(int64_t ms) {
-  ms = std::min(ms, kForEverMs);
-  if (ms <= service_now()) return;
-  service_base_ms_ = ms;
+  if (ms > service_now()) set_service_time(ms);
+}
+
+void EnforcerImpl::set_service_time(int64_t ms) {
+  service_base_ms_ = std::min(ms, kForEverMs);
   service_base_at_ = now();
 }
 
@@ -261,7 +263,7 @@ void EnforcerImpl::look() {
 // Also while the host is not isolated: when it is, there may be no name server left.
 void EnforcerImpl::refresh_names() {
   const bool changed = names_.collect();
-  const endpoint::CutPolicy policy = standing_ ? standing_->policy : endpoint::CutPolicy{};
+  const endpoint::CutPolicy& policy = standing_ ? standing_->policy : expected_;
   if (now() >= next_names_) {
     const auto hosts = hosts_of(identity_.server, policy);
     names_.ask(hosts, 0);

@@ -203,7 +203,10 @@ Status EnforcerImpl::bring_back() {
   const StoredOrders orders = verified_orders();
   service_base_ms_ = state_.service_ms;
   service_base_at_ = now();
-  for (const auto& [number, order] : orders) hear_service_time(order.first.issued_at_ms);
+  // The state knows better than they do: one of them may be from before the service's clock was set right.
+  if (state_lost) {
+    for (const auto& [number, order] : orders) hear_service_time(order.first.issued_at_ms);
+  }
   if (state_.failed_codes >= kFreeTries) {
     const int doublings = static_cast<int>(std::min<int64_t>(state_.failed_codes - kFreeTries, 16));
     code_wait_end_ = now() + std::min(kFirstWaitMs << doublings, kLongestWaitMs);

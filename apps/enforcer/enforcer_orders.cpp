@@ -15,8 +15,6 @@ namespace {
 using endpoint::Envelope;
 using endpoint::Order;
 
-constexpr size_t kMaxTrustedKeys = 8;
-
 Verb verb_of(Order order) {
   return order == Order::release ? Verb::release : Verb::isolate;
 }
@@ -103,6 +101,7 @@ Report EnforcerImpl::obey(const Envelope& e, const std::string& text, const std:
     const Status rotated = rotate_keys(e.trust, text);
     key_problem_ = rotated ? "" : "new keys of the service could not be taken: " + rotated.error().describe();
   }
+  const bool new_epoch = e.epoch > state_.epoch;
   state_.epoch = e.epoch;
   state_.revision = e.revision;
   hear_service_time(e.issued_at_ms);
@@ -122,9 +121,16 @@ Report EnforcerImpl::obey(const Envelope& e, const std::string& text, const std:
       report = adjust(e, text, on_begin);
       break;
     case Order::status:
+      if (e.policy.services != expected_.services) {
+        expected_.services = e.policy.services;
+        next_names_ = 0;
+      }
       report = report_of(entry_of(e, 0), Report::Kind::state, "");
       break;
   }
+  // A new epoch may also set the time back: an order that was signed while the service's clock ran ahead would have
+  // this host refuse every isolation until then. Only now, so that no late order vouches for itself.
+  if (new_epoch) set_service_time(e.issued_at_ms);
   // A refusal uses the envelope up too. What was obeyed stands in the journal already.
   if (const Status kept = keep_state(); !kept && report.kind == Report::Kind::state) {
     report.kind = Report::Kind::failed;
@@ -135,7 +141,7 @@ Report EnforcerImpl::obey(const Envelope& e, const std::string& text, const std:
 
 Status EnforcerImpl::rotate_keys(const endpoint::KeySet& trust, const std::string& text) {
   if (trust == identity_.trusted) return {};
-  if (trust.size() > kMaxTrustedKeys) return fail(ErrorCode::limit, "too many keys at once");
+  if (trust.size() > endpoint::kMaxSigningKeys) return fail(ErrorCode::limit, "too many keys at once");
   Identity next = identity_;
   next.trusted = trust;
   // The orders in force, this one perhaps among them, were signed by keys that may be leaving: after a reboot they must
@@ -262,8 +268,7 @@ void EnforcerImpl::stand(const Envelope& e) {
   code_wait_end_ = 0;
 }
 
-Report EnforcerImpl::isolate(const Envelope& e, const std::string& text, const std::function<void()>& on_begin) {
-  const JournalEntry begin = entry_of(e, clock_.wall_ms());
+std::optional<Report> EnforcerImpl::commit(const Envelope& e, const std::string& text, const JournalEntry& begin) {
   // The envelope first, then the journal's line: that line is what makes it count.
   if (const Status kept = with_room([&] { return files_.keep_order(e, text); }); !kept) {
     drop_old_orders();
@@ -277,6 +282,12 @@ Report EnforcerImpl::isolate(const Envelope& e, const std::string& text, const s
     return report_of(begin, Report::Kind::failed, "not run, since the journal failed: " + begun.error().describe());
   }
   learn(begin);
+  return std::nullopt;
+}
+
+Report EnforcerImpl::isolate(const Envelope& e, const std::string& text, const std::function<void()>& on_begin) {
+  const JournalEntry begin = entry_of(e, clock_.wall_ms());
+  if (std::optional<Report> not_run = commit(e, text, begin)) return std::move(*not_run);
   stand(e);
   changes_.push_back(now());
   if (const Status p = failpoint("agent_begun"); !p) {
@@ -346,19 +357,8 @@ Report EnforcerImpl::adjust(const Envelope& e, const std::string& text, const st
     return refuse(
         e, "more than " + std::to_string(options_.changes_per_hour) + " changes within an hour: this host's own limit");
   }
-  JournalEntry begin = entry_of(e, clock_.wall_ms());
-  if (const Status kept = with_room([&] { return files_.keep_order(e, text); }); !kept) {
-    drop_old_orders();
-    return report_of(begin, Report::Kind::failed, "not run, since it can't be kept: " + kept.error().describe());
-  }
-  if (const Status p = failpoint("enforcer_order_kept"); !p) {
-    return report_of(begin, Report::Kind::failed, p.error().describe());
-  }
-  if (const Status begun = with_room([&] { return journal_.append(begin); }); !begun) {
-    drop_old_orders();
-    return report_of(begin, Report::Kind::failed, "not run, since the journal failed: " + begun.error().describe());
-  }
-  learn(begin);
+  const JournalEntry begin = entry_of(e, clock_.wall_ms());
+  if (std::optional<Report> not_run = commit(e, text, begin)) return std::move(*not_run);
   if (update) {
     standing_->policy = e.policy;
     standing_->update = Number{e.epoch, e.revision};

@@ -22,6 +22,7 @@
 #include <set>
 
 #include "engine/base/clock.h"
+#include "engine/base/markup.h"
 #include "engine/base/text.h"
 
 namespace fb::agent {
@@ -162,23 +163,6 @@ std::string bus_address(const std::string& path) {
   return out;
 }
 
-// Desktops read a body as simple markup.
-std::string markup(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&') {
-      out += "&amp;";
-    } else if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
 // 0 or a negative errno.
 int notify(const std::string& address, Isolation now, const Words& words) {
   sd_bus* bus = nullptr;
@@ -192,7 +176,7 @@ int notify(const std::string& address, Isolation now, const Words& words) {
                                        "org.freedesktop.Notifications", "Notify");
   }
   const bool isolated = now == Isolation::isolated;
-  const std::string body = markup(words.body);
+  const std::string body = escape_markup(words.body);
   if (r >= 0) {
     r = sd_bus_message_append(call, "susssasa{sv}i", "Firebreak", uint32_t{0},
                               isolated ? "network-offline" : "network-transmit-receive", words.summary.c_str(),

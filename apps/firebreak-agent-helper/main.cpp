@@ -1,11 +1,18 @@
 // firebreak-agent-helper: the part of the agent that has rights. It parses its command line, gives up what it does not
 // need, brings the state of before back and serves its socket.
 #include <pwd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -156,6 +163,26 @@ fb::Result<bool> try_open(const Arguments& arguments, fb::agent::IsolationBacken
   return true;
 }
 
+// Tells whoever started this that the state of before is in force: at boot the network waits for it.
+void tell_ready() {
+  const char* name = std::getenv("NOTIFY_SOCKET");
+  if (name == nullptr || name[0] == '\0') return;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const size_t size = std::strlen(name);
+  if (size >= sizeof address.sun_path) return;
+  std::memcpy(address.sun_path, name, size);
+  if (name[0] == '@') address.sun_path[0] = '\0';  // an abstract socket
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const std::string_view ready = "READY=1";
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size);
+  if (fd < 0 ||
+      ::sendto(fd, ready.data(), ready.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), length) < 0) {
+    fb::log(LogLevel::warn, "ready_not_told", std::strerror(errno));
+  }
+  if (fd >= 0) ::close(fd);
+}
+
 int serve(const Arguments& arguments, fb::agent::IsolationBackend& backend, int listening) {
   Holder holder;
   // First the state of before: at boot the links are about to come up.
@@ -167,6 +194,7 @@ int serve(const Arguments& arguments, fb::agent::IsolationBackend& backend, int 
   }
   auto server = fb::agent::HelperServer::start(arguments.server, listening, [&holder] { return holder.get(); });
   if (!server) return cannot_run(server.error().describe());
+  tell_ready();
   fb::log(LogLevel::info, "helper_started", "the helper runs",
           {{"version", FB_VERSION},
            {"backend", std::string(backend.name())},

@@ -22,11 +22,12 @@ namespace {
 constexpr size_t kMaxReplyBytes = 2u << 20;
 constexpr size_t kMaxTokenBytes = 8u << 10;
 
-// The agent's clock, not the service's: only the length of the certificate's life counts.
+// Only the length of the certificate's life counts: its ends are told by the service's clock, and this host's may be
+// years off.
 int64_t renewal_time(const std::string& certificate_file) {
   const int64_t now = system_clock().wall_ms();
   const auto facts = net::certificate_facts(certificate_file);
-  return facts ? now + (facts->not_after_ms - now) / 3 * 2 : now;
+  return facts ? now + (facts->not_after_ms - facts->not_before_ms) / 3 * 2 : now;
 }
 
 Status may_write_identity(const AgentOptions& options) {
@@ -63,6 +64,7 @@ net::ClientOptions client_options(const AgentOptions& options, const AgentState&
   net::ClientOptions client;
   client.max_reply_bytes = kMaxReplyBytes;
   client.ca_file = options.ca_file.empty() ? state.ca_file() : options.ca_file;
+  client.address_file = state.folder() + "/server_address";  // an isolated host may have no name server left
   client.client_certificate_file = state.identity_file();
   client.client_key_file = state.identity_file();
   return client;

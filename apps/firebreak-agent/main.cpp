@@ -144,6 +144,7 @@ fb::Result<AgentOptions> options_of(const Arguments& arguments) {
 }
 
 std::string code_from_standard_input() {
+  if (::isatty(STDIN_FILENO) == 1) std::fputs("break-glass code: ", stderr);
   std::string code;
   std::getline(std::cin, code);
   return code;

@@ -241,6 +241,7 @@ Status Service::Impl::start_response() {
   options.signers = signers;
   options.break_glass_secret = break_glass_secret;
   options.policy = [this](const std::string& endpoint_id) { return policies->of(endpoint_id); };
+  options.may_isolate = [this] { return !kill_switch->on(); };
   options.heartbeat_interval_ms = static_cast<int>(settings.heartbeat_ms);
   options.offline_after_ms = static_cast<int>(*c.duration_ms("agents.offline_after"));
   options.limits.max_connections = static_cast<uint32_t>(c.integer("agents.max_connections"));

@@ -75,10 +75,23 @@ Result<endpoint::Signers> load_signers(const ServiceFiles& files) {
     signers.push_back(std::move(signer));
   }
   if (signers.empty()) return fail(ErrorCode::not_found, "there is no signing*.key", files.folder);
+  if (signers.size() > endpoint::kMaxSigningKeys) {
+    return fail(ErrorCode::limit,
+                "there are more than " + std::to_string(endpoint::kMaxSigningKeys) +
+                    " signing*.key, which no host would trust; remove the oldest",
+                files.folder);
+  }
   return signers;
 }
 
 Status add_signing_key(const ServiceFiles& files, int64_t now_ms) {
+  FB_TRY(const auto keys, signing_key_files(files));
+  if (keys.size() >= endpoint::kMaxSigningKeys) {
+    return fail(
+        ErrorCode::conflict,
+        "there are " + std::to_string(keys.size()) + " signing keys, and a host trusts no more; remove the oldest",
+        files.folder);
+  }
   return endpoint::Signer::create(files.folder + "/" + kKeyPrefix + std::to_string(now_ms) + ".key");
 }
 

@@ -1,4 +1,9 @@
 // firebreak setup, config check, config schema.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 
@@ -11,6 +16,28 @@
 #include "engine/respond/guard_settings.h"
 
 namespace fb::cli {
+namespace {
+
+// Set up by root in a folder of the service's user: the files are that user's too, or the service could not read them.
+Status hand_over(const ServiceFiles& files) {
+  struct stat folder {};
+  if (::geteuid() != 0 || ::stat(files.folder.c_str(), &folder) != 0 || folder.st_uid == 0) return {};
+  for (const std::string& path : {files.ca_certificate, files.ca_key, files.certificate, files.key, files.api_keys,
+                                  files.break_glass_secret, files.folder + "/signing.key"}) {
+    const int file = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0 && errno == ENOENT) continue;
+    struct stat facts {};
+    // A second name could be another's file.
+    const bool given = file >= 0 && ::fstat(file, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_nlink == 1 &&
+                       ::fchown(file, folder.st_uid, folder.st_gid) == 0;
+    if (file >= 0) ::close(file);
+    if (!given) return fail(ErrorCode::io, "cannot be given to the owner of its folder", path);
+  }
+  return {};
+}
+
+}  // namespace
+
 int run_setup(const std::string& config_file) {
   auto config = load_config(config_file);
   if (!config) return config.error();
@@ -33,6 +60,7 @@ int run_setup(const std::string& config_file) {
   } else {
     std::printf("kept %s; no new API key was made\n", files.api_keys.c_str());
   }
+  if (const Status done = hand_over(files); !done) return complain(done.error(), kCantRun);
   std::printf("next: firebreak run -c %s\n", config_file.c_str());
   return kDone;
 }

@@ -625,11 +625,16 @@ Result<Source::Progress> KafkaSource::poll(RawBatch& batch, const BatchLimits& l
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
       self.take_error(*message);
       if (!batch.records.empty()) break;  // whatever it is gets looked after with an empty batch
+      if (steady_ms() >= until) return Progress::idle;
       continue;
     }
     const bool first = batch.records.empty();
     self.take(*message);
-    if (batch.records.empty()) continue;
+    if (batch.records.empty()) {
+      // A stream of nothing but errors, or of records that are not ours, must not keep whoever wants to end.
+      if (steady_ms() >= until) return Progress::idle;
+      continue;
+    }
     if (first) close_at = steady_ms() + limits.max_wait_ms;
     if (batch.records.size() >= limits.max_records || batch.bytes() >= limits.max_bytes) break;
     // Looking at the clock for every record would cost more than taking it.

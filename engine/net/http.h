@@ -121,6 +121,9 @@ struct ClientOptions {
   std::string pinned_fingerprint;       // hex SHA-256 of the server certificate or of its CA (enrolment); "" = none
   std::string client_certificate_file;  // PEM, shown when the server asks; with client_key_file
   std::string client_key_file;
+  // A file that keeps the address where the server was last reached; when its name can't be looked up any more, that
+  // one is used (the certificate is still checked against the name). "" = none.
+  std::string address_file;
   std::string connect_to;  // "host:port:address[,address]" (guard_url): this host is not looked up; "" = none
   int connect_timeout_ms = 10'000;
   int total_timeout_ms = 30'000;

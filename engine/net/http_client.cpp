@@ -5,8 +5,11 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <mutex>
+#include <utility>
 
 #include "engine/base/digest.h"
 #include "engine/net/http.h"
@@ -144,6 +147,36 @@ Error error_of(CURLcode code, const char* detail, const std::string& url) {
   }
 }
 
+// "host:port" of a URL, IPv6 in brackets; "" when it has none.
+std::string authority_of(const std::string& url) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parts(curl_url(), curl_url_cleanup);
+  if (parts == nullptr || curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) return "";
+  std::string authority;
+  for (const auto& [part, flags] :
+       {std::pair{CURLUPART_HOST, 0u}, std::pair{CURLUPART_PORT, unsigned{CURLU_DEFAULT_PORT}}}) {
+    char* text = nullptr;
+    if (curl_url_get(parts.get(), part, &text, flags) != CURLUE_OK) return "";
+    authority += (authority.empty() ? "" : ":") + std::string(text);
+    curl_free(text);
+  }
+  return authority;
+}
+
+// The name of the server was not looked up (in time).
+bool has_no_address(CURL* easy, CURLcode code) {
+  if (code == CURLE_COULDNT_RESOLVE_HOST) return true;
+  curl_off_t looked_up_us = 0;
+  return code == CURLE_OPERATION_TIMEDOUT &&
+         curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us) == CURLE_OK && looked_up_us == 0;
+}
+
+std::string first_line(const std::string& file) {
+  std::string line;
+  std::ifstream in(file);
+  std::getline(in, line);
+  return line.substr(0, 600);
+}
+
 }  // namespace
 
 struct HttpClient::Impl {
@@ -158,12 +191,15 @@ struct HttpClient::Impl {
     if (easy != nullptr) curl_easy_cleanup(easy);
     if (multi != nullptr) curl_multi_cleanup(multi);
     curl_slist_free_all(connect_to);
+    curl_slist_free_all(last_good);
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
   ClientOptions options;
   curl_slist* connect_to = nullptr;
+  curl_slist* last_good = nullptr;  // in use since the name could not be looked up
+  std::string kept;                 // what stands in address_file, as far as this client knows
   CURLM* multi = nullptr;
   CURL* easy = nullptr;  // the multi handle keeps the connection between requests
   std::atomic<bool> cancelled{false};
@@ -203,6 +239,7 @@ struct HttpClient::Impl {
     }
     if (!options.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
     if (connect_to != nullptr) set(CURLOPT_RESOLVE, connect_to);
+    if (last_good != nullptr) set(CURLOPT_CONNECT_TO, last_good);
     if (!options.pinned_fingerprint.empty()) {
       set(CURLOPT_CAINFO, static_cast<char*>(nullptr));
       set(CURLOPT_CAPATH, static_cast<char*>(nullptr));
@@ -213,6 +250,49 @@ struct HttpClient::Impl {
       set(CURLOPT_CAINFO, options.ca_file.c_str());
       set(CURLOPT_CAPATH, static_cast<char*>(nullptr));
     }
+  }
+
+  CURLcode perform() {
+    const HoldSigpipe hold;
+    if (curl_multi_add_handle(multi, easy) != CURLM_OK) return CURLE_FAILED_INIT;
+    const CURLcode code = run();
+    curl_multi_remove_handle(multi, easy);
+    return code;
+  }
+
+  // An answer came: where from is worth keeping, for the day when nobody answers for the name.
+  void keep_address(const std::string& url) {
+    char* address = nullptr;
+    const std::string authority = authority_of(url);
+    if (authority.empty() || curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &address) != CURLE_OK || address == nullptr ||
+        address[0] == '\0') {
+      return;
+    }
+    const std::string port = authority.substr(authority.rfind(':') + 1);
+    const bool v6 = std::strchr(address, ':') != nullptr;
+    const std::string line = authority + ":" + (v6 ? "[" : "") + address + (v6 ? "]:" : ":") + port;
+    if (line == kept) return;
+    kept = line;
+    if (first_line(options.address_file) == line) return;
+    const std::string fresh = options.address_file + "." + hex(random_bytes(4));
+    {
+      std::ofstream out(fresh);
+      out << line << '\n';
+      if (!out.flush()) {
+        std::remove(fresh.c_str());
+        return;
+      }
+    }
+    if (std::rename(fresh.c_str(), options.address_file.c_str()) != 0) std::remove(fresh.c_str());
+  }
+
+  // True when there is an address to try instead.
+  bool fall_back(const std::string& url) {
+    const std::string authority = authority_of(url);
+    const std::string line = first_line(options.address_file);
+    if (authority.empty() || !line.starts_with(authority + ":")) return false;
+    last_good = curl_slist_append(nullptr, line.c_str());
+    return last_good != nullptr;
   }
 
   // Runs the added handle to its end.
@@ -252,13 +332,16 @@ Result<ClientReply> HttpClient::request(const std::string& method, const std::st
   in.max_bytes = c.options.max_reply_bytes;
   char error_text[CURL_ERROR_SIZE] = "";
   c.set_options(method, url, body, &in, list, error_text);
-  CURLcode code = CURLE_FAILED_INIT;
-  {
-    const HoldSigpipe hold;
-    if (curl_multi_add_handle(c.multi, c.easy) == CURLM_OK) {
-      code = c.run();
-      curl_multi_remove_handle(c.multi, c.easy);
+  CURLcode code = c.perform();
+  if (!c.options.address_file.empty()) {
+    if (code == CURLE_OK && c.last_good == nullptr) {
+      c.keep_address(url);
+    } else if (c.last_good == nullptr && has_no_address(c.easy, code) && c.fall_back(url)) {
+      c.set_options(method, url, body, &in, list, error_text);
+      code = c.perform();
     }
+    // The server may have moved: next time its name is asked for again.
+    if (code != CURLE_OK && c.last_good != nullptr) curl_slist_free_all(std::exchange(c.last_good, nullptr));
   }
   curl_slist_free_all(list);
   if (in.too_large) {

@@ -367,10 +367,13 @@ Result<std::string> certificate_fingerprint(const std::string& certificate_file)
 Result<CertificateFacts> certificate_facts(const std::string& certificate_file) {
   FB_TRY(const Cert cert, read_certificate(certificate_file));
   CertificateFacts facts;
+  tm begin{};
   tm end{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(cert.get()), &end) != 1) {
-    return openssl_failed("cannot read the certificate's end", certificate_file);
+  if (ASN1_TIME_to_tm(X509_get0_notBefore(cert.get()), &begin) != 1 ||
+      ASN1_TIME_to_tm(X509_get0_notAfter(cert.get()), &end) != 1) {
+    return openssl_failed("cannot read the certificate's life", certificate_file);
   }
+  facts.not_before_ms = static_cast<int64_t>(timegm(&begin)) * 1000;
   facts.not_after_ms = static_cast<int64_t>(timegm(&end)) * 1000;
   const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert.get(), NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {

@@ -49,6 +49,7 @@ Status write_private_file(const std::string& file, const std::string& text);
 // The names a certificate is for and when it ends (Unix ms), of the first certificate in a PEM file.
 struct CertificateFacts {
   std::vector<std::string> names;
+  int64_t not_before_ms = 0;
   int64_t not_after_ms = 0;
 };
 Result<CertificateFacts> certificate_facts(const std::string& certificate_file);

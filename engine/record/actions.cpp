@@ -68,7 +68,7 @@ Result<std::optional<ActionRow>> load_action(Sqlite& db, const std::string& acti
       Rows row,
       db.query("SELECT verb, endpoint_id, agent_id, host_id, host_name, ambiguous, comment, cause, alert_id, rule_id, "
                "rule_hash, request_id, requested_by, manual, override_protected, ceiling, event_age_base, lease_ms, "
-               "state, generation, expires_at FROM actions WHERE action_id = ?",
+               "state, generation, expires_at, decided_by <> '' FROM actions WHERE action_id = ?",
                action_id));
   FB_TRY(const bool any, row.next());
   if (!any) return std::optional<ActionRow>();
@@ -98,6 +98,7 @@ Result<std::optional<ActionRow>> load_action(Sqlite& db, const std::string& acti
   a.state = from_string<ActionState>(row.text(18)).value_or(ActionState::unknown);
   a.generation = row.integer(19);
   a.expires_at_ms = row.integer(20);
+  p.approved = row.integer(21) != 0;
   return std::optional<ActionRow>(std::move(a));
 }
 
@@ -109,7 +110,7 @@ Result<std::vector<OpenAction>> Store::open_actions() {
     FB_TRY(
         Rows rows,
         db.query("SELECT action_id, verb, endpoint_id, generation, comment, rule_id, lease_ms, created_at, expires_at, "
-                 "next_try, attempts, state, boot_id, override_protected, event_age_base, manual, "
+                 "next_try, attempts, state, boot_id, override_protected AND decided_by <> '', event_age_base, manual, "
                  "(SELECT severity FROM alerts WHERE alerts.alert_id = actions.alert_id) FROM actions "
                  "WHERE state IN ('requested', 'queued', 'dispatched', 'unknown', 'accepted') ORDER BY seq"));
     for (;;) {
@@ -386,7 +387,8 @@ Result<bool> Store::Impl::may_go_out(Txn& txn, const PlannedAction& planned, int
   } else if (kill_switch.load()) {
     guard = Guard::kill_switch;
     why = "the kill switch is on";
-  } else if (facts.is_protected && !planned.override_protected) {
+  } else if (facts.is_protected && !(planned.override_protected && planned.approved)) {
+    // The word of one person is not enough, also when the protection came after it.
     guard = Guard::protected_endpoint;
     why = "the endpoint is protected";
   } else if (generation < facts.generation) {

@@ -364,7 +364,7 @@ def check(options, where, load, services, topic, phase):
     applied = 0
     for agent in sorted(os.listdir(os.path.join(where, "agents"))):
         begun = collections.Counter()
-        with open(os.path.join(where, "agents", agent, "journal.ndjson")) as f:
+        with open(os.path.join(where, "agents", agent, "enforcer", "journal.ndjson")) as f:
             for line in f:
                 row = json.loads(line)
                 if row["phase"] == "begin":

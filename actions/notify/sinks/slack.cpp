@@ -4,28 +4,12 @@
 
 #include "actions/notify/http_post.h"
 #include "actions/notify/sink.h"
+#include "engine/base/markup.h"
 
 namespace fb::notify {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// The three characters that would make links, mentions and entities.
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&') {
-      out += "&amp;";
-    } else if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
 
 std::string_view colour(Level level) {
   switch (level) {
@@ -44,7 +28,7 @@ std::string_view colour(Level level) {
 std::string message(const Notification& n) {
   Json fields = Json::array();
   const auto field = [&](const char* title, const std::string& value) {
-    if (!value.empty()) fields.push_back({{"title", title}, {"value", escaped(value)}, {"short", true}});
+    if (!value.empty()) fields.push_back({{"title", title}, {"value", escape_markup(value)}, {"short", true}});
   };
   field("Host", n.hostname.empty() ? n.endpoint_id : n.hostname);
   field("Rule", n.rule_id);
@@ -52,10 +36,10 @@ std::string message(const Notification& n) {
   field("By", n.who);
   for (const auto& [kind, count] : n.counts) field(kind.c_str(), std::to_string(count));
   std::string more;
-  for (const std::string& line : n.samples) more += (more.empty() ? "" : "\n") + escaped(line);
-  Json attachment{{"color", colour(n.level)}, {"fallback", escaped(n.text)}, {"fields", std::move(fields)}};
+  for (const std::string& line : n.samples) more += (more.empty() ? "" : "\n") + escape_markup(line);
+  Json attachment{{"color", colour(n.level)}, {"fallback", escape_markup(n.text)}, {"fields", std::move(fields)}};
   if (!more.empty()) attachment["text"] = more;
-  const Json out{{"text", "*Firebreak* (" + std::string(to_string(n.level)) + ") " + escaped(n.text)},
+  const Json out{{"text", "*Firebreak* (" + std::string(to_string(n.level)) + ") " + escape_markup(n.text)},
                  {"attachments", Json::array({std::move(attachment)})}};
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

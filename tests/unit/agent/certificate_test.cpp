@@ -61,6 +61,23 @@ TEST(Certificate, IsRenewedByItselfAfterTwoThirdsOfItsLife) {
   EXPECT_EQ(service.audited("certificate_renewed", "a1"), 1) << "once, not with every heartbeat";
 }
 
+// This one is at its end when it is given out; to a host whose clock is wrong the ends of a life say nothing anyway.
+TEST(Certificate, OnlyTheLengthOfItsLifeSaysWhenItIsRenewed) {
+  Service service;
+  service.options.certificate_days = 0;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  const auto facts = net::certificate_facts(agent.options.state_dir + "/identity.pem");
+  ASSERT_TRUE(facts);
+  const std::string state = get_file(agent.options.state_dir + "/agent.json");
+  const size_t at = state.find("\"renew_at_ms\": ");
+  ASSERT_NE(at, std::string::npos);
+  const int64_t renew_at = std::stoll(state.substr(at + 15));
+  const int64_t life = facts->not_after_ms - facts->not_before_ms;
+  EXPECT_NEAR(static_cast<double>(renew_at - system_clock().wall_ms()), static_cast<double>(life) / 3 * 2, 60'000);
+}
+
 TEST(Certificate, AnExpiredOneFetchesReleasesAndRenews) {
   Service service;
   service.start();
@@ -88,6 +105,16 @@ TEST(Certificate, AnExpiredOneFetchesReleasesAndRenews) {
   const auto release = poll();
   ASSERT_EQ(release->status, 200);
   EXPECT_EQ(endpoint::read_order(release->body)->action_id, "r2");
+  EndpointReport beat;
+  beat.host_id = agent.options.host.host_id;
+  beat.hostname = "a1.example";
+  beat.os = "linux";
+  beat.agent_version = "1";
+  const auto beaten = client.request("POST", service.url() + "/v1/heartbeat", {}, endpoint::write_heartbeat(beat));
+  ASSERT_TRUE(beaten);
+  const auto told = endpoint::read_heartbeat_reply(beaten->body);
+  ASSERT_TRUE(told) << beaten->body;
+  EXPECT_TRUE(told->renew) << "by its own clock it may not know";
   const auto next = net::make_certificate_request(service.dir / "new.key");
   const auto renewed = client.request("POST", service.url() + "/v1/renew", {}, endpoint::write_one("csr", *next));
   ASSERT_TRUE(renewed);

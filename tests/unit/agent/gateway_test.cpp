@@ -410,6 +410,54 @@ TEST(Gateway, AnswersWhatItDoesNotKnow) {
   EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", std::string(100'000, 'x')).status, 413);
 }
 
+TEST(Gateway, AnIsolationThatWaitsForItsAgentIsNotHandedOutOnceTheSwitchIsPulled) {
+  Service service;
+  std::atomic<bool> pulled{false};
+  service.options.may_isolate = [&] { return !pulled.load(); };
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  Peer peer(service, &agent);
+  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=0").status, 204);  // now it is live, and does not wait
+  ASSERT_EQ(*service.plugin->send(command("i1", Verb::isolate, "a1", 1)), SendOutcome::sent);
+  pulled = true;
+  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=0").status, 204);
+  pulled = false;
+  EXPECT_TRUE(eventually([&] { return peer.ask("GET", "/v1/commands?wait=0").status == 200; })) << "and then it is";
+  pulled = true;
+  ASSERT_EQ(*service.plugin->send(command("r2", Verb::release, "a1", 2)), SendOutcome::sent);
+  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=0").status, 200) << "a release is never held";
+}
+
+TEST(Gateway, AnAgentRenewsAFewTimesAMinute) {
+  Service service;
+  service.options.renew_per_minute = 3;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  Peer peer(service, &agent);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(peer.ask("POST", "/v1/renew", R"({"csr":"no request"})").status, 400);
+  EXPECT_EQ(peer.ask("POST", "/v1/renew", R"({"csr":"no request"})").status, 429);
+}
+
+TEST(Gateway, WhatAHostSaysOfCommandsThatItWasNotGivenDoesNotMoveTheEpoch) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  Peer peer(service, &agent);
+  const int64_t before = service.store().raise_epoch(0).value_or(0);
+  for (int i = 0; i < 20; ++i) {
+    Report made_up;
+    made_up.kind = Report::Kind::refused;
+    made_up.action_id = "made-up-" + std::to_string(i);
+    made_up.generation = 1;
+    made_up.message = "of epoch 1, and 2 was seen";
+    EXPECT_EQ(peer.ask("POST", "/v1/reports", endpoint::write_report(made_up)).status, 200);
+  }
+  EXPECT_EQ(service.store().raise_epoch(0).value_or(0), before + 1);
+}
+
 TEST(Gateway, SaysSoWhenTheRecordDoesNotTakeAHeartbeat) {
   Service service;
   service.start();

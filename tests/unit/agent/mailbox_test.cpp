@@ -206,8 +206,10 @@ TEST(Mailboxes, ARevokedAgentIsNotLiveUntilItIsAdmittedAgain) {
   EXPECT_FALSE(rig.poll(late).command);  // was under way when the credential was revoked
   EXPECT_EQ(rig.replaced, late) << "handed back, to be ended";
   EXPECT_FALSE(rig.boxes.is_live("ep", rig.now));
+  EXPECT_TRUE(rig.boxes.is_cut_off("ep"));
   EXPECT_EQ(rig.put("a", 1), Mailboxes::Put::offline);
   rig.boxes.admit("ep");
+  EXPECT_FALSE(rig.boxes.is_cut_off("ep"));
   rig.poll(late);
   EXPECT_EQ(rig.put("a", 1), Mailboxes::Put::handed);
 }

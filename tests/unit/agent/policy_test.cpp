@@ -48,6 +48,25 @@ TEST(Policy, AChangeReachesAnIsolatedHostAtOnceAndOneThatWasAwayWhenItIsBack) {
   EXPECT_TRUE(eventually([&] { return digest_of(service, "a1").empty(); }));
 }
 
+TEST(Policy, AChangeRightAfterAnIsolationDoesNotWaitForAHeartbeat) {
+  Service service;
+  service.start();
+  service.set_policy(policy_with("192.0.2.1"));
+  RunningAgent agent(service, "a1");
+  agent.options.heartbeat_ms = 60'000;
+  agent.start();
+  ASSERT_TRUE(agent.polls());
+  ASSERT_TRUE(service.plugin->send(command("i1", Verb::isolate, "a1", 1)));
+  EXPECT_EQ(service.wait_for_end("i1").kind, Report::Kind::done);
+  service.set_policy(policy_with("192.0.2.2"));
+  const std::string journal = agent.options.state_dir + "/enforcer/journal.ndjson";
+  EXPECT_TRUE(eventually([&] {
+    const std::string lines = get_file(journal);
+    const size_t update = lines.find("update_allow_set");
+    return update != std::string::npos && lines.find("\"result\":\"done\"", update) != std::string::npos;
+  }));
+}
+
 TEST(Keys, ANewKeySignsWhenTheHostKnowsItAndTheOldOneCanGo) {
   Service service;
   service.start();
@@ -111,6 +130,38 @@ TEST(Epoch, ARecordThatWentBackIsRaisedAndItsOrdersCountAgain) {
   ASSERT_TRUE(service.plugin->send(command("i3", Verb::isolate, "a1", 3)));
   const Report end = service.wait_for_end("i3");
   EXPECT_EQ(end.kind, Report::Kind::done) << end.message;
+}
+
+TEST(Epoch, AHostThatWasToldATimeAheadIsSetRightAndIsolated) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  agent.start();
+  ASSERT_TRUE(agent.polls());
+  agent.stop();
+  {
+    const auto backend = make_simulated_backend(agent.options.state_dir);
+    EnforcerOptions options;
+    options.folder = agent.options.state_dir + "/enforcer";
+    const auto enforcer = Enforcer::open(options, *backend, system_clock());
+    ASSERT_TRUE(enforcer) << enforcer.error().describe();
+    endpoint::Envelope ahead;
+    ahead.order = endpoint::Order::status;
+    ahead.agent_id = "a1";
+    ahead.epoch = (*enforcer)->status()->epoch;
+    ahead.revision = (*enforcer)->status()->revision + 1;
+    ahead.issued_at_ms = system_clock().wall_ms() + 10LL * 365 * 86'400'000;
+    ahead.nonce = std::string(16, 'n');
+    ASSERT_EQ((*enforcer)->carry(service.options.signers.front()->sign(ahead), {}).kind, Report::Kind::state);
+  }
+  agent.start();
+  ASSERT_TRUE(agent.polls());
+  Command isolate = command("i1", Verb::isolate, "a1", 1);
+  isolate.expires_at_ms = system_clock().wall_ms() + 600'000;
+  ASSERT_TRUE(service.plugin->send(isolate));
+  const Report end = service.wait_for_end("i1");
+  EXPECT_EQ(end.kind, Report::Kind::done) << end.message;
+  EXPECT_EQ(end.observed, Isolation::isolated);
 }
 
 TEST(LocalRelease, IsToldJudgedAndAcknowledged) {

@@ -2,6 +2,9 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <csignal>
@@ -121,6 +124,35 @@ TEST(HelperProcess, ObeysAndBringsTheStateBackWhenItIsStartedAgain) {
   m.helper->signal(SIGTERM);
   EXPECT_EQ(m.helper->wait(), 0) << get_file(m.dir / "log");
   EXPECT_FALSE(std::filesystem::exists(m.socket));
+}
+
+// At boot the network waits for that word.
+TEST(HelperProcess, SaysThatItIsReadyOnceTheStateOfBeforeIsInForce) {
+  Machine m;
+  m.enroll();
+  m.start();
+  ASSERT_EQ(m.carry(m.service.isolate("a", 1)).kind, Kind::done);
+  m.helper->signal(SIGKILL);
+  ASSERT_EQ(m.helper->wait(), 128 + SIGKILL);
+  const std::string state = m.folder + "/simulated_isolation.json";
+  std::filesystem::remove(state);  // the kernel forgot
+  const std::string name = m.dir / "ready";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  ASSERT_LT(name.size(), sizeof address.sun_path);
+  std::memcpy(address.sun_path, name.c_str(), name.size());
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const timeval patience{10, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  ::setenv("NOTIFY_SOCKET", name.c_str(), 1);
+  m.helper = std::make_unique<Process>(m.arguments(), "", m.dir / "log");
+  ::unsetenv("NOTIFY_SOCKET");
+  char word[64] = "";
+  EXPECT_GT(::recv(fd, word, sizeof word - 1, 0), 0) << get_file(m.dir / "log");
+  ::close(fd);
+  EXPECT_STREQ(word, "READY=1");
+  EXPECT_TRUE(std::filesystem::exists(state)) << "not before the host is cut off again";
 }
 
 TEST(HelperProcess, EndsWhereTheOrderWantedWhereverItIsKilled) {

@@ -3,6 +3,7 @@
 #include <mutex>
 #include <set>
 
+#include "apps/enforcer/durable_file.h"
 #include "engine/base/failpoint.h"
 #include "tests/unit/enforcer/enforcer_support.h"
 
@@ -377,6 +378,26 @@ TEST(Names, AResolverThatHangsDelaysNothingBeyondItsTime) {
     return host.backend.last.services == services({{"192.0.2.10", 8771}, {"192.0.2.30", 9092}});
   })) << "the answer that comes late is taken in";
   EXPECT_FALSE(host.has_problem("kafka.example"));
+}
+
+TEST(Names, OfAnIsolationThatMayComeAreKnownBeforeIt) {
+  NamedHost host;
+  host.resolver->set("kafka.example", {"192.0.2.30"});
+  Envelope status = host.service.order(Order::status, "", 0);
+  status.policy.services = {"kafka.example:9092"};
+  ASSERT_EQ(host.carry(status).kind, Kind::state);
+  ASSERT_TRUE(eventually([&] {
+    host.enforcer->tick();
+    return read_file(host.options.folder + "/names.json", 65536).value_or("").find("192.0.2.30") != std::string::npos;
+  }));
+  {
+    const std::lock_guard lock(host.resolver->mutex);
+    host.resolver->hang_ms = 2'600;
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(host.carry(host.with_kafka("a", 1)).kind, Kind::done);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1'500));
+  EXPECT_EQ(host.backend.last.services, services({{"192.0.2.10", 8771}, {"192.0.2.30", 9092}}));
 }
 
 TEST(Names, AreAskedForAgainEveryFiveMinutesAndTheCutFollows) {

@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "engine/base/failpoint.h"
+#include "engine/base/log.h"
 #include "tests/unit/enforcer/enforcer_support.h"
 
 namespace fb::agent {
@@ -200,6 +201,29 @@ TEST(Enforcer, RefusesAnExpiredIsolationByTheServicesClockButNeverARelease) {
   EXPECT_EQ(host.carry(held).message, "expired") << "the service's time is known over a restart";
 }
 
+// The service's clock was ten years ahead for a moment, and a host heard it.
+TEST(Enforcer, ANewEpochSetsTheServicesTimeBackButNoLateOrderVouchesForItself) {
+  Host host;
+  const int64_t t = host.service.now_ms;
+  const auto soon_over = [&](const std::string& id, int64_t generation) {
+    Envelope e = host.service.isolate(id, generation);
+    e.expires_at_ms = t + 60'000;
+    return host.carry(e);
+  };
+  host.service.now_ms = t + 10LL * 365 * 86'400'000;
+  EXPECT_EQ(host.isolate("a", 1).kind, Kind::done);
+  host.service.now_ms = t;
+  EXPECT_EQ(soon_over("b", 2).message, "expired") << "within an epoch time does not go back";
+  host.service.epoch = 2;
+  host.service.revision = 0;
+  EXPECT_EQ(soon_over("b", 2).message, "expired") << "judged by what was known before it";
+  EXPECT_EQ(soon_over("b", 2).kind, Kind::done);
+  host.restart();
+  EXPECT_EQ(soon_over("c", 3).kind, Kind::done) << "the older order on the disk does not bring the wrong time back";
+  host.clock.advance_ms(60'000);
+  EXPECT_EQ(soon_over("d", 4).message, "expired") << "and late is late again";
+}
+
 TEST(Enforcer, ProtectedHereHoldsBackIsolationsAndNothingElse) {
   Host host;
   host.isolate("a", 1);
@@ -228,6 +252,25 @@ TEST(Enforcer, TheHostsOwnLimitHoldsBackIsolationsAndUpdatesButNeverARelease) {
   EXPECT_NE(over.message.find("limit"), std::string::npos);
   host.clock.advance_ms(3'600'000);
   EXPECT_EQ(host.isolate("f", 6).kind, Kind::done);
+}
+
+// Whoever holds the service's keys signs what they like: a protected host stays in, any other is cut off a few times.
+TEST(Enforcer, AServiceThatWasTakenOverMeetsTheHostsOwnLimits) {
+  set_log_level(LogLevel::error);
+  Host guarded, other;
+  put_file(guarded.options.protected_file, "");
+  for (int64_t i = 1; i <= 200; ++i) {
+    for (Host* host : {&guarded, &other}) {
+      host->isolate("i" + std::to_string(i), 2 * i);
+      host->release("r" + std::to_string(i), 2 * i + 1);
+      host->clock.advance_ms(1000);
+    }
+  }
+  set_log_level(LogLevel::info);
+  EXPECT_EQ(guarded.backend.isolations, 0);
+  EXPECT_GT(other.backend.isolations, 0);
+  EXPECT_LE(other.backend.isolations, other.options.changes_per_hour);
+  EXPECT_EQ(other.backend.state, Isolation::released) << "and no limit held a release back";
 }
 
 TEST(Enforcer, UpdatesAndRenewsOnlyTheGenerationThatStands) {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <thread>
 
 #include "engine/net/http.h"
@@ -143,6 +144,59 @@ TEST(HttpClient, APinIsNoProofForAChainThatTheCaDidNotSign) {
       HttpClient(pinned).request("GET", "https://127.0.0.1:" + std::to_string((*server)->port()), {}, "");
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().code, ErrorCode::refused);
+}
+
+std::string text_of(const std::string& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+void keep(const std::string& file, const std::string& text) {
+  std::ofstream(file) << text;
+}
+
+TEST(HttpClient, ReachesAServerWhoseNameIsGoneWhereItWasLast) {
+  const std::string name = "service.firebreak.invalid";
+  const Tls tls({name, "localhost"});
+  const std::string port = std::to_string(tls.server->port());
+  ClientOptions options;
+  options.ca_file = tls.dir / "ca.pem";
+  options.address_file = tls.dir / "server_address";
+  const auto get = [&](const std::string& host) {
+    return HttpClient(options).request("GET", "https://" + host + ":" + port + "/a", {}, "");
+  };
+  EXPECT_FALSE(get(name)) << "nothing is known yet";
+  ASSERT_TRUE(get("localhost"));
+  EXPECT_EQ(text_of(options.address_file), "localhost:" + port + ":127.0.0.1:" + port + "\n");
+  EXPECT_FALSE(get(name)) << "that is another host's address";
+  keep(options.address_file, name + ":" + port + ":127.0.0.1:" + port + "\n");
+  const auto reply = get(name);
+  ASSERT_TRUE(reply) << reply.error().describe();
+  EXPECT_EQ(reply->status, 200);
+
+  // The address proves nothing: the certificate must still be for the name.
+  const Tls other({"other.firebreak.invalid"});
+  const std::string there = std::to_string(other.server->port());
+  options.ca_file = other.dir / "ca.pem";
+  keep(options.address_file, name + ":" + there + ":127.0.0.1:" + there + "\n");
+  EXPECT_FALSE(HttpClient(options).request("GET", "https://" + name + ":" + there + "/a", {}, ""));
+}
+
+TEST(HttpClient, AsksForTheNameAgainWhenTheOldAddressDoesNotAnswer) {
+  const std::string name = "service.firebreak.invalid";
+  auto tls = std::make_unique<Tls>(std::vector<std::string>{name});
+  const std::string port = std::to_string(tls->server->port());
+  ClientOptions options;
+  options.ca_file = tls->dir / "ca.pem";
+  options.address_file = tls->dir / "server_address";
+  const std::string url = "https://" + name + ":" + port + "/a";
+  std::ofstream(options.address_file) << name << ":" << port << ":127.0.0.1:" << port << "\n";
+  HttpClient client(options);
+  ASSERT_TRUE(client.request("GET", url, {}, ""));
+  tls->server->stop(0);
+  EXPECT_FALSE(client.request("GET", url, {}, "")) << "nobody is there";
+  const auto reply = client.request("GET", url, {}, "");
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, ErrorCode::unavailable);
 }
 
 TEST(HttpClient, FollowsNoRedirect) {

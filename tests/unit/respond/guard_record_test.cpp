@@ -204,6 +204,19 @@ TEST(LastLook, ProtectionThatCameAMomentAgoHoldsTheOrder) {
   EXPECT_EQ(b.ask("SELECT desired FROM endpoints WHERE endpoint_id = 'a1'"), "released");
 }
 
+TEST(LastLook, OnePersonsOverrideDoesNotCountForProtectionThatCameLater) {
+  StoreBench b;
+  b.enroll("a1");
+  ASSERT_TRUE(b.core->step({b.agents.at("a1").heartbeat()}));
+  const auto asked = b.ask_for(Verb::isolate, "a1", "user:jo", true);
+  EXPECT_EQ(asked.state, ActionState::requested) << "nothing is protected yet";
+  ASSERT_TRUE(b.store->change_tag("a1", "protected", true, "user:al", "found out"));
+  b.clock.advance_ms(2'000);
+  ASSERT_TRUE(b.core->step({b.agents.at("a1").heartbeat()}));
+  EXPECT_TRUE(b.plugin.sent.empty());
+  EXPECT_EQ(b.state(asked.action_id), "blocked/protected");
+}
+
 TEST(LastLook, TheKillSwitchOfThisMomentHoldsTheOrder) {
   StoreBench b;
   b.enroll("a1");

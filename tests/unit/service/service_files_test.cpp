@@ -52,5 +52,18 @@ TEST(ServiceFiles, TheNewestKeySigns) {
   EXPECT_EQ(signers->front()->kid(), (*endpoint::Signer::load(dir / "data/signing-1000.key"))->kid());
 }
 
+TEST(ServiceFiles, NoMoreKeysThanAHostTrusts) {
+  const TemporaryFolder dir;
+  ASSERT_TRUE(set_up_data_dir(dir / "data", {}));
+  const ServiceFiles files(dir / "data");
+  for (size_t i = 1; i < endpoint::kMaxSigningKeys; ++i) ASSERT_TRUE(add_signing_key(files, static_cast<int64_t>(i)));
+  const Status one_more = add_signing_key(files, 1000);
+  ASSERT_FALSE(one_more);
+  EXPECT_EQ(one_more.error().code, ErrorCode::conflict);
+  EXPECT_EQ(load_signers(files)->size(), endpoint::kMaxSigningKeys);
+  ASSERT_TRUE(endpoint::Signer::create(dir / "data/signing-1000.key"));
+  EXPECT_FALSE(load_signers(files)) << "put there by hand";
+}
+
 }  // namespace
 }  // namespace fb::cli
