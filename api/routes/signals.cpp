@@ -1,4 +1,4 @@
-// Alerts: search, status, tags, assignees, notes; from an alert: isolate or release its host, draft an exception.
+// Alerts: search, status, tags, assignees, notes; from an alert: isolate or release its host.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -8,7 +8,6 @@
 #include "api/routes/hosts.h"
 #include "api/signals/search.h"
 #include "engine/base/text.h"
-#include "engine/model/ids.h"
 #include "engine/record/queries.h"
 
 namespace fb::api {
@@ -124,22 +123,9 @@ net::Response change_list(const Call& call, bool tags) {
   return updated(*changed, call.parts.clock.mono_ms() - began);
 }
 
-Result<AlertView> one_alert(const Call& call) {
-  const std::string& id = call.params.at("id");
-  AlertPick pick;
-  pick.alert_ids = {id};
-  std::optional<AlertView> found;
-  FB_TRY_VOID(Workflow(call.parts.store).each(pick, [&](const AlertView& alert) {
-    found = alert;
-    return false;
-  }));
-  if (!found) return fail(ErrorCode::not_found, "there is no alert '" + printable(id.substr(0, 100)) + "'");
-  return std::move(*found);
-}
-
 // The host that the alert speaks of, through the same door as every request by hand.
 net::Response act(const Call& call, Verb verb) {
-  const auto alert = one_alert(call);
+  const auto alert = one_alert(call.parts.store, call.params.at("id"));
   if (!alert) return failed(alert.error());
   Json body = call.request.body.empty() ? Json::object() : Json::parse(call.request.body, nullptr, false);
   const bool good = body.is_object() && (!body.contains("comment") || body["comment"].is_string()) &&
@@ -176,65 +162,6 @@ net::Response act(const Call& call, Verb verb) {
                                {"status", to_string(done.state)},
                                {"guard", done.guard},
                                {"detail", done.detail}}));
-}
-
-// The first text at a dotted path, nested or dotted.
-std::string text_at(const Json& doc, const std::string& path) {
-  if (const auto it = doc.find(path); it != doc.end()) return it->is_string() ? it->get<std::string>() : "";
-  for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', dot + 1)) {
-    const auto it = doc.find(path.substr(0, dot));
-    if (it == doc.end() || !it->is_object()) continue;
-    if (std::string found = text_at(*it, path.substr(dot + 1)); !found.empty()) return found;
-  }
-  return {};
-}
-
-// An exception item that would have kept this alert from being made: for a person to narrow or widen. Nothing is kept.
-net::Response false_positive(const Call& call) {
-  const auto alert = one_alert(call);
-  if (!alert) return failed(alert.error());
-  const Json doc = Json::parse(alert->doc, nullptr, false);
-  if (!doc.is_object()) return problem(500, "the alert's document can't be read");
-  // What tells one program at one place from another; the host only where nothing else does.
-  static constexpr const char* kTelling[] = {"process.executable", "process.hash.sha256", "process.command_line",
-                                             "file.path",          "destination.ip",      "user.name"};
-  Json entries = Json::array();
-  const auto add = [&](const char* field) {
-    const std::string value = text_at(doc, field);
-    if (value.empty()) return;
-    entries.push_back(Json{{"field", field}, {"operator", "included"}, {"type", "match"}, {"value", value}});
-  };
-  for (const char* field : kTelling) add(field);
-  if (entries.empty()) {
-    for (const char* field : {"process.name", "host.name", "agent.id"}) add(field);
-  }
-  std::string list_id = alert->rule_id + "-exceptions";
-  bool list_exists = false;
-  if (const auto lists = doc.find("kibana.alert.rule.exceptions_list"); lists != doc.end() && lists->is_array()) {
-    for (const Json& list : *lists) {
-      if (!list.is_object() || (list.value("type", "") != "rule_default" && list.value("type", "") != "detection"))
-        continue;
-      list_id = list.value("list_id", list_id);
-      list_exists = true;
-      break;
-    }
-  }
-  const std::string rule = text_at(doc, "kibana.alert.rule.name");
-  Json item{{"list_id", list_id},
-            {"item_id", new_uuid()},
-            {"namespace_type", "single"},
-            {"type", "simple"},
-            {"name", "False positive of " + rule},
-            {"description", "Drafted from the alert " + alert->alert_id},
-            {"tags", Json::array()},
-            {"os_types", Json::array()},
-            {"comments", Json::array()},
-            {"entries", std::move(entries)}};
-  return json(200, dumped(Json{{"draft", true},
-                               {"alert_id", alert->alert_id},
-                               {"rule_id", alert->rule_id},
-                               {"list_exists", list_exists},
-                               {"exception_item", std::move(item)}}));
 }
 
 Json note_json(const AlertNote& note) {
@@ -295,8 +222,8 @@ net::Response remove_notes(const Call& call) {
 }  // namespace
 
 void add_signals_routes(Router& router) {
-  router.add("POST", "/api/detection_engine/signals/search", Privilege::alerts_read, search);
-  router.add("POST", "/api/detection_engine/signals/status", Privilege::alerts_write, set_status);
+  router.add("POST", "/api/detection_engine/signals/search", Privilege::alerts_read, search).only_reads().slow();
+  router.add("POST", "/api/detection_engine/signals/status", Privilege::alerts_write, set_status).slow();
   router.add("POST", "/api/detection_engine/signals/tags", Privilege::alerts_write,
              [](const Call& call) { return change_list(call, true); });
   router.add("POST", "/api/detection_engine/signals/assignees", Privilege::alerts_write,
@@ -308,7 +235,6 @@ void add_signals_routes(Router& router) {
              [](const Call& call) { return act(call, Verb::isolate); });
   router.add("POST", "/api/firebreak/alerts/{id}/release", Privilege::release,
              [](const Call& call) { return act(call, Verb::release); });
-  router.add("POST", "/api/firebreak/alerts/{id}/false_positive", Privilege::alerts_read, false_positive);
 }
 
 }  // namespace fb::api

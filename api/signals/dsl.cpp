@@ -21,6 +21,8 @@ struct Bad {
 
 constexpr int kMaxDepth = 50;
 constexpr size_t kMaxTerms = 65'536;
+constexpr size_t kMaxClauses = 4'096;
+constexpr size_t kMaxQueryText = 32'768;
 
 // Times that Firebreak itself writes into alerts: no type of ECS covers them, so their literals are resolved here.
 constexpr auto kTimes =
@@ -49,11 +51,16 @@ class Reader {
   // `top`: the clause is one that must hold, so it may narrow the pick.
   ir::Node clause(const Json& q, const std::string& at, bool top, int depth) {
     if (depth > kMaxDepth) throw Bad{at + ": the query is deeper than " + std::to_string(kMaxDepth)};
+    if (++clauses_ > kMaxClauses) throw Bad{"query: more than " + std::to_string(kMaxClauses) + " clauses"};
     if (!q.is_object() || q.size() != 1) throw Bad{at + ": a query is an object with one clause"};
     const std::string& name = q.begin().key();
     const Json& body = q.begin().value();
     const std::string here = at + "." + printable(name.substr(0, 60));
     if (name == "match_all") return ir::always();
+    if (name == "constant_score") {
+      only_keys(body, here, {"filter"});
+      return clause(value_of(body, "filter", here), here + ".filter", top, depth + 1);
+    }
     if (name == "match_none") return inexact(ir::never());
     if (name == "bool") return boolean(body, here, top, depth);
     if (name == "ids") return ids(body, here, top);
@@ -61,6 +68,7 @@ class Reader {
       if (!body.is_object() || !body.contains("field") || !body["field"].is_string()) {
         throw Bad{here + ": names a field"};
       }
+      only_keys(body, here, {"field"});
       return inexact(field_test(body["field"].get<std::string>(), ir::Op::exists, ""));
     }
     if (name == "query_string" || name == "simple_query_string") return query_string(body, here);
@@ -76,6 +84,17 @@ class Reader {
   bool exact = true;
 
  private:
+  // What else a clause says changes what it finds: it is refused, never passed over.
+  static void only_keys(const Json& v, const std::string& at, std::initializer_list<std::string_view> known) {
+    if (!v.is_object()) return;
+    for (const auto& [key, value] : v.items()) {
+      if (key == "boost" || key == "_name") continue;             // they only rank and label
+      if (key == "case_insensitive" && value == false) continue;  // as it is without
+      if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+      throw Bad{at + "." + printable(key.substr(0, 60)) + ": is not supported"};
+    }
+  }
+
   ir::Node inexact(ir::Node n) {
     exact = false;
     return n;
@@ -172,6 +191,12 @@ class Reader {
     }
     if (value == nullptr) throw Bad{at + ": names a field"};
     const std::string here = at + "." + printable(field.substr(0, 100));
+    if (field.find('*') != std::string::npos) throw Bad{here + ": a clause takes one field, not a pattern"};
+    if (name == "term") only_keys(*value, here, {"value"});
+    if (name == "match_phrase") only_keys(*value, here, {"query"});
+    if (name == "match") only_keys(*value, here, {"query", "operator", "lenient"});
+    if (name == "prefix") only_keys(*value, here, {"value"});
+    if (name == "wildcard") only_keys(*value, here, {"value", "wildcard"});
     if (name == "term") return one_of(field, {literal_of(value_of(*value, "value", here), here)}, top);
     if (name == "terms") {
       if (!value->is_array()) throw Bad{here + ": must be a list"};
@@ -284,7 +309,9 @@ class Reader {
 
   // Lucene's syntax where it means the same in KQL; the rest is refused, not guessed.
   ir::Node query_string(const Json& body, const std::string& at) {
+    if (!body.is_object()) throw Bad{at + ": must be an object"};
     const std::string text = literal_of(value_of(body, "query", at), at + ".query");
+    if (text.size() > kMaxQueryText) throw Bad{at + ".query: is longer than 32768 bytes"};
     for (const auto& [key, value] : body.items()) {
       static constexpr auto kTaken = std::to_array<std::string_view>(
           {"query", "analyze_wildcard", "time_zone", "default_operator", "lenient", "boost"});
@@ -328,7 +355,25 @@ class Reader {
   }
 
   int64_t now_ms_;
+  size_t clauses_ = 0;
 };
+
+// What the conjuncts of a KQL say of columns that the record has. The condition is judged all the same.
+void narrow(const ir::Node& node, AlertPick& pick) {
+  if (node.kind == ir::Node::Kind::all_of) {
+    for (const ir::Node& child : node.children) narrow(child, pick);
+    return;
+  }
+  const ir::Test& t = node.test;
+  if (node.kind != ir::Node::Kind::test || t.field.scope != ir::FieldRef::Scope::named) return;
+  if (t.op != ir::Op::equal && t.op != ir::Op::phrase) return;
+  std::vector<std::string>* column = nullptr;
+  if (t.field.name == "kibana.alert.uuid") column = &pick.alert_ids;
+  if (t.field.name == "kibana.alert.rule.rule_id") column = &pick.rule_ids;
+  if (t.field.name == "kibana.alert.workflow_status") column = &pick.statuses;
+  if (t.field.name == "agent.id") column = &pick.agent_ids;
+  if (column != nullptr && column->empty()) column->push_back(t.literal);
+}
 
 }  // namespace
 
@@ -354,6 +399,7 @@ tl::expected<AlertQuery, std::string> read_alert_query(std::string_view query, i
 }
 
 tl::expected<AlertQuery, std::string> read_alert_kuery(std::string_view kuery) {
+  if (kuery.size() > kMaxQueryText) return tl::unexpected(std::string("kuery: is longer than 32768 bytes"));
   auto parsed = lang::parse_kuery(kuery);
   if (!parsed) {
     return tl::unexpected("kuery, character " + std::to_string(parsed.error().begin + 1) + ": " +
@@ -361,6 +407,7 @@ tl::expected<AlertQuery, std::string> read_alert_kuery(std::string_view kuery) {
   }
   AlertQuery out;
   out.condition = std::move(*parsed);
+  narrow(out.condition, out.pick);
   return out;
 }
 

@@ -1,4 +1,5 @@
 // A subset of Elasticsearch's query DSL -> ir: bool, term, terms, range, match, match_phrase, exists, ids, match_all,
+// constant_score,
 // wildcard, prefix, query_string. What is not in it is refused with its place. Pure, thread-safe.
 #pragma once
 
@@ -22,7 +23,7 @@ struct AlertQuery {
 // `query` is JSON; "" finds everything. The error is one line that begins with the place ("query.bool.filter[0]: ...").
 tl::expected<AlertQuery, std::string> read_alert_query(std::string_view query, int64_t now_ms);
 
-// The same for a KQL. Nothing is picked beforehand.
+// The same for a KQL over the alert's fields.
 tl::expected<AlertQuery, std::string> read_alert_kuery(std::string_view kuery);
 
 }  // namespace fb::api

@@ -1,6 +1,7 @@
 #include "api/signals/search.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -8,14 +9,16 @@
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
 #include "engine/ir/oracle.h"
+#include "engine/ir/typed.h"
 
 namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kBudgetMs = 10'000;
-constexpr int64_t kMostHits = 10'000;  // from + size, as Elasticsearch's own window
+constexpr int64_t kBudgetMs = 5'000;
+constexpr int64_t kCountedUnasked = 10'000;  // hits, as Elasticsearch's own
+constexpr int64_t kMostHits = 10'000;        // from + size, as Elasticsearch's own window
 constexpr size_t kMostBuckets = 65'536;
 
 std::string dumped(const Json& j) {
@@ -113,34 +116,80 @@ Json sort_key(const Json& doc, const SortKey& key) {
                        : *std::max_element(values.begin(), values.end(), less);
 }
 
-struct TermsAgg {
+// One aggregation: terms, or a number over the values of a field.
+struct Agg {
   std::string name;
+  std::string kind;  // terms, min, max, avg, sum, value_count, cardinality
   std::string field;
   size_t size = 10;
-  std::map<std::string, int64_t> counts;  // by the value as JSON
+  std::map<std::string, int64_t> counts;  // terms, cardinality: by the value as JSON
+  int64_t values = 0;
+  double least = std::numeric_limits<double>::infinity();
+  double most = -std::numeric_limits<double>::infinity();
+  double sum = 0;
+  bool is_time = false;
+
+  void take(const std::vector<Json>& all) {
+    if (kind == "terms" || kind == "cardinality") {
+      std::vector<std::string> seen;
+      for (const Json& v : all) {
+        std::string key = dumped(v);
+        if (std::find(seen.begin(), seen.end(), key) != seen.end()) continue;
+        if (counts.size() < kMostBuckets || counts.contains(key)) ++counts[key];
+        seen.push_back(std::move(key));
+      }
+      return;
+    }
+    for (const Json& v : all) {
+      double number = 0;
+      if (v.is_number()) {
+        number = v.get<double>();
+      } else if (const auto ms = v.is_string() ? ir::parse_date_value(v.get_ref<const std::string&>()) : std::nullopt) {
+        number = static_cast<double>(*ms);
+        is_time = true;
+      } else if (kind != "value_count") {
+        continue;
+      }
+      ++values;
+      sum += number;
+      least = std::min(least, number);
+      most = std::max(most, number);
+    }
+  }
 };
 
-Result<std::vector<TermsAgg>> read_aggs(const Json& aggs) {
-  std::vector<TermsAgg> out;
+Result<std::vector<Agg>> read_aggs(const Json& aggs) {
+  constexpr size_t kMostAggs = 20;
+  static constexpr std::string_view kKinds[] = {"terms", "min", "max", "avg", "sum", "value_count", "cardinality"};
+  std::vector<Agg> out;
   if (aggs.is_null()) return out;
   if (!aggs.is_object()) return bad("aggs: must be an object");
+  if (aggs.size() > kMostAggs) return bad("aggs: at most " + std::to_string(kMostAggs));
   for (const auto& [name, agg] : aggs.items()) {
     const std::string at = "aggs." + printable(name.substr(0, 60));
-    if (!agg.is_object()) return bad(at + ": must be an object");
+    if (!agg.is_object() || agg.empty()) return bad(at + ": must be an object");
     for (const auto& [key, value] : agg.items()) {
-      if (key != "terms") return bad(at + "." + printable(key.substr(0, 60)) + ": only terms is supported");
+      if (std::find(std::begin(kKinds), std::end(kKinds), key) == std::end(kKinds)) {
+        return bad(at + "." + printable(key.substr(0, 60)) + ": is not supported");
+      }
     }
-    const auto terms = agg.find("terms");
-    if (terms == agg.end() || !terms->is_object() || !terms->contains("field") || !(*terms)["field"].is_string()) {
-      return bad(at + ".terms.field: is missing");
+    if (agg.size() != 1) return bad(at + ": one aggregation a name");
+    const std::string& kind = agg.begin().key();
+    const Json& how = agg.begin().value();
+    if (!how.is_object() || !how.contains("field") || !how["field"].is_string()) {
+      return bad(at + "." + kind + ".field: is missing");
     }
-    TermsAgg a;
+    Agg a;
     a.name = name;
-    a.field = (*terms)["field"].get<std::string>();
-    for (const auto& [key, value] : terms->items()) {
+    a.kind = kind;
+    a.field = how["field"].get<std::string>();
+    for (const auto& [key, value] : how.items()) {
       if (key == "field") continue;
-      if (key == "order" && value == Json{{"_count", "desc"}}) continue;
-      if (key != "size") return bad(at + ".terms." + printable(key.substr(0, 60)) + ": is not supported");
+      if (kind == "terms" && key == "order" && value == Json{{"_count", "desc"}}) continue;
+      if (kind == "cardinality" && key == "precision_threshold") continue;  // it is exact
+      if (kind != "terms" || key != "size") {
+        return bad(at + "." + kind + "." + printable(key.substr(0, 60)) + ": is not supported");
+      }
       if (!value.is_number_integer() || value < 1 || value > 10'000) return bad(at + ".terms.size: from 1 to 10000");
       a.size = value.get<size_t>();
     }
@@ -149,7 +198,7 @@ Result<std::vector<TermsAgg>> read_aggs(const Json& aggs) {
   return out;
 }
 
-Json answer_of(const TermsAgg& agg) {
+Json terms_answer(const Agg& agg) {
   std::vector<std::pair<std::string, int64_t>> all(agg.counts.begin(), agg.counts.end());
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
   Json buckets = Json::array();
@@ -168,6 +217,20 @@ Json answer_of(const TermsAgg& agg) {
     }
   }
   return Json{{"doc_count_error_upper_bound", 0}, {"sum_other_doc_count", others}, {"buckets", std::move(buckets)}};
+}
+
+Json answer_of(const Agg& agg) {
+  if (agg.kind == "terms") return terms_answer(agg);
+  if (agg.kind == "cardinality") return Json{{"value", agg.counts.size()}};
+  if (agg.kind == "value_count") return Json{{"value", agg.values}};
+  if (agg.kind == "sum") return Json{{"value", agg.sum}};
+  if (agg.values == 0) return Json{{"value", nullptr}};
+  const double value = agg.kind == "min"   ? agg.least
+                       : agg.kind == "max" ? agg.most
+                                           : agg.sum / static_cast<double>(agg.values);
+  Json out{{"value", value}};
+  if (agg.is_time) out["value_as_string"] = iso8601(static_cast<int64_t>(value));
+  return out;
 }
 
 bool name_fits(std::string_view pattern, std::string_view name) {
@@ -242,7 +305,28 @@ Result<int64_t> whole(const Json& body, const char* key, int64_t otherwise) {
   return it->get<int64_t>();
 }
 
+// How many hits are counted before "at least so many" is enough.
+Result<int64_t> hits_to_count(const Json& body) {
+  const auto it = body.find("track_total_hits");
+  if (it == body.end() || it->is_null() || *it == false) return kCountedUnasked;
+  if (*it == true) return std::numeric_limits<int64_t>::max();
+  if (!it->is_number_integer() || *it < 0) return bad("track_total_hits: a boolean or a number");
+  return it->get<int64_t>();
+}
+
 }  // namespace
+
+Result<AlertView> one_alert(Store& store, const std::string& id) {
+  AlertPick pick;
+  pick.alert_ids = {id};
+  std::optional<AlertView> found;
+  FB_TRY_VOID(Workflow(store).each(pick, [&](const AlertView& alert) {
+    found = alert;
+    return false;
+  }));
+  if (!found) return fail(ErrorCode::not_found, "there is no alert '" + printable(id.substr(0, 100)) + "'");
+  return std::move(*found);
+}
 
 std::string merged_document(const AlertView& alert) {
   if (!alert.noted) return alert.doc;
@@ -282,9 +366,20 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
   const int64_t began = clock.mono_ms();
   const Json body = text.empty() ? Json::object() : Json::parse(text, nullptr, false);
   if (!body.is_object()) return bad("[request body]: is not a JSON object");
-  static constexpr std::string_view kKnown[] = {
-      "query", "aggs", "aggregations", "size", "from", "sort", "_source", "track_total_hits", "runtime_mappings",
-      "fields"};
+  static constexpr std::string_view kKnown[] = {"query",
+                                                "aggs",
+                                                "aggregations",
+                                                "size",
+                                                "from",
+                                                "sort",
+                                                "_source",
+                                                "track_total_hits",
+                                                "runtime_mappings",
+                                                "fields",
+                                                "kuery",
+                                                "timeout",
+                                                "version",
+                                                "seq_no_primary_term"};
   for (const auto& [key, value] : body.items()) {
     if (std::find(std::begin(kKnown), std::end(kKnown), key) == std::end(kKnown)) {
       return bad(printable(key.substr(0, 60)) + ": there is no such key");
@@ -294,14 +389,20 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
     return bad("runtime_mappings: is not supported");
   }
   const auto asked = body.find("query");
-  auto query = read_alert_query(asked == body.end() ? "" : dumped(*asked), clock.wall_ms());
+  const auto kuery = body.find("kuery");
+  if (asked != body.end() && kuery != body.end()) return bad("query, kuery: only one of them");
+  if (kuery != body.end() && !kuery->is_string()) return bad("kuery: must be a string");
+  auto query = kuery != body.end()
+                   ? read_alert_kuery(kuery->get_ref<const std::string&>())
+                   : read_alert_query(asked == body.end() || asked->is_null() ? "" : dumped(*asked), clock.wall_ms());
   if (!query) return bad(query.error());
+  FB_TRY(const int64_t most_counted, hits_to_count(body));
   FB_TRY(const int64_t size, whole(body, "size", 10));
   FB_TRY(const int64_t from, whole(body, "from", 0));
   if (from + size > kMostHits) return bad("from + size: at most 10000");
   FB_TRY(const std::vector<SortKey> sort, read_sort(body.value("sort", Json())));
   FB_TRY(const SourceFilter source, read_source(body.value("_source", Json())));
-  FB_TRY(std::vector<TermsAgg> aggs, read_aggs(body.value("aggs", body.value("aggregations", Json()))));
+  FB_TRY(std::vector<Agg> aggs, read_aggs(body.value("aggs", body.value("aggregations", Json()))));
   std::vector<std::string> fields;
   for (const Json& f : body.value("fields", Json::array())) {
     const Json name = f.is_object() ? f.value("field", Json()) : f;
@@ -321,21 +422,18 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
     query->pick.skip = from;
   }
   const auto keep = static_cast<size_t>(from + size);
+  bool counted_all = true;
   FB_TRY(
       const bool whole_way, each_match(store, clock, *query, [&](const AlertView& alert, const std::string& document) {
+        if (!direct && total >= most_counted && by_time && aggs.empty() && hits.size() >= keep) {
+          counted_all = false;
+          return false;
+        }
         if (!direct) ++total;
         Hit hit{alert.alert_id, document, {}};
         if (!aggs.empty() || !sort.empty()) {
           const Json doc = Json::parse(document, nullptr, false);
-          for (TermsAgg& agg : aggs) {
-            std::vector<std::string> seen;
-            for (const Json& v : values_of(doc, agg.field)) {
-              std::string key = dumped(v);
-              if (std::find(seen.begin(), seen.end(), key) != seen.end()) continue;
-              if (agg.counts.size() < kMostBuckets || agg.counts.contains(key)) ++agg.counts[key];
-              seen.push_back(std::move(key));
-            }
-          }
+          for (Agg& agg : aggs) agg.take(values_of(doc, agg.field));
           for (const SortKey& key : sort) hit.keys.push_back(sort_key(doc, key));
         }
         if (direct || (by_time && hits.size() < keep)) {
@@ -384,12 +482,13 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
   out.pop_back();
   out += ",\"hits\":{";
   if (body.value("track_total_hits", Json(true)) != false) {
-    out += "\"total\":{\"value\":" + std::to_string(total) + ",\"relation\":\"" + (whole_way ? "eq" : "gte") + "\"},";
+    out += "\"total\":{\"value\":" + std::to_string(total) + ",\"relation\":\"" +
+           (whole_way && counted_all ? "eq" : "gte") + "\"},";
   }
   out += "\"max_score\":null,\"hits\":[" + list + "]}";
   if (!aggs.empty()) {
     Json named = Json::object();
-    for (const TermsAgg& agg : aggs) named[agg.name] = answer_of(agg);
+    for (const Agg& agg : aggs) named[agg.name] = answer_of(agg);
     out += ",\"aggregations\":" + dumped(named);
   }
   return out + "}";

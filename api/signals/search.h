@@ -16,6 +16,9 @@ namespace fb::api {
 
 inline constexpr const char* kAlertIndex = ".alerts-security.alerts-default";
 
+// One alert; not_found.
+Result<AlertView> one_alert(Store& store, const std::string& id);
+
 // The alert's document as it is now: status, tags, assignees of its workflow.
 std::string merged_document(const AlertView& alert);
 

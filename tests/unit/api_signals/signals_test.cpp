@@ -1,71 +1,7 @@
-#include <nlohmann/json.hpp>
-
-#include "api/api.h"
-#include "api/router.h"
-#include "tests/unit/record/record_fixture.h"
+#include "tests/unit/api_signals/signals_fixture.h"
 
 namespace fb::api {
-void add_signals_routes(Router& router);
-
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-class SignalsApi : public test::RecordTest {
- protected:
-  void SetUp() override {
-    open();
-    add_signals_routes(router_);
-    for (int i = 0; i < 10; ++i) add_alert(i);
-  }
-
-  void add_alert(int i) {
-    const std::string agent_id = "agent-" + std::to_string(i % 3);
-    BatchOutcome b = batch(test::rule(i % 2 == 0 ? "even" : "odd"), agent_id, i);
-    b.planned.clear();
-    Alert& a = b.alerts.back();
-    a.read_time_ms = 1'700'000'000'000 + i * 1000;
-    ids_.push_back(a.alert_id);
-    a.doc = Json{{"@timestamp", iso8601(a.read_time_ms)},
-                 {"kibana.alert.uuid", a.alert_id},
-                 {"kibana.alert.rule.rule_id", a.rule->rule_id},
-                 {"kibana.alert.rule.name", "Rule <b>"},
-                 {"kibana.alert.risk_score", i * 10},
-                 {"kibana.alert.workflow_status", "open"},
-                 {"kibana.alert.workflow_tags", Json::array()},
-                 {"kibana.alert.workflow_assignee_ids", Json::array()},
-                 {"agent", {{"id", agent_id}}},
-                 {"process", {{"name", i < 5 ? "cmd.exe" : "bash"}, {"executable", "/bin/x"}}}}
-                .dump();
-    keep(b);
-  }
-
-  net::Response call(const std::string& method, const std::string& path, const Json& body = Json(),
-                     const std::string& person = "ada") {
-    net::Request request;
-    request.method = method;
-    request.path = path;
-    request.body = body.is_null() ? "" : body.dump();
-    const Router::Match match = router_.find(method, path);
-    EXPECT_NE(match.handle, nullptr) << method << " " << path;
-    Principal who;
-    who.person = person;
-    const Parts parts{*store_, clock_, metrics_, [] {}, {}, {}, "1", "", {}, {}};
-    return (*match.handle)(Call{request, match.params, who, parts});
-  }
-  Json search(const std::string& body) {
-    const net::Response r = call("POST", "/api/detection_engine/signals/search", Json::parse(body));
-    EXPECT_EQ(r.status, 200) << r.body;
-    return Json::parse(r.body);
-  }
-  int64_t hits(const std::string& query) {
-    return search("{\"size\":0,\"query\":" + query + "}")["hits"]["total"]["value"].get<int64_t>();
-  }
-
-  Metrics metrics_;
-  Router router_;
-  std::vector<std::string> ids_;
-};
 
 TEST_F(SignalsApi, EveryClauseFindsWhatItSays) {
   EXPECT_EQ(hits(R"({"match_all":{}})"), 10);
@@ -126,6 +62,22 @@ TEST_F(SignalsApi, SortsPagesCutsAndCounts) {
   EXPECT_EQ(aggs["aggregations"]["by"]["sum_other_doc_count"], 6);
 }
 
+TEST_F(SignalsApi, NumbersOverFields) {
+  const Json a = search(R"({"size":0,"query":{"bool":{"filter":[{"match":{"signal.status":"open"}}]}},"aggs":{
+      "lastSeen":{"max":{"field":"@timestamp"}},"first":{"min":{"field":"@timestamp"}},
+      "risk":{"avg":{"field":"kibana.alert.risk_score"}},"sum":{"sum":{"field":"kibana.alert.risk_score"}},
+      "hosts":{"cardinality":{"field":"agent.id"}},"names":{"value_count":{"field":"process.name"}},
+      "none":{"max":{"field":"user.name"}}}})")["aggregations"];
+  EXPECT_EQ(a["lastSeen"]["value"], 1'700'000'009'000);
+  EXPECT_EQ(a["lastSeen"]["value_as_string"], "2023-11-14T22:13:29.000Z");
+  EXPECT_EQ(a["first"]["value"], 1'700'000'000'000);
+  EXPECT_EQ(a["risk"]["value"], 45);
+  EXPECT_EQ(a["sum"]["value"], 450);
+  EXPECT_EQ(a["hosts"]["value"], 3);
+  EXPECT_EQ(a["names"]["value"], 10);
+  EXPECT_EQ(a["none"]["value"], nullptr);
+}
+
 TEST_F(SignalsApi, StatusTagsAndAssigneesAreMergedAndAudited) {
   const std::string base = "/api/detection_engine/signals/";
   const Json one =
@@ -171,7 +123,7 @@ TEST_F(SignalsApi, NotesBelongToTheirAuthor) {
   EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 0);
 }
 
-TEST_F(SignalsApi, AnAlertsHostIsIsolatedAndItsExceptionDrafted) {
+TEST_F(SignalsApi, AnAlertsHostIsIsolated) {
   enroll("agent-0");
   const std::string base = "/api/firebreak/alerts/" + ids_[0];
   const Json done = Json::parse(call("POST", base + "/isolate", {{"comment", "now"}}).body);
@@ -179,10 +131,6 @@ TEST_F(SignalsApi, AnAlertsHostIsIsolatedAndItsExceptionDrafted) {
   EXPECT_EQ(ask("SELECT count(*) FROM action_alerts WHERE alert_id = '" + ids_[0] + "'"), "1");
   EXPECT_EQ(call("POST", "/api/firebreak/alerts/none/isolate").status, 404);
   EXPECT_EQ(call("POST", "/api/firebreak/alerts/" + ids_[1] + "/isolate").status, 404) << "no such endpoint";
-  const Json draft = Json::parse(call("POST", base + "/false_positive").body);
-  EXPECT_EQ(draft["draft"], true);
-  EXPECT_EQ(draft["exception_item"]["list_id"], "even-exceptions");
-  EXPECT_EQ(draft["exception_item"]["entries"][0]["field"], "process.executable");
 }
 
 }  // namespace
