@@ -206,6 +206,18 @@ Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& a
   return answer;
 }
 
+namespace {
+
+// Who changed what a rule of the API says, last and not long ago. Switching it on or off is no change of it.
+Result<std::optional<std::string>> recent_editor(Txn& txn, const std::string& rule_id) {
+  constexpr int64_t kEditorMs = 24 * 3'600'000ll;
+  return txn.db.text("SELECT author FROM (SELECT author, at FROM api_rule_versions WHERE rule_id = ?1 AND what NOT IN "
+                     "('enabled', 'disabled', 'deleted') ORDER BY at DESC, number DESC LIMIT 1) WHERE at > ?2",
+                     rule_id, txn.now_ms - kEditorMs);
+}
+
+}  // namespace
+
 Result<ActionState> Store::decide(const std::string& id, bool approve, const std::string& who,
                                   const std::string& comment) {
   if (who.empty()) return fail(ErrorCode::invalid_argument, "a decision names who made it");
@@ -236,6 +248,16 @@ Result<ActionState> Store::decide(const std::string& id, bool approve, const std
     if (person(a.planned.requested_by) == actor) {
       answer = fail(ErrorCode::refused, "who asked for an action can't approve it: it takes a second person", id);
       return txn.audit(actor, "approval_refused", id, "the approver is the requester");
+    }
+    if (!a.planned.manual && a.planned.rule) {
+      FB_TRY(const auto editor, recent_editor(txn, a.planned.rule->rule_id));
+      if (editor && person(*editor) == actor) {
+        answer = fail(ErrorCode::refused,
+                      "who changed the rule within the last 24 hours can't approve what it asks for: it takes a second "
+                      "person",
+                      id);
+        return txn.audit(actor, "approval_refused", id, "the approver is the rule's last editor");
+      }
     }
     a.planned.approved = true;
     FB_TRY(const Judgement judged, impl_->judge(txn, a.planned));
