@@ -11,6 +11,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/metrics.h"
 #include "engine/net/http.h"
+#include "engine/ports/past_events.h"
 #include "engine/record/store.h"
 
 namespace fb {
@@ -36,9 +37,12 @@ struct AgentControl {
 
 // What the exception routes ask of what isolated hosts are told.
 struct IsolationControl {
-  // Whether hosts would take this address, alone and beside all that they are told. invalid_argument: it is no address;
-  // refused: it would undo isolations, the error says why.
-  std::function<Status(const OpenAddress& opens)> fits;
+  // Whether hosts would take these addresses, each alone and beside all that they are told and those before it that
+  // fit; with `emptied`, what items open so far goes. In their places. invalid_argument: it is no address; refused: it
+  // would undo isolations, the error says why.
+  std::function<std::vector<Status>(const std::vector<OpenAddress>& opens, bool emptied)> fit_in;
+  // Whether what the host is to have holds this address: when all together are too much, the newest are left out.
+  std::function<bool(const std::string& endpoint_id, const std::string& address)> leaves_open;
   // Whether hosts would take what an endpoint policy sets; the error names the entry.
   std::function<Status(const PolicySettings& settings)> policy_fits;
   std::function<std::string(const std::string& endpoint_id)> wanted_digest;  // of the policy that the host is to have
@@ -61,6 +65,7 @@ struct Parts {
   IsolationControl isolation = {};
   AccessSettings access = {};
   RuleDesk* rules = nullptr;                 // outlives the server; null: no rules are served
+  PastEvents past_events = {};               // what previews run over; null: only what the record has
   std::vector<std::string> host_names = {};  // besides this host's own: what a Host header may say
 };
 

@@ -79,4 +79,23 @@ bool is_cross_origin(const net::Request& request) {
   return lower(origin->substr(scheme + 3)) != lower(*host);
 }
 
+bool is_nested_deeper(std::string_view json, size_t most) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > most) return true;
+    } else if ((c == '}' || c == ']') && depth > 0) {
+      --depth;
+    }
+  }
+  return false;
+}
+
 }  // namespace fb::api

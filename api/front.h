@@ -22,4 +22,8 @@ bool is_our_host(std::string_view host_header, const std::vector<std::string>& n
 // A browser says that a page of another origin makes this request.
 bool is_cross_origin(const net::Request& request);
 
+// Whether objects and lists of a JSON text stand within each other deeper than `most`. Exact for valid JSON; linear.
+inline constexpr size_t kMostJsonLevels = 300;
+bool is_nested_deeper(std::string_view json, size_t most = kMostJsonLevels);
+
 }  // namespace fb::api

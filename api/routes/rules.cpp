@@ -1,18 +1,14 @@
-// Detection rules: create, read, change, delete, find; versions with diff and restore; preview.
+// Detection rules: create, read, change, delete, find; versions with diff and restore.
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "api/api.h"
-#include "api/multipart.h"
 #include "api/routes/answers.h"
 #include "api/rules/answers.h"
-#include "api/rules/preview.h"
+#include "api/signals/search.h"
 #include "engine/base/text.h"
-#include "engine/ir/typed.h"
-#include "engine/model/ids.h"
-#include "engine/record/queries.h"
 
 namespace fb::api {
 namespace {
@@ -98,6 +94,40 @@ net::Response tags(const Call& /*call*/, RuleDesk& desk) {
   return json(200, dumped(Json(all)));
 }
 
+// Clients ask for these before anything else.
+net::Response privileges(const Call& call) {
+  const Json all{{"read", call.who.may(Privilege::alerts_read)},
+                 {"write", call.who.may(Privilege::alerts_write)},
+                 {"view_index_metadata", call.who.may(Privilege::alerts_read)},
+                 {"maintenance", call.who.may(Privilege::alerts_write)}};
+  return json(200, dumped(Json{{"username", call.who.person},
+                               {"has_all_requested", call.who.may(Privilege::alerts_write)},
+                               {"cluster", Json::object()},
+                               {"index", {{kAlertIndex, all}}},
+                               {"application", Json::object()},
+                               {"is_authenticated", true},
+                               {"has_encryption_key", true}}));
+}
+
+net::Response alert_index(const Call& /*call*/) {
+  return json(200, dumped(Json{{"name", kAlertIndex}, {"index_mapping_outdated", false}}));
+}
+
+// Rules of files are what is installed with Firebreak; nothing is waiting to be installed.
+net::Response prepackaged(const Call& /*call*/, RuleDesk& desk) {
+  const auto rules = desk.find("", {});
+  if (!rules) return answer(rules.error());
+  int64_t from_files = 0;
+  for (const RuleViewPtr& rule : *rules) from_files += rule->from_file ? 1 : 0;
+  return json(200, dumped(Json{{"rules_custom_installed", static_cast<int64_t>(rules->size()) - from_files},
+                               {"rules_installed", from_files},
+                               {"rules_not_installed", 0},
+                               {"rules_not_updated", 0},
+                               {"timelines_installed", 0},
+                               {"timelines_not_installed", 0},
+                               {"timelines_not_updated", 0}}));
+}
+
 net::Response versions(const Call& call, RuleDesk& desk) {
   const auto list = desk.versions(call.params.at("id"));
   if (!list) return failed(list.error());
@@ -135,7 +165,7 @@ net::Response diff(const Call& call, RuleDesk& desk) {
   for (const std::string& key : keys) {
     const Json was = before.value(key, Json());
     const Json is = after.value(key, Json());
-    if (was != is) changes.push_back(Json{{"field", key}, {"from", was}, {"to", is}});
+    if (nlohmann::json(was) != nlohmann::json(is)) changes.push_back(Json{{"field", key}, {"from", was}, {"to", is}});
   }
   return json(200, dumped(Json{{"id", list->back().id},
                                {"rule_id", list->back().rule_id},
@@ -150,138 +180,6 @@ net::Response restore(const Call& call, RuleDesk& desk) {
     return problem(400, R"(the body is {"version": N})");
   }
   return answer(desk.restore(call.params.at("id"), body["version"].get<int64_t>(), call.actor()));
-}
-
-// What a preview runs over, and what it has to say about that.
-struct PreviewRequest {
-  Json rule;
-  PreviewInput input;
-  std::string source;
-  Json notices = Json::array();
-};
-
-constexpr size_t kMaxPreviewEvents = 100'000;
-
-void take_lines(std::string_view ndjson, std::vector<std::string>& out) {
-  while (!ndjson.empty() && out.size() < kMaxPreviewEvents) {
-    const size_t end = ndjson.find('\n');
-    const std::string_view line = ndjson.substr(0, end);
-    ndjson.remove_prefix(end == std::string_view::npos ? ndjson.size() : end + 1);
-    if (line.find_first_not_of(" \t\r") != std::string_view::npos) out.emplace_back(line);
-  }
-}
-
-// A JSON body (with `events` or without), or a form with the parts `rule` and `file`.
-RuleResult<PreviewRequest> preview_request(const Call& call) {
-  PreviewRequest out;
-  const auto type = call.request.headers.find("content-type");
-  if (type != call.request.headers.end() && type->second.starts_with("multipart/")) {
-    const auto parts = parse_form(type->second, call.request.body);
-    if (!parts) return tl::unexpected(refuse_body({parts.error().message}));
-    for (const FormPart& part : *parts) {
-      if (part.name == "rule") out.rule = Json::parse(part.content, nullptr, false);
-      if (part.name == "file") {
-        take_lines(part.content, out.input.events);
-        out.source = "upload";
-      }
-    }
-  } else {
-    out.rule = Json::parse(call.request.body, nullptr, false);
-  }
-  if (!out.rule.is_object()) return tl::unexpected(refuse_body({"is not a JSON object"}));
-  if (const auto events = out.rule.find("events"); events != out.rule.end()) {
-    if (!events->is_array()) return tl::unexpected(refuse_body({"events: must be an array"}));
-    for (const Json& event : *events) {
-      if (out.input.events.size() == kMaxPreviewEvents) break;
-      out.input.events.push_back(event.is_string() ? event.get<std::string>() : dumped(event));
-    }
-    out.source = "upload";
-    out.rule.erase("events");
-  }
-  for (const char* key : {"invocationCount", "timeframeEnd"}) {
-    if (out.rule.contains(key) || out.source == "upload") continue;
-    return tl::unexpected(refuse_body({std::string(key) + ": Required"}));
-  }
-  return out;
-}
-
-// Without uploaded events: those that stand behind the record's alerts, from the time that the request names.
-Status take_recorded(const Call& call, PreviewRequest& request, const std::string& interval) {
-  const int64_t runs = request.rule["invocationCount"].get<int64_t>();
-  const auto end = ir::parse_date_value(request.rule["timeframeEnd"].get<std::string>());
-  if (!end || runs < 1) {
-    return fail(ErrorCode::invalid_argument, "timeframeEnd takes an ISO 8601 time, invocationCount a number from 1");
-  }
-  const int64_t step = parse_duration_ms(interval).value_or(300'000);
-  FB_TRY(const auto reader, record::Reader::open(call.parts.store.db_path()));
-  record::AlertFilter filter;
-  filter.from_ms = *end - std::min<int64_t>(runs, 100'000) * step;
-  filter.newest_first = false;
-  filter.limit = 10'000;
-  FB_TRY(const std::vector<record::AlertRow> rows, reader->alerts(filter));
-  std::set<std::string> places;  // an event may stand behind several alerts
-  for (const record::AlertRow& row : rows) {
-    const auto at = row.timestamp ? ir::parse_date_value(*row.timestamp) : std::nullopt;
-    if (at && *at > *end) continue;
-    if (!places.insert(row.topic + ":" + std::to_string(row.partition) + ":" + std::to_string(row.offset)).second)
-      continue;
-    FB_TRY(auto source, reader->alert_source(row.alert_id));
-    if (source) request.input.events.push_back(std::move(*source));
-  }
-  request.source = "record";
-  request.notices.push_back(Json{{"field", "timeframeEnd"},
-                                 {"message",
-                                  "the events behind the record's alerts of that time were looked at; for others "
-                                  "upload them in `events`"}});
-  return {};
-}
-
-net::Response preview_rule(const Call& call, RuleDesk& desk) {
-  auto request = preview_request(call);
-  if (!request) return answer(request.error());
-  Json rule = request->rule;
-  rule.erase("invocationCount");
-  rule.erase("timeframeEnd");
-  auto shaped = shape_rule(dumped(rule));
-  if (!shaped) return answer(shaped.error());
-  Json doc = Json::parse(shaped->doc);
-  if (!doc.contains("rule_id")) doc["rule_id"] = new_uuid();
-  const auto compiled = desk.compile(dumped(doc));
-  const std::string started = iso8601(call.parts.clock.wall_ms());
-  if (!compiled) {
-    // Kibana's preview tells what is wrong with the rule in its log.
-    const Json log{
-        {"errors", compiled.error().messages}, {"warnings", Json::array()}, {"duration", 0}, {"startedAt", started}};
-    return json(200, dumped(Json{{"previewId", new_uuid()}, {"logs", Json::array({log})}, {"isAborted", false}}));
-  }
-  if (request->source.empty()) {
-    if (const auto taken = take_recorded(call, *request, doc.value("interval", "5m")); !taken) {
-      return failed(taken.error());
-    }
-  }
-  const auto outcome = preview(*compiled, request->input, call.parts.clock);
-  if (!outcome) return failed(outcome.error());
-  std::string alerts = "[";
-  for (const std::string& document : outcome->documents) alerts += (alerts.size() > 1 ? "," : "") + document;
-  Json warnings = Json::array();
-  for (const Diagnostic& d : compiled->diagnostics) warnings.push_back(d.message);
-  const Json log{{"errors", Json::array()},
-                 {"warnings", std::move(warnings)},
-                 {"duration", outcome->took_ms},
-                 {"startedAt", started}};
-  Json firebreak{{"source", request->source},
-                 {"events", outcome->events},
-                 {"refused", outcome->refused},
-                 {"refused_reasons", outcome->refused_reasons},
-                 {"alerts_count", outcome->alerts},
-                 {"would_isolate", outcome->would_isolate},
-                 {"notices", std::move(request->notices)}};
-  std::string body = dumped(Json{{"previewId", new_uuid()},
-                                 {"logs", Json::array({log})},
-                                 {"isAborted", outcome->aborted},
-                                 {"firebreak", std::move(firebreak)}});
-  body.resize(body.size() - 2);  // the documents go in as they were made
-  return json(200, body + ",\"alerts\":" + alerts + "]}}");
 }
 
 }  // namespace
@@ -300,8 +198,10 @@ void add_rules_routes(Router& router) {
              }));
   router.add("DELETE", kRules, Privilege::rules_write, with_desk(remove_rule));
   router.add("GET", "/api/detection_engine/rules/_find", Privilege::rules_read, with_desk(find_rules));
-  router.add("POST", "/api/detection_engine/rules/preview", Privilege::rules_read, with_desk(preview_rule));
   router.add("GET", "/api/detection_engine/tags", Privilege::rules_read, with_desk(tags));
+  router.add("GET", "/api/detection_engine/privileges", Privilege::alerts_read, privileges);
+  router.add("GET", "/api/detection_engine/index", Privilege::alerts_read, alert_index);
+  router.add("GET", "/api/detection_engine/rules/prepackaged/_status", Privilege::rules_read, with_desk(prepackaged));
   router.add("GET", "/api/firebreak/rules/{id}/versions", Privilege::rules_read, with_desk(versions));
   router.add("GET", "/api/firebreak/rules/{id}/diff", Privilege::rules_read, with_desk(diff));
   router.add("POST", "/api/firebreak/rules/{id}/restore", Privilege::rules_write, with_desk(restore));

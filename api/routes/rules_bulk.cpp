@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "api/multipart.h"
+#include "api/routes/answers.h"
 #include "api/rules/answers.h"
 #include "api/rules/bulk_edit.h"
 #include "api/rules/transfer.h"
@@ -27,8 +28,17 @@ std::string joined(const std::vector<std::string>& messages) {
   return all;
 }
 
-bool flag(const Call& call, const char* name) {
-  return call.query(name) == "true";
+// A switch of the query. Only the two words: what else a client may have meant by it is not guessed.
+Result<bool> flag(const Call& call, const char* name) {
+  const std::string word = call.query(name, "false");
+  if (word == "true" || word == "false") return word == "true";
+  return fail(ErrorCode::invalid_argument, std::string("[request query]: ") + name +
+                                               ": Invalid enum value. Expected 'true' | 'false', received '" +
+                                               printable(word.substr(0, 40)) + "'");
+}
+
+net::Response refused(const Error& error) {
+  return error.code == ErrorCode::invalid_argument ? problem(400, error.message) : failed(error);
 }
 
 net::Response download(std::string body, const std::string& name) {
@@ -107,10 +117,11 @@ std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleV
     doc["name"] = doc.value("name", "") + " [Duplicate]";
     doc["enabled"] = false;
     doc["rule_id"] = new_uuid();
-    if (const auto d = body.find("duplicate");
-        d != body.end() && d->is_object() && !d->value("include_exceptions", true)) {
-      doc["exceptions_list"] = Json::array();
-    }
+    const auto how = body.find("duplicate");
+    const auto with = [&](const char* key) {
+      return how == body.end() || !how->is_object() || !how->contains(key) || (*how)[key] == true;
+    };
+    if (!with("include_exceptions")) doc["exceptions_list"] = Json::array();
     return RuleDesk::Change{nullptr, "created", dumped(doc), ""};
   }
   std::string after = edited(rule->doc, dumped(body["edit"]));
@@ -146,8 +157,11 @@ RuleResult<std::vector<RuleViewPtr>> chosen(const Json& body, const RuleDesk& de
 }
 
 net::Response bulk_action(const Call& call, RuleDesk& desk) {
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  Json body = Json::parse(call.request.body, nullptr, false);
   if (!body.is_object()) return problem(400, "[request body]: Expected object");
+  for (const char* key : {"ids", "query", "edit", "duplicate"}) {  // clients say null where they say nothing
+    if (body.contains(key) && body[key].is_null()) body.erase(key);
+  }
   const std::string action =
       body.contains("action") && body["action"].is_string() ? body["action"].get<std::string>() : "";
   static constexpr std::string_view kActions[] = {"enable", "disable", "delete", "duplicate", "export", "edit"};
@@ -157,7 +171,9 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
                        ? "[request body]: action: 'run' has no meaning here: rules look at every event as it comes"
                        : "[request body]: action: must be one of enable, disable, delete, duplicate, export, edit");
   }
-  const bool dry_run = flag(call, "dry_run");
+  const auto trial = flag(call, "dry_run");
+  if (!trial) return refused(trial.error());
+  const bool dry_run = *trial;
   if (dry_run && action == "export") return siem_problem(400, "Export action doesn't support dry_run mode");
   if (action == "edit") {
     const auto edits = body.find("edit");
@@ -168,7 +184,10 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
   Bulk bulk;
   auto rules = chosen(body, desk, bulk);
   if (!rules) return answer(rules.error());
-  if (action == "export") return download(export_rules(*rules, {}, false), "rules_export.ndjson");
+  if (action == "export") {
+    auto file = export_rules(call, *rules, {}, false);
+    return file ? download(std::move(*file), "rules_export.ndjson") : failed(file.error());
+  }
 
   std::vector<RuleDesk::Change> changes;
   std::vector<RuleViewPtr> of;
@@ -235,14 +254,32 @@ net::Response export_some(const Call& call, RuleDesk& desk) {
       if (!rule->from_file) rules.push_back(rule);
     }
   }
-  return download(export_rules(rules, missing, flag(call, "exclude_export_details")),
-                  call.query("file_name", "export.ndjson"));
+  const auto without_details = flag(call, "exclude_export_details");
+  if (!without_details) return refused(without_details.error());
+  auto file = export_rules(call, rules, missing, *without_details);
+  return file ? download(std::move(*file), call.query("file_name", "export.ndjson")) : failed(file.error());
 }
 
 net::Response import_some(const Call& call, RuleDesk& desk) {
   const auto file = uploaded_ndjson(call.request);
   if (!file) return siem_problem(400, file.error().message);
-  return json(200, import_rules(desk, *file, flag(call, "overwrite"), call.actor()));
+  for (const char* name : {"overwrite_action_connectors", "as_new_list"}) {
+    const auto given = flag(call, name);
+    if (!given) return refused(given.error());
+    if (*given && std::string_view(name) == "as_new_list") {
+      return siem_problem(400,
+                          "as_new_list is not supported for rules: import their exception lists at "
+                          "/api/exception_lists/_import?as_new_list=true and name the new ones in the rules");
+    }
+  }
+  const auto overwrite = flag(call, "overwrite");
+  if (!overwrite) return refused(overwrite.error());
+  const auto overwrite_exceptions = flag(call, "overwrite_exceptions");
+  if (!overwrite_exceptions) return refused(overwrite_exceptions.error());
+  auto done = import_rules(call, desk, *file, {*overwrite, *overwrite_exceptions});
+  if (!done)
+    return done.error().code == ErrorCode::limit ? siem_problem(400, done.error().message) : failed(done.error());
+  return json(200, std::move(*done));
 }
 
 Handle with_desk(net::Response (*handle)(const Call&, RuleDesk&)) {
@@ -255,9 +292,13 @@ Handle with_desk(net::Response (*handle)(const Call&, RuleDesk&)) {
 }  // namespace
 
 void add_rules_bulk_routes(Router& router) {
-  router.add("POST", "/api/detection_engine/rules/_bulk_action", Privilege::rules_write, with_desk(bulk_action));
-  router.add("POST", "/api/detection_engine/rules/_export", Privilege::rules_read, with_desk(export_some));
-  router.add("POST", "/api/detection_engine/rules/_import", Privilege::rules_write, with_desk(import_some));
+  router.add("POST", "/api/detection_engine/rules/_bulk_action", Privilege::rules_write, with_desk(bulk_action)).slow();
+  router.add("POST", "/api/detection_engine/rules/_export", Privilege::rules_read, with_desk(export_some))
+      .only_reads()
+      .slow();
+  router.add("POST", "/api/detection_engine/rules/_import", Privilege::rules_write, with_desk(import_some))
+      .takes_import()
+      .slow();
 }
 
 }  // namespace fb::api

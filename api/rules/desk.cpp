@@ -40,7 +40,7 @@ std::string stamped(const RuleView* before, const std::string& id, const std::st
     bare.erase("enabled");
     fresh.erase("enabled");
     revision = old.value("revision", int64_t{0});
-    if (bare != fresh && what != "enabled" && what != "disabled") ++revision;
+    if (nlohmann::json(bare) != nlohmann::json(fresh) && what != "enabled" && what != "disabled") ++revision;
   }
   Json out{{"id", id}};
   for (auto& [key, value] : rule.items()) out[key] = value;
@@ -82,6 +82,23 @@ void read_as_text(ir::Node& node) {
 }
 
 }  // namespace
+
+std::vector<RuleExceptionList> RuleDesk::exception_lists_of(std::string_view doc) {
+  std::vector<RuleExceptionList> lists;
+  const Json rule = Json::parse(doc, nullptr, false);
+  if (!rule.is_object()) return lists;
+  const auto entries = rule.find("exceptions_list");
+  if (entries == rule.end() || !entries->is_array()) return lists;
+  const auto text = [](const Json& entry, const char* key) {
+    const auto it = entry.find(key);
+    return it != entry.end() && it->is_string() ? it->get<std::string>() : std::string();
+  };
+  for (const Json& entry : *entries) {
+    if (!entry.is_object()) continue;
+    lists.push_back({text(entry, "list_id"), text(entry, "type"), text(entry, "namespace_type") == "agnostic"});
+  }
+  return lists;
+}
 
 struct RuleDesk::Impl {
   struct Shelf {
@@ -300,15 +317,20 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
   return results;
 }
 
-RuleResult<RuleViewPtr> RuleDesk::create(std::string_view body, const std::string& who) {
-  auto shaped = shape_rule(body);
-  if (!shaped) return tl::unexpected(shaped.error());
-  Json rule = Json::parse(shaped->doc);
-  if (shaped->rule_id.empty()) rule["rule_id"] = new_uuid();
-  return apply({{nullptr, "created", dumped(rule), ""}}, who).front();
-}
-
 namespace {
+
+// The answer to a change also names the keys that were sent and that no rule has.
+RuleResult<RuleViewPtr> telling(RuleResult<RuleViewPtr> rule, const std::vector<std::string>& left_out) {
+  if (!rule || left_out.empty()) return rule;
+  Json answer = Json::parse((*rule)->answer);
+  Json& notices = answer["firebreak"]["notices"];
+  for (const std::string& key : left_out) {
+    notices.push_back(Json{{"field", key}, {"message", "left out: no rule has this key"}});
+  }
+  auto told = std::make_shared<RuleView>(**rule);
+  told->answer = dumped(answer);
+  return RuleViewPtr(std::move(told));
+}
 
 // Which rule a body speaks of: by id, else by rule_id.
 RuleResult<RuleViewPtr> named(const RuleDesk& desk, std::string_view body) {
@@ -328,14 +350,29 @@ RuleResult<RuleViewPtr> named(const RuleDesk& desk, std::string_view body) {
 
 }  // namespace
 
+RuleResult<RuleViewPtr> RuleDesk::create(std::string_view body, const std::string& who) {
+  auto shaped = shape_rule(body);
+  if (!shaped) return tl::unexpected(shaped.error());
+  Json rule = Json::parse(shaped->doc);
+  if (shaped->rule_id.empty()) rule["rule_id"] = new_uuid();
+  return telling(apply({{nullptr, "created", dumped(rule), ""}}, who).front(), shaped->left_out);
+}
+
 RuleResult<RuleViewPtr> RuleDesk::replace(std::string_view body, const std::string& who) {
   auto shaped = shape_rule(body);
   if (!shaped) return tl::unexpected(shaped.error());
   auto rule = named(*this, body);
   if (!rule) return rule;
+  const Json sent = Json::parse(body);
+  const Json standing = Json::parse((*rule)->doc);
   Json doc = Json::parse(shaped->doc);
   doc["rule_id"] = (*rule)->rule_id;
-  return apply({{*rule, "updated", dumped(doc), ""}}, who).front();
+  // As Kibana does: a rule is not switched off, or counted back, by leaving these out.
+  for (const char* key : {"enabled", "version"}) {
+    const auto it = sent.find(key);
+    if (it == sent.end() || it->is_null()) doc[key] = standing.value(key, doc[key]);
+  }
+  return telling(apply({{*rule, "updated", dumped(doc), ""}}, who).front(), shaped->left_out);
 }
 
 RuleResult<RuleViewPtr> RuleDesk::patch(std::string_view body, const std::string& who) {
@@ -344,22 +381,37 @@ RuleResult<RuleViewPtr> RuleDesk::patch(std::string_view body, const std::string
   if ((*rule)->from_file) return tl::unexpected(read_only(**rule));
   auto shaped = patch_rule((*rule)->doc, body);
   if (!shaped) return tl::unexpected(shaped.error());
-  return apply({{*rule, "updated", shaped->doc, ""}}, who).front();
+  return telling(apply({{*rule, "updated", shaped->doc, ""}}, who).front(), shaped->left_out);
 }
 
 RuleResult<RuleViewPtr> RuleDesk::remove(const RuleViewPtr& rule, const std::string& who) {
   return apply({{rule, "deleted", "", ""}}, who).front();
 }
 
+void RuleDesk::lists_changed() {
+  const ReloadReport report = impl_->book.lists_changed();
+  if (impl_->swapped && (!report.swapped || report.changed)) impl_->swapped(report);
+}
+
+std::string RuleDesk::problem_of(const ListReference& list, const ExceptionText& item) const {
+  return impl_->book.problem_of(list, item);
+}
+
 RuleResult<LoadedRule> RuleDesk::compile(std::string_view doc) const {
-  LoadedRules loaded = load_rule_text(engine_text(doc), "api");
+  LoadOptions options;
+  options.lists_elsewhere = true;
+  LoadedRules loaded = load_rule_text(engine_text(doc), "api", options);
   if (!loaded.ok() || loaded.rules.size() != 1) {
     LoadedRule broken;
     if (!loaded.rules.empty()) broken = loaded.rules.front();
     for (Diagnostic& d : loaded.file_diagnostics) broken.diagnostics.push_back(std::move(d));
     return tl::unexpected(RuleRefusal{400, true, problems_of(broken, doc)});
   }
-  return std::move(loaded.rules.front());
+  LoadedRule& rule = loaded.rules.front();
+  auto runs = impl_->book.as_it_runs(rule);
+  if (!runs) return tl::unexpected(refuse_body({runs.error().describe()}));
+  rule.input = std::move(*runs);
+  return std::move(rule);
 }
 
 Result<std::vector<RuleVersion>> RuleDesk::versions(const std::string& id) {

@@ -32,6 +32,12 @@ using RuleViewPtr = std::shared_ptr<const RuleView>;
 template <class T>
 using RuleResult = tl::expected<T, RuleRefusal>;
 
+struct RuleExceptionList {
+  std::string list_id;
+  std::string type;  // detection, rule_default, endpoint...
+  bool agnostic = false;
+};
+
 struct RuleSort {
   std::string field;  // a sort_field of the API; "" = created_at, newest first
   bool ascending = false;
@@ -54,6 +60,7 @@ class RuleDesk {
   // Those that a KQL over alert.attributes.* finds ("" = all), in order. The error is one line.
   RuleResult<std::vector<RuleViewPtr>> find(const std::string& kuery, const RuleSort& sort) const;
 
+  // Keys that no rule has are left out, as Kibana does, and named in the answer's notices.
   RuleResult<RuleViewPtr> create(std::string_view body, const std::string& who);
   RuleResult<RuleViewPtr> replace(std::string_view body, const std::string& who);
   RuleResult<RuleViewPtr> patch(std::string_view body, const std::string& who);
@@ -69,8 +76,15 @@ class RuleDesk {
   };
   std::vector<RuleResult<RuleViewPtr>> apply(std::vector<Change> changes, const std::string& who);
 
-  // Would it be accepted? The compiled rule, ready for a preview.
+  // Exception lists of the record changed: the rules that name them run with it when this returns.
+  void lists_changed();
+  // Why rules could not be run with this item of a list; "" when they could, or when no rule names the list.
+  std::string problem_of(const ListReference& list, const ExceptionText& item) const;
+
+  // Would it be accepted? The compiled rule, with the exceptions that stand now, ready for a preview.
   RuleResult<LoadedRule> compile(std::string_view doc) const;
+  // The lists that hold exceptions for the rule, as they stand in its document.
+  static std::vector<RuleExceptionList> exception_lists_of(std::string_view doc);
 
   // The versions of one rule; empty for a file's.
   Result<std::vector<RuleVersion>> versions(const std::string& id);

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/text.h"
+#include "engine/event/field_types.h"
+#include "engine/ir/typed.h"
 
 namespace fb::api {
 namespace {
@@ -25,6 +27,8 @@ enum class Is : uint8_t {
   language,
   block,   // "default"
   texts1,  // a string or a list of them
+  interval,
+  moment,  // now-6m, or a date
 };
 
 struct Key {
@@ -41,9 +45,9 @@ constexpr auto kKeys = std::to_array<Key>({
     {"type", Is::type},
     {"rule_id", Is::filled},
     {"enabled", Is::truth},
-    {"interval", Is::text},
-    {"from", Is::text},
-    {"to", Is::text},
+    {"interval", Is::interval},
+    {"from", Is::moment},
+    {"to", Is::moment},
     {"max_signals", Is::counter},
     {"version", Is::counter},
     {"risk_score_mapping", Is::objects},
@@ -87,7 +91,7 @@ constexpr auto kKeys = std::to_array<Key>({
     {"timestamp_field", Is::text},
     {"threshold", Is::object},
     {"new_terms_fields", Is::texts},
-    {"history_window_start", Is::filled},
+    {"history_window_start", Is::moment},
     {"threat_query", Is::text},
     {"threat_mapping", Is::objects},
     {"threat_index", Is::texts},
@@ -141,53 +145,196 @@ bool has(const auto& words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-std::string one_of(const auto& words) {
-  std::string out = "must be one of";
-  for (const std::string_view w : words) out += " '" + std::string(w) + "'";
-  return out;
-}
+// A key of an object within a rule.
+struct Member {
+  const char* key;
+  bool required = true;
+  Is is = Is::text;
+};
 
-std::string list_problem(const Json& v, bool objects) {
-  if (!v.is_array()) return "must be an array";
-  for (size_t i = 0; i < v.size(); ++i) {
-    if (objects ? !v[i].is_object() : !v[i].is_string()) {
-      return "[" + std::to_string(i) + "] must be " + (objects ? "an object" : "a string");
+// What Kibana's schema says, so that clients which look at texts find what they know.
+class Checker {
+ public:
+  explicit Checker(std::vector<std::string>& problems) : problems_(problems) {}
+
+  void value(const std::string& path, Is is, const Json& v) {
+    switch (is) {
+      case Is::text:
+        expect(path, v.is_string(), "string", v);
+        break;
+      case Is::filled:
+        if (expect(path, v.is_string(), "string", v) && v.get_ref<const std::string&>().empty()) {
+          add(path, "String must contain at least 1 character(s)");
+        }
+        break;
+      case Is::truth:
+        expect(path, v.is_boolean(), "boolean", v);
+        break;
+      case Is::score:
+        whole(path, v, 0, 100);
+        break;
+      case Is::counter:
+        whole(path, v, 1, 1'000'000'000);
+        break;
+      case Is::texts1:
+        if (v.is_string()) break;
+        [[fallthrough]];
+      case Is::texts:
+        each(path, v,
+             [this](const std::string& at, const Json& item) { expect(at, item.is_string(), "string", item); });
+        break;
+      case Is::objects:
+        each(path, v,
+             [this](const std::string& at, const Json& item) { expect(at, item.is_object(), "object", item); });
+        break;
+      case Is::object:
+        expect(path, v.is_object(), "object", v);
+        break;
+      case Is::severity:
+        word(path, v, kSeverities, "enum");
+        break;
+      case Is::type:
+        word(path, v, kTypes, "discriminator");
+        break;
+      case Is::language:
+        word(path, v, kLanguages, "enum");
+        break;
+      case Is::interval:
+        if (expect(path, v.is_string(), "string", v) && !parse_duration_ms(v.get_ref<const std::string&>())) {
+          add(path, "Failed to parse the interval; it is a number and a unit, such as 5m");
+        }
+        break;
+      case Is::moment:
+        if (expect(path, v.is_string(), "string", v) && !ir::parse_date_literal(v.get_ref<const std::string&>())) {
+          add(path, "Failed to parse date-math expression");
+        }
+        break;
+      case Is::block:
+        word(path, v, kBlocks, "enum");
+        break;
     }
   }
-  return {};
+
+  void members(const std::string& path, const Json& v, std::initializer_list<Member> wanted) {
+    if (!v.is_object()) return;  // told already
+    for (const Member& m : wanted) {
+      const auto it = v.find(m.key);
+      if (it == v.end()) {
+        if (m.required) add(path + "." + m.key, "Required");
+      } else {
+        value(path + "." + m.key, m.is, *it);
+      }
+    }
+  }
+  template <class Do>
+  void each(const std::string& path, const Json& v, Do&& todo) {
+    if (!expect(path, v.is_array(), "array", v)) return;
+    for (size_t i = 0; i < v.size() && problems_.size() < kMostProblems; ++i)
+      todo(path + "." + std::to_string(i), v[i]);
+  }
+  void add(const std::string& path, const std::string& problem) {
+    if (problems_.size() < kMostProblems) problems_.push_back(path + ": " + problem);
+  }
+
+ private:
+  static constexpr size_t kMostProblems = 20;
+  static constexpr auto kBlocks = std::to_array<std::string_view>({"default"});
+
+  static std::string name_of(const Json& v) { return v.is_null() ? "null" : v.is_number() ? "number" : v.type_name(); }
+  bool expect(const std::string& path, bool good, const char* wanted, const Json& v) {
+    if (!good) add(path, std::string("Expected ") + wanted + ", received " + name_of(v));
+    return good;
+  }
+  void whole(const std::string& path, const Json& v, int64_t least, int64_t most) {
+    if (!expect(path, v.is_number(), "number", v)) return;
+    const double d = v.get<double>();
+    if (!v.is_number_integer() && d != static_cast<double>(static_cast<int64_t>(std::clamp(d, -1e15, 1e15)))) {
+      add(path, "Expected integer, received float");
+    } else if (d < static_cast<double>(least)) {
+      add(path, "Number must be greater than or equal to " + std::to_string(least));
+    } else if (d > static_cast<double>(most)) {
+      add(path, "Number must be less than or equal to " + std::to_string(most));
+    }
+  }
+  void word(const std::string& path, const Json& v, const auto& words, const char* what) {
+    if (v.is_string() && has(words, v.get_ref<const std::string&>())) return;
+    std::string all;
+    for (const std::string_view w : words) all += (all.empty() ? "'" : " | '") + std::string(w) + "'";
+    std::string got = v.is_string() ? printable(v.get_ref<const std::string&>().substr(0, 100)) : name_of(v);
+    add(path, std::string("Invalid ") + what + " value. Expected " + all + ", received '" + got + "'");
+  }
+
+  std::vector<std::string>& problems_;
+};
+
+// The members of lists and objects within a rule, as far as clients rely on them.
+void check_members(const Json& body, Checker& check) {
+  const auto list = [&](const char* key, auto&& todo) {
+    const auto it = body.find(key);
+    if (it != body.end() && it->is_array()) check.each(key, *it, todo);
+  };
+  const std::initializer_list<Member> named = {{"id"}, {"name"}, {"reference"}};
+  list("threat", [&](const std::string& at, const Json& threat) {
+    check.members(at, threat, {{"framework"}, {"tactic", true, Is::object}, {"technique", false, Is::objects}});
+    if (!threat.is_object()) return;
+    if (const auto tactic = threat.find("tactic"); tactic != threat.end())
+      check.members(at + ".tactic", *tactic, named);
+    const auto techniques = threat.find("technique");
+    if (techniques == threat.end() || !techniques->is_array()) return;
+    check.each(at + ".technique", *techniques, [&](const std::string& in, const Json& technique) {
+      check.members(in, technique, {{"id"}, {"name"}, {"reference"}, {"subtechnique", false, Is::objects}});
+      if (!technique.is_object()) return;
+      const auto subs = technique.find("subtechnique");
+      if (subs == technique.end() || !subs->is_array()) return;
+      check.each(in + ".subtechnique", *subs,
+                 [&](const std::string& sub, const Json& one) { check.members(sub, one, named); });
+    });
+  });
+  list("required_fields", [&](const std::string& at, const Json& field) {
+    check.members(at, field, {{"name", true, Is::filled}, {"type", true, Is::filled}});
+  });
+  list("related_integrations", [&](const std::string& at, const Json& one) {
+    check.members(at, one,
+                  {{"package", true, Is::filled}, {"version", true, Is::filled}, {"integration", false, Is::filled}});
+  });
+  list("actions", [&](const std::string& at, const Json& action) {
+    check.members(at, action, {{"action_type_id"}, {"id"}, {"params", true, Is::object}, {"group", false}});
+  });
+  list("exceptions_list", [&](const std::string& at, const Json& entry) {
+    check.members(at, entry, {{"id", true, Is::filled}, {"list_id", true, Is::filled}, {"type"}, {"namespace_type"}});
+  });
+  list("risk_score_mapping", [&](const std::string& at, const Json& one) {
+    check.members(at, one, {{"field"}, {"operator"}, {"value"}, {"risk_score", false, Is::score}});
+  });
+  list("severity_mapping", [&](const std::string& at, const Json& one) {
+    check.members(at, one, {{"field"}, {"operator"}, {"value"}, {"severity", true, Is::severity}});
+  });
+  if (const auto fields = body.find("investigation_fields"); fields != body.end()) {
+    check.members("investigation_fields", *fields, {{"field_names", true, Is::texts}});
+  }
 }
 
-// What is wrong with the value of a key; "" when nothing is.
-std::string value_problem(Is is, const Json& v) {
-  switch (is) {
-    case Is::text:
-      return v.is_string() ? "" : "must be a string";
-    case Is::filled:
-      return !v.is_string() ? "must be a string" : v.get_ref<const std::string&>().empty() ? "must not be empty" : "";
-    case Is::truth:
-      return v.is_boolean() ? "" : "must be a boolean";
-    case Is::score:
-      return v.is_number_integer() && v >= 0 && v <= 100 ? "" : "must be an integer from 0 to 100";
-    case Is::counter:
-      return v.is_number_integer() && v >= 1 && v <= 1'000'000'000 ? "" : "must be an integer of at least 1";
-    case Is::texts:
-      return list_problem(v, false);
-    case Is::objects:
-      return list_problem(v, true);
-    case Is::object:
-      return v.is_object() ? "" : "must be an object";
-    case Is::severity:
-      return v.is_string() && has(kSeverities, v.get_ref<const std::string&>()) ? "" : one_of(kSeverities);
-    case Is::type:
-      return v.is_string() && has(kTypes, v.get_ref<const std::string&>()) ? "" : one_of(kTypes);
-    case Is::language:
-      return v.is_string() && has(kLanguages, v.get_ref<const std::string&>()) ? "" : one_of(kLanguages);
-    case Is::block:
-      return v == "default" ? "" : "must be 'default'";
-    case Is::texts1:
-      return v.is_string() ? "" : list_problem(v, false);
+// Spellings that mean the same become one, as Kibana answers them.
+void normalise(Json& doc) {
+  if (const auto t = doc.find("threshold"); t != doc.end() && t->is_object()) {
+    if (const auto f = t->find("field"); f != t->end() && f->is_string()) {
+      *f = f->get_ref<const std::string&>().empty() ? Json::array() : Json::array({*f});
+    }
   }
-  return {};
+  for (const char* key :
+       {"risk_score", "max_signals", "version", "anomaly_threshold", "concurrent_searches", "items_per_search"}) {
+    if (const auto n = doc.find(key); n != doc.end() && n->is_number_float()) *n = n->get<int64_t>();  // 50.0
+  }
+  if (const auto fields = doc.find("required_fields"); fields != doc.end()) {
+    for (Json& field : *fields) {
+      field["ecs"] = field_type(field["name"].get_ref<const std::string&>()) != FieldType::dynamic;
+    }
+  }
+  if (const auto actions = doc.find("actions"); actions != doc.end()) {
+    for (Json& action : *actions) {
+      if (!action.contains("group")) action["group"] = "default";
+    }
+  }
 }
 
 std::string dumped(const Json& j) {
@@ -202,8 +349,13 @@ tl::expected<Json, RuleRefusal> object_of(std::string_view body) {
 }
 
 // Keys in the order of kKeys, so that two texts of one rule compare line by line.
-tl::expected<ShapedRule, RuleRefusal> shaped(const Json& body) {
+tl::expected<ShapedRule, RuleRefusal> shaped(Json body) {
+  // Generated clients send null where they have nothing to say; of what must be there it is still refused.
+  for (auto it = body.begin(); it != body.end();) {
+    it = it->is_null() && !has(kRequired, it.key()) ? body.erase(it) : std::next(it);
+  }
   std::vector<std::string> problems;
+  Checker check(problems);
   for (const std::string_view key : kRequired) {
     if (!body.contains(key)) problems.push_back(std::string(key) + ": Required");
   }
@@ -214,12 +366,11 @@ tl::expected<ShapedRule, RuleRefusal> shaped(const Json& body) {
       if (!has(kAnswered, key)) out.left_out.push_back(printable(key.substr(0, 100)));
       continue;
     }
-    if (const std::string problem = value_problem(known->is, value); !problem.empty()) {
-      problems.push_back(key + ": " + problem);
-    }
+    check.value(key, known->is, value);
   }
+  check_members(body, check);
   if (const auto id = body.find("id"); id != body.end()) {
-    if (!id->is_string()) problems.emplace_back("id: must be a string");
+    if (!id->is_string()) problems.emplace_back("id: Expected string, received " + std::string(id->type_name()));
     if (id->is_string()) out.id = id->get<std::string>();
   }
   if (!problems.empty()) return tl::unexpected(refuse_body(std::move(problems)));
@@ -235,11 +386,6 @@ tl::expected<ShapedRule, RuleRefusal> shaped(const Json& body) {
   int defaults_lists = 0;
   if (const auto lists = body.find("exceptions_list"); lists != body.end()) {
     for (const Json& entry : *lists) {
-      for (const char* key : {"id", "list_id", "type", "namespace_type"}) {
-        if (!entry.contains(key) || !entry[key].is_string()) {
-          return tl::unexpected(refuse_body({std::string("exceptions_list: ") + key + " must be a string"}));
-        }
-      }
       if (entry["type"] == "rule_default") ++defaults_lists;
     }
   }
@@ -262,6 +408,7 @@ tl::expected<ShapedRule, RuleRefusal> shaped(const Json& body) {
   }
   if (!doc.contains("query") && type == "query") doc["query"] = "";
   if (const auto id = doc.find("rule_id"); id != doc.end()) out.rule_id = id->get<std::string>();
+  normalise(doc);
   out.doc = dumped(doc);
   return out;
 }
@@ -281,7 +428,7 @@ RuleRefusal refuse_body(std::vector<std::string> problems) {
 tl::expected<ShapedRule, RuleRefusal> shape_rule(std::string_view body) {
   auto object = object_of(body);
   if (!object) return tl::unexpected(object.error());
-  return shaped(*object);
+  return shaped(std::move(*object));
 }
 
 tl::expected<ShapedRule, RuleRefusal> patch_rule(std::string_view standing, std::string_view body) {
@@ -299,7 +446,7 @@ tl::expected<ShapedRule, RuleRefusal> patch_rule(std::string_view standing, std:
       rule[key] = value;
     }
   }
-  return shaped(rule);
+  return shaped(std::move(rule));
 }
 
 std::string engine_text(std::string_view doc) {

@@ -1,10 +1,14 @@
 #include "api/rules/transfer.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "api/api.h"
+#include "api/exceptions/transfer.h"
+#include "api/front.h"
 #include "engine/base/text.h"
-#include "engine/model/ids.h"
+#include "engine/record/exceptions.h"
 
 namespace fb::api {
 namespace {
@@ -28,23 +32,45 @@ Json error_of(const std::string& rule_id, int status, const std::string& message
 
 }  // namespace
 
-std::string export_rules(const std::vector<RuleViewPtr>& rules, const std::vector<std::string>& missing,
-                         bool without_details) {
+Result<std::string> export_rules(const Call& call, const std::vector<RuleViewPtr>& rules,
+                                 const std::vector<std::string>& missing, bool without_details) {
   std::string out;
-  for (const RuleViewPtr& rule : rules) out += rule->doc + "\n";
+  std::string exceptions;
+  int64_t lists = 0;
+  int64_t items = 0;
+  Json lists_missing = Json::array();
+  std::set<std::pair<bool, std::string>> seen;
+  ExceptionStore store = call.parts.store.exceptions();
+  for (const RuleViewPtr& rule : rules) {
+    out += rule->doc + "\n";
+    for (const RuleExceptionList& named : RuleDesk::exception_lists_of(rule->doc)) {
+      if (!seen.insert({named.agnostic, named.list_id}).second) continue;
+      FB_TRY(const auto list, store.list(named.agnostic, ExceptionStore::By::human_id, named.list_id));
+      if (!list) {
+        lists_missing.push_back(Json{{"list_id", named.list_id}});
+        continue;
+      }
+      FB_TRY(std::string text, export_list(call, *list, true));
+      text.erase(text.rfind('\n', text.size() - 2) + 1);  // the list's own counts
+      ++lists;
+      items += std::count(text.begin(), text.end(), '\n') - 1;
+      exceptions += text;
+    }
+  }
+  out += exceptions;
   if (without_details) return out;
   Json absent = Json::array();
   for (const std::string& id : missing) absent.push_back(Json{{"rule_id", id}});
-  const Json details{{"exported_count", rules.size()},
+  const Json details{{"exported_count", static_cast<int64_t>(rules.size()) + lists + items},
                      {"exported_rules_count", rules.size()},
                      {"missing_rules", absent},
                      {"missing_rules_count", missing.size()},
-                     {"exported_exception_list_count", 0},
-                     {"exported_exception_list_item_count", 0},
+                     {"exported_exception_list_count", lists},
+                     {"exported_exception_list_item_count", items},
                      {"missing_exception_list_item_count", 0},
                      {"missing_exception_list_items", Json::array()},
-                     {"missing_exception_lists", Json::array()},
-                     {"missing_exception_lists_count", 0},
+                     {"missing_exception_lists", lists_missing},
+                     {"missing_exception_lists_count", lists_missing.size()},
                      {"exported_action_connector_count", 0},
                      {"missing_action_connection_count", 0},
                      {"missing_action_connections", Json::array()},
@@ -53,80 +79,135 @@ std::string export_rules(const std::vector<RuleViewPtr>& rules, const std::vecto
   return out + dumped(details) + "\n";
 }
 
-std::string import_rules(RuleDesk& desk, std::string_view ndjson, bool overwrite, const std::string& who) {
-  constexpr size_t kMaxRules = 10'000;
+namespace {
+
+// What the lines of a file are, sorted out.
+struct Sorted {
+  struct Rule {
+    std::string_view line;
+    std::string rule_id;  // "" = it has none
+  };
+  std::vector<Rule> rules;
+  std::string exceptions;  // lists and items, as lines
+  size_t connectors = 0;
   Json errors = Json::array();
-  Json exception_errors = Json::array();
+};
+
+std::string text_of(const Json& object, const char* key) {
+  const auto it = object.find(key);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+Sorted sort_out(std::string_view ndjson) {
+  constexpr size_t kMaxErrors = 1000;
+  Sorted out;
+  while (!ndjson.empty() && out.errors.size() < kMaxErrors) {
+    const size_t end = ndjson.find('\n');
+    const std::string_view line = ndjson.substr(0, end);
+    ndjson.remove_prefix(end == std::string_view::npos ? ndjson.size() : end + 1);
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const bool readable = is_utf8(line) && !is_nested_deeper(line);
+    const Json object = readable ? Json::parse(line, nullptr, false) : Json(Json::value_t::discarded);
+    if (!object.is_object()) {
+      out.errors.push_back(error_of("", 400, "a line of the file is not a JSON object"));
+    } else if (object.contains("exported_count") || object.contains("exported_rules_count") ||
+               object.contains("exported_exception_list_count")) {
+      continue;  // the summary
+    } else if (object.contains("attributes") && text_of(object, "type") == "action") {
+      ++out.connectors;
+    } else if (object.contains("list_id") && !object.contains("risk_score")) {
+      out.exceptions.append(line);
+      out.exceptions += '\n';
+    } else {
+      out.rules.push_back({line, text_of(object, "rule_id")});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_view ndjson, const RuleImport& options) {
+  constexpr size_t kMaxRules = 10'000;
+  Sorted file = sort_out(ndjson);
+  Json exceptions{{"errors", Json::array()}, {"success", true}, {"success_count", 0}};
+  if (!file.exceptions.empty()) {
+    if (!call.who.may(Privilege::exceptions_write)) {
+      exceptions["success"] = false;
+      exceptions["errors"].push_back(
+          Json{{"error", {{"status_code", 403}, {"message", "who imports exceptions needs exceptions_write"}}}});
+    } else {
+      ImportOptions how;
+      how.overwrite = options.overwrite_exceptions;
+      FB_TRY(const std::string summary, import_lists(call, file.exceptions, how));
+      exceptions = Json::parse(summary);
+    }
+  }
+
+  Json errors = std::move(file.errors);
+  Json notices = Json::array();
   std::vector<RuleDesk::Change> changes;
   std::vector<std::string> ids;
   std::set<std::string> seen;
-  size_t rules = 0;
-  while (!ndjson.empty()) {
-    const size_t end = ndjson.find('\n');
-    std::string_view line = ndjson.substr(0, end);
-    ndjson.remove_prefix(end == std::string_view::npos ? ndjson.size() : end + 1);
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    Json object = is_utf8(line) ? Json::parse(line, nullptr, false) : Json(Json::value_t::discarded);
-    if (!object.is_object()) {
-      errors.push_back(error_of("", 400, "a line of the file is not a JSON object"));
-      continue;
-    }
-    if (object.contains("exported_count") || object.contains("exported_rules_count")) continue;  // the summary
-    if (object.contains("list_id") && !object.contains("risk_score")) {
-      exception_errors.push_back(Json{
-          {"list_id", object["list_id"]},
-          {"error", {{"status_code", 400}, {"message", "exceptions are imported at /api/exception_lists/_import"}}}});
-      continue;
-    }
-    ++rules;
-    auto shaped = shape_rule(line);
-    const auto given = object.find("rule_id");
-    const std::string rule_id = given != object.end() && given->is_string() ? given->get<std::string>() : "";
-    if (!shaped) {
-      errors.push_back(error_of(rule_id, shaped.error().status, joined(shaped.error().messages)));
-      continue;
-    }
-    if (rule_id.empty()) {
-      errors.push_back(error_of("", 400, "rule_id: Required"));
-      continue;
-    }
-    if (!seen.insert(rule_id).second) {
-      errors.push_back(error_of(rule_id, 400, "More than one rule with rule-id: \"" + rule_id + "\" found"));
-      continue;
-    }
-    if (rules > kMaxRules) {
-      errors.push_back(error_of(rule_id, 400, "Can't import more than " + std::to_string(kMaxRules) + " rules"));
-      continue;
-    }
+  for (const Sorted::Rule& rule : file.rules) {
+    const std::string& rule_id = rule.rule_id;
+    auto shaped = shape_rule(rule.line);
+    std::string problem;
+    int status = 400;
     const RuleViewPtr standing = desk.by_rule_id(rule_id);
-    if (standing && !overwrite && !standing->from_file) {
-      errors.push_back(error_of(rule_id, 409, "rule_id: \"" + rule_id + "\" already exists"));
+    if (!shaped) {
+      status = shaped.error().status;
+      problem = joined(shaped.error().messages);
+    } else if (rule_id.empty()) {
+      problem = "rule_id: Required";
+    } else if (!seen.insert(rule_id).second) {
+      problem = "More than one rule with rule-id: \"" + rule_id + "\" found";
+    } else if (ids.size() == kMaxRules) {
+      problem = "Can't import more than " + std::to_string(kMaxRules) + " rules";
+    } else if (standing && !options.overwrite && !standing->from_file) {
+      status = 409;
+      problem = "rule_id: \"" + rule_id + "\" already exists";
+    }
+    if (!problem.empty()) {
+      errors.push_back(error_of(rule_id, status, problem));
       continue;
+    }
+    for (const std::string& key : shaped->left_out) {
+      notices.push_back(Json{{"rule_id", rule_id}, {"field", key}, {"message", "left out: no rule has this key"}});
     }
     changes.push_back({standing, "imported", shaped->doc, ""});
     ids.push_back(rule_id);
   }
-  const auto results = desk.apply(std::move(changes), who);
+  const auto results = desk.apply(std::move(changes), call.actor());
   size_t good = 0;
   for (size_t i = 0; i < results.size(); ++i) {
     if (results[i]) {
       ++good;
-      continue;
+    } else {
+      errors.push_back(error_of(ids[i], results[i].error().status, joined(results[i].error().messages)));
     }
-    errors.push_back(error_of(ids[i], results[i].error().status, joined(results[i].error().messages)));
   }
-  const bool exceptions_good = exception_errors.empty();
+  Json warnings = Json::array();
+  if (file.connectors > 0) {
+    warnings.push_back(
+        Json{{"type", "simple"},
+             {"message", std::to_string(file.connectors) + " connectors were left out: rules call no connectors here, "
+                                                           "see notifications in the config"},
+             {"actionPath", ""},
+             {"buttonLabel", ""}});
+  }
   return dumped(Json{{"success", errors.empty()},
                      {"success_count", good},
-                     {"rules_count", rules},
+                     {"rules_count", file.rules.size()},
                      {"errors", std::move(errors)},
-                     {"exceptions_success", exceptions_good},
-                     {"exceptions_success_count", 0},
-                     {"exceptions_errors", std::move(exception_errors)},
+                     {"exceptions_success", exceptions["success"]},
+                     {"exceptions_success_count", exceptions["success_count"]},
+                     {"exceptions_errors", exceptions["errors"]},
                      {"action_connectors_success", true},
                      {"action_connectors_success_count", 0},
                      {"action_connectors_errors", Json::array()},
-                     {"action_connectors_warnings", Json::array()}});
+                     {"action_connectors_warnings", std::move(warnings)},
+                     {"firebreak", {{"notices", std::move(notices)}}}});
 }
 
 }  // namespace fb::api

@@ -44,6 +44,22 @@ std::shared_ptr<const RuleView::Index> index_of(const Json& rule) {
     params[camel(key)] = value;
     attributes[camel(key)] = value;
   }
+  static const std::map<std::string, const char*> kAlertTypes = {{"query", "siem.queryRule"},
+                                                                 {"saved_query", "siem.savedQueryRule"},
+                                                                 {"eql", "siem.eqlRule"},
+                                                                 {"esql", "siem.esqlRule"},
+                                                                 {"threshold", "siem.thresholdRule"},
+                                                                 {"new_terms", "siem.newTermsRule"},
+                                                                 {"threat_match", "siem.indicatorRule"},
+                                                                 {"machine_learning", "siem.mlRule"}};
+  const auto alert_type = kAlertTypes.find(rule.value("type", ""));
+  if (alert_type != kAlertTypes.end()) attributes["alertTypeId"] = alert_type->second;
+  attributes["consumer"] = "siem";
+  // Older clients ask by the tags that Kibana once kept beside the rule's own.
+  Json tags = rule.value("tags", Json::array());
+  tags.push_back(std::string("__internal_immutable:") + (rule.value("immutable", false) ? "true" : "false"));
+  tags.push_back("__internal_rule_id:" + rule.value("rule_id", ""));
+  attributes["tags"] = std::move(tags);
   attributes["schedule"] = Json{{"interval", rule.value("interval", "")}};
   attributes["params"] = std::move(params);
   if (auto tree = parse_json_tree(dumped(Json{{"alert", {{"attributes", std::move(attributes)}}}}))) {
