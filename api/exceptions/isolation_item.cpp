@@ -75,17 +75,24 @@ Status check_isolation_item(const ItemSent& item) {
   return {};
 }
 
-Status check_address(const ExceptionRow& row, const Parts& parts) {
-  if (!row.opens || !parts.isolation.fits)
-    return fail(ErrorCode::internal, "nobody knows which addresses hosts can take");
-  const Status fits = parts.isolation.fits(*row.opens);
-  if (fits) return {};
-  const Error& e = fits.error();
-  const std::string text = "invalid ip: " + row.opens->address;
-  // What is no address is told in Kibana's words alone; what would undo an isolation, with the reason.
-  if (e.code == ErrorCode::invalid_argument) return wrong("entries.0.value", text);
-  if (e.code == ErrorCode::refused) return wrong("entries.0.value", text + ": " + e.message);
-  return fits;
+std::vector<Status> check_addresses(const std::vector<OpenAddress>& opens, bool emptied, const Parts& parts) {
+  if (!parts.isolation.fit_in) {
+    const Status unknown = fail(ErrorCode::internal, "nobody knows which addresses hosts can take");
+    return std::vector<Status>(opens.size(), unknown);
+  }
+  std::vector<Status> all = parts.isolation.fit_in(opens, emptied);
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (all[i]) continue;
+    const Error& e = all[i].error();
+    const std::string text = "invalid ip: " + opens[i].address;
+    // What is no address is told in Kibana's words alone; what would undo an isolation, with the reason.
+    if (e.code == ErrorCode::invalid_argument) {
+      all[i] = wrong("entries.0.value", text);
+    } else if (e.code == ErrorCode::refused) {
+      all[i] = wrong("entries.0.value", text + ": " + e.message);
+    }
+  }
+  return all;
 }
 
 Status check_policy_tags(const ItemSent& item, const Parts& parts) {

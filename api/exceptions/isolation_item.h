@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "api/exceptions/schema.h"
 #include "engine/base/result.h"
@@ -13,8 +14,9 @@ struct Parts;
 
 // invalid_argument with Kibana's text, without the "EndpointArtifactError: " before it; so for all of them.
 Status check_isolation_item(const ItemSent& item);
-// Hosts can take the address that the item opens, beside all that they are told already.
-Status check_address(const ExceptionRow& row, const Parts& parts);
+// Hosts can take the addresses that items open, beside all that they are told already and those before them; with
+// `emptied` what they are told so far by items goes. In their places.
+std::vector<Status> check_addresses(const std::vector<OpenAddress>& opens, bool emptied, const Parts& parts);
 // Tags name policies that there are. `invalid policy ids: ...` otherwise.
 Status check_policy_tags(const ItemSent& item, const Parts& parts);
 // Takes the tags of policies that do not exist away (an import does so).

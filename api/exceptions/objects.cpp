@@ -32,7 +32,9 @@ std::optional<OpenAddress> opens_of(const ExceptionRow& row, const ItemSent& sen
   if (!entries.is_array() || entries.size() != 1 || entries[0].value("field", "") != "destination.ip") {
     return std::nullopt;
   }
-  return OpenAddress{row.id, entries[0].value("value", ""), sent.os_types, policies_in(sent.tags), sent.expires_at_ms};
+  const auto address = entries[0].find("value");
+  if (address == entries[0].end() || !address->is_string()) return std::nullopt;
+  return OpenAddress{row.id, address->get<std::string>(), sent.os_types, policies_in(sent.tags), sent.expires_at_ms};
 }
 
 Json comment_json(const CommentSent& sent, const std::string& who, const std::string& now) {
@@ -51,7 +53,7 @@ void put_item(ExceptionRow& row, Json comments, const std::string& created_at, c
   doc["created_at"] = created_at;
   doc["created_by"] = created_by;
   doc["description"] = sent.description;
-  doc["entries"] = Json::parse(sent.entries);
+  doc["entries"] = Json::parse(sent.entries_kept);
   if (sent.expire_time) doc["expire_time"] = *sent.expire_time;
   doc["id"] = row.id;
   doc["item_id"] = row.item_id;

@@ -54,6 +54,30 @@ std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+Json entries_kept(const Json& entries) {
+  if (!entries.is_array()) return Json::array();
+  Json kept = Json::array();
+  for (const Json& entry : entries) {
+    if (!entry.is_object()) continue;
+    const auto kind = entry.find("type");
+    const std::string type = kind != entry.end() && kind->is_string() ? kind->get<std::string>() : "";
+    Json one = Json::object();
+    for (const auto& [key, value] : entry.items()) {
+      if (key == "field" || key == "type") {
+        one[key] = value;
+      } else if (type == "nested") {
+        if (key == "entries") one[key] = entries_kept(value);
+      } else if (key == "operator" || (key == "value" && type != "exists" && type != "list")) {
+        one[key] = value;
+      } else if (key == "list" && type == "list" && value.is_object()) {
+        one[key] = Json{{"id", value.value("id", Json())}, {"type", value.value("type", Json())}};
+      }
+    }
+    kept.push_back(std::move(one));
+  }
+  return kept;
+}
+
 // Gathers what is wrong, each with its place.
 class Checker {
  public:
@@ -241,6 +265,7 @@ Result<ItemSent> read_item_body(std::string_view body, BodyOf use) {
   item.description = check.string(json, "description", "description", true, false);
   item.entries = check.entries(json, "entries", false);
   item.list_id = check.string(json, "list_id", "list_id", use != BodyOf::update, use != BodyOf::update);
+  if (const auto it = json.find("entries"); it != json.end()) item.entries_kept = text_of(entries_kept(*it));
   item.name = check.string(json, "name", "name", true, false);
   check.word(json, "type", "type", {"simple"}, true);
   item.item_id = check.string(json, "item_id", "item_id", use == BodyOf::import, true);

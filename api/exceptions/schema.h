@@ -39,7 +39,8 @@ struct ItemSent {
   std::string name;
   std::string description;
   bool agnostic = false;
-  std::string entries;  // a JSON array, its members as they came
+  std::string entries;       // a JSON array, its members as they came
+  std::string entries_kept;  // the same without members that no entry of the kind has
   std::vector<std::string> os_types;
   std::vector<std::string> tags;
   std::optional<std::string> meta;  // a JSON object

@@ -1,5 +1,6 @@
 #include "api/exceptions/transfer.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -7,6 +8,8 @@
 #include "api/api.h"
 #include "api/exceptions/isolation_item.h"
 #include "api/exceptions/objects.h"
+#include "api/exceptions/requests.h"
+#include "api/exceptions/rule_item.h"
 #include "api/router.h"
 #include "engine/model/ids.h"
 
@@ -25,7 +28,8 @@ bool is_expired(const ExceptionRow& row, int64_t now_ms) {
   return row.expires_at_ms != 0 && row.expires_at_ms <= now_ms;
 }
 
-// One import: its lines are sorted out, then the lists are made, then the items.
+// One import: its lines are sorted out, then what they ask for is thought out against the record as it is and made as
+// one change. When the record moved meanwhile it is thought out anew.
 class Import {
  public:
   Import(const Call& call, const ImportOptions& options)
@@ -36,10 +40,7 @@ class Import {
   std::string summary() const;
 
  private:
-  struct Item {
-    ItemSent sent;
-    std::string named;  // its list_id in the file
-  };
+  using Change = ExceptionStore::Change;
 
   void refuse(int status, const std::string& message, const std::string& list_id, const std::string& item_id) {
     Json error{{"error", {{"status_code", status}, {"message", message}}}};
@@ -49,18 +50,32 @@ class Import {
     (item_id.empty() ? lists_failed_ : items_failed_) = true;
   }
   void read_line(std::string_view line);
-  Status write_list(ListSent list);
-  Status write_items();
-  Result<bool> prepare_item(Item& item, std::vector<ExceptionRow>& rows);
-  Result<bool> overwrite_item(const Item& item, const ExceptionRow& row);
+  Status plan();
+  Status plan_list(ListSent list);
+  struct Item {
+    ItemSent sent;
+    ExceptionRow row;
+    Status isolation;  // of a host isolation exception: what is wrong with it
+  };
+  Result<std::vector<Item>> prepare_items();
+  Status plan_item(Item item);
+  Status plan_overwrite(const ItemSent& sent, const ExceptionRow& row);
+  void count(const std::vector<ExceptionStore::AddedItem>& done);
 
   const Call& call_;
   ExceptionStore store_;
   const ImportOptions options_;
   std::vector<ListSent> lists_;
-  std::vector<Item> items_;
+  std::vector<ItemSent> items_;
+  std::set<ListKey> seen_lists_;
+  std::set<ListKey> seen_items_;  // by item_id
+
+  // Of one plan.
+  std::vector<Change> changes_;
   std::map<ListKey, std::string> new_ids_;  // as_new_list: the list_id of a list in the file -> the one it got
-  std::set<ListKey> skipped_;               // lists that were there already
+  std::set<ListKey> made_;                  // lists that the plan makes
+  std::set<ListKey> emptied_;               // lists whose items the plan takes away
+
   Json errors_ = Json::array();
   bool lists_failed_ = false;
   bool items_failed_ = false;
@@ -82,14 +97,21 @@ void Import::read_line(std::string_view line) {
       const std::string id = text("item_id");
       return refuse(400, item.error().message, text("list_id"), id.empty() ? "(unknown item_id)" : id);
     }
+    if (!options_.as_new_list && !seen_items_.insert({item->agnostic, item->item_id}).second) {
+      return refuse(400, "More than one exception list item with item_id: \"" + item->item_id + "\" found in imports.",
+                    item->list_id, item->item_id);
+    }
     // Who wrote a comment elsewhere and when is not known here: the text counts.
     for (CommentSent& c : item->comments) c.id.clear();
-    std::string named = item->list_id;
-    items_.push_back({std::move(*item), std::move(named)});
+    items_.push_back(std::move(*item));
     return;
   }
   auto list = read_list_body(line, BodyOf::import);
   if (!list) return refuse(400, list.error().message, text("list_id"), "");
+  if (!seen_lists_.insert({list->agnostic, list->list_id}).second) {
+    return refuse(400, "More than one exception list with list_id: \"" + list->list_id + "\" found in imports.",
+                  list->list_id, "");
+  }
   lists_.push_back(std::move(*list));
 }
 
@@ -108,20 +130,72 @@ Status Import::read(std::string_view file) {
 }
 
 Status Import::write() {
-  for (ListSent& list : lists_) FB_TRY_VOID(write_list(std::move(list)));
-  return write_items();
+  const Json unread = errors_;
+  const bool lists_unread = lists_failed_;
+  const bool items_unread = items_failed_;
+  for (int tries = 1;; ++tries) {
+    errors_ = unread;
+    lists_failed_ = lists_unread;
+    items_failed_ = items_unread;
+    FB_TRY_VOID(plan());
+    if (changes_.empty()) return {};
+    const auto done = store_.apply(changes_, call_.actor());
+    if (done) {
+      count(*done);
+      return {};
+    }
+    if (done.error().code != ErrorCode::conflict || tries >= kMostTries) return tl::unexpected<Error>(done.error());
+  }
 }
 
-Status Import::write_list(ListSent list) {
+Status Import::plan() {
+  changes_.clear();
+  new_ids_.clear();
+  made_.clear();
+  emptied_.clear();
+  for (const ListSent& list : lists_) FB_TRY_VOID(plan_list(list));
+  FB_TRY(std::vector<Item> items, prepare_items());
+  for (Item& item : items) FB_TRY_VOID(plan_item(std::move(item)));
+  return {};
+}
+
+// Host isolation exceptions are judged together: each by itself might fit where all of them do not.
+Result<std::vector<Import::Item>> Import::prepare_items() {
+  std::vector<Item> items;
+  std::vector<OpenAddress> opens;
+  std::vector<size_t> of;
+  for (const ItemSent& sent : items_) {
+    Item item;
+    item.sent = sent;
+    if (options_.as_new_list) {
+      const auto renamed = new_ids_.find({sent.agnostic, sent.list_id});
+      if (renamed != new_ids_.end()) item.sent.list_id = renamed->second;
+      item.sent.item_id = new_uuid();
+    }
+    if (item.sent.agnostic && item.sent.list_id == kIsolationList) {
+      FB_TRY_VOID(drop_unknown_policies(item.sent, call_.parts));
+      item.isolation = check_isolation_item(item.sent);
+    }
+    item.row = new_item(item.sent, call_.who.person, call_.parts.clock.wall_ms());
+    if (item.isolation && item.row.opens) {
+      opens.push_back(*item.row.opens);
+      of.push_back(items.size());
+    }
+    items.push_back(std::move(item));
+  }
+  std::vector<Status> verdicts = check_addresses(opens, emptied_.contains({true, kIsolationList}), call_.parts);
+  for (size_t i = 0; i < of.size(); ++i) items[of[i]].isolation = std::move(verdicts[i]);
+  return items;
+}
+
+Status Import::plan_list(ListSent list) {
   const ListKey key{list.agnostic, list.list_id};
   const int64_t now = call_.parts.clock.wall_ms();
   if (options_.as_new_list) {
     list.list_id = new_uuid();
     new_ids_[key] = list.list_id;
-    ExceptionRow row = new_list(list, call_.who.person, now);
-    const auto added = store_.add_list(row, call_.actor());
-    if (!added) return tl::unexpected<Error>(added.error());
-    ++lists_done_;
+    made_.insert({list.agnostic, list.list_id});
+    changes_.push_back({Change::What::add_list, new_list(list, call_.who.person, now), 0, false});
     return {};
   }
   if (const Status fine = check_list(list); !fine) {
@@ -130,13 +204,9 @@ Status Import::write_list(ListSent list) {
   }
   FB_TRY(const auto known, store_.list(list.agnostic, By::human_id, list.list_id));
   if (!known) {
-    const ExceptionRow row = new_list(list, call_.who.person, now);
-    const auto added = store_.add_list(row, call_.actor());
-    if (added) {
-      ++lists_done_;
-      return {};
-    }
-    if (added.error().code != ErrorCode::already_exists) return tl::unexpected<Error>(added.error());
+    made_.insert(key);
+    changes_.push_back({Change::What::add_list, new_list(list, call_.who.person, now), 0, false});
+    return {};
   }
   if (!options_.overwrite) {
     refuse(409,
@@ -145,112 +215,74 @@ Status Import::write_list(ListSent list) {
            list.list_id, "");
     return {};
   }
-  FB_TRY(const auto there, store_.list(list.agnostic, By::human_id, list.list_id));
-  if (!there) return fail(ErrorCode::conflict, "the list was deleted meanwhile", list.list_id);
-  FB_TRY_VOID(store_.remove_items_of(list.agnostic, list.list_id, call_.actor()));
-  const auto changed =
-      store_.change_list(changed_list(*there, list, call_.who.person, now), there->seq_no, call_.actor());
-  if (!changed) return tl::unexpected<Error>(changed.error());
-  ++lists_done_;
+  emptied_.insert(key);
+  changes_.push_back(
+      {Change::What::change_list, changed_list(*known, list, call_.who.person, now), known->seq_no, true});
   return {};
 }
 
-// True: it goes into `rows`. False: it was refused, or written over one that was there.
-Result<bool> Import::prepare_item(Item& item, std::vector<ExceptionRow>& rows) {
-  ItemSent& sent = item.sent;
-  if (options_.as_new_list) {
-    const auto renamed = new_ids_.find({sent.agnostic, item.named});
-    if (renamed != new_ids_.end()) sent.list_id = renamed->second;
-    sent.item_id = new_uuid();
-  }
-  ExceptionRow row = new_item(sent, call_.who.person, call_.parts.clock.wall_ms());
-  FB_TRY(const auto list, store_.list(row.agnostic, By::human_id, row.list_id));
-  if (!list) {
-    refuse(409,
-           "Exception list with list_id: \"" + row.list_id + "\", not found for exception list item with item_id: \"" +
-               row.item_id + "\"",
-           row.list_id, row.item_id);
-    return false;
-  }
-  if (is_isolation_item(row)) {
-    Status fine = drop_unknown_policies(sent, call_.parts);
-    if (fine) fine = check_isolation_item(sent);
-    if (fine) {
-      row = new_item(sent, call_.who.person, call_.parts.clock.wall_ms());
-      fine = check_address(row, call_.parts);
+Status Import::plan_item(Item item) {
+  ExceptionRow& row = item.row;
+  if (!made_.contains({row.agnostic, row.list_id})) {
+    FB_TRY(const auto list, store_.list(row.agnostic, By::human_id, row.list_id));
+    if (!list) {
+      refuse(409,
+             "Exception list with list_id: \"" + row.list_id +
+                 "\", not found for exception list item with item_id: \"" + row.item_id + "\"",
+             row.list_id, row.item_id);
+      return {};
     }
-    if (!fine) {
-      refuse(400, "EndpointArtifactError: " + fine.error().message, row.list_id, row.item_id);
-      return false;
-    }
+  }
+  if (!item.isolation) {
+    refuse(400, "EndpointArtifactError: " + item.isolation.error().message, row.list_id, row.item_id);
+    return {};
+  }
+  if (const Status fine = check_rule_item(row, call_.parts); !fine && !is_isolation_item(row)) {
+    refuse(400, fine.error().message, row.list_id, row.item_id);
+    return {};
   }
   FB_TRY(const auto known, store_.item(row.agnostic, By::human_id, row.item_id));
-  if (!known) {
-    rows.push_back(std::move(row));
-    return true;
+  if (!known || emptied_.contains({known->agnostic, known->list_id})) {
+    changes_.push_back({Change::What::add_item, std::move(row), 0, false});
+    return {};
   }
-  if (!options_.overwrite) {
-    refuse(409,
-           "Found that item_id: \"" + row.item_id + "\" already exists. Import of item_id: \"" + row.item_id +
-               "\" skipped.",
-           row.list_id, row.item_id);
-    return false;
-  }
-  return overwrite_item(item, *known);
-}
-
-Result<bool> Import::overwrite_item(const Item& item, const ExceptionRow& row) {
-  if (row.list_id != item.sent.list_id) {
-    refuse(409,
-           "Error trying to update item_id: \"" + row.item_id + "\" and list_id: \"" + item.sent.list_id +
-               "\". The item already exists under list_id: \"" + row.list_id + "\"",
-           item.sent.list_id, row.item_id);
-    return false;
-  }
-  ItemSent sent = item.sent;
-  sent.comments.clear();  // those that are here stay
-  FB_TRY(const ExceptionRow changed, changed_item(row, sent, call_.who.person, call_.parts.clock.wall_ms()));
-  const auto seq_no = store_.change_item(changed, row.seq_no, call_.actor());
-  if (!seq_no) {
-    if (seq_no.error().code != ErrorCode::conflict) return tl::unexpected<Error>(seq_no.error());
-    refuse(409, "item_id: \"" + row.item_id + "\" was changed meanwhile", row.list_id, row.item_id);
-    return false;
-  }
-  ++items_done_;
-  return false;
-}
-
-Status Import::write_items() {
-  std::vector<ExceptionRow> rows;
-  std::set<std::pair<bool, std::string>> in_file;
-  for (Item& item : items_) {
-    if (!options_.as_new_list && !in_file.insert({item.sent.agnostic, item.sent.item_id}).second) {
-      refuse(400, "More than one exception list item with item_id: \"" + item.sent.item_id + "\" found in imports.",
-             item.sent.list_id, item.sent.item_id);
-      continue;
-    }
-    FB_TRY(const bool fresh, prepare_item(item, rows));
-    static_cast<void>(fresh);
-  }
-  if (rows.empty()) return {};
-  FB_TRY(const auto added, store_.add_items(rows, call_.actor()));
-  for (size_t i = 0; i < rows.size(); ++i) {
-    switch (added[i].what) {
-      case ExceptionStore::Added::done:
-        ++items_done_;
-        break;
-      case ExceptionStore::Added::full:
-        refuse(400,
-               "Failed to add exception item, exception list would exceed max size of " +
-                   std::to_string(kMaxExceptionItems),
-               rows[i].list_id, rows[i].item_id);
-        break;
-      default:
-        refuse(409, "item_id: \"" + rows[i].item_id + "\" or its list was changed meanwhile", rows[i].list_id,
-               rows[i].item_id);
-    }
-  }
+  if (options_.overwrite) return plan_overwrite(item.sent, *known);
+  refuse(
+      409,
+      "Found that item_id: \"" + row.item_id + "\" already exists. Import of item_id: \"" + row.item_id + "\" skipped.",
+      row.list_id, row.item_id);
   return {};
+}
+
+Status Import::plan_overwrite(const ItemSent& sent, const ExceptionRow& row) {
+  if (row.list_id != sent.list_id) {
+    refuse(409,
+           "Error trying to update item_id: \"" + row.item_id + "\" and list_id: \"" + sent.list_id +
+               "\". The item already exists under list_id: \"" + row.list_id + "\"",
+           sent.list_id, row.item_id);
+    return {};
+  }
+  ItemSent kept = sent;
+  kept.comments.clear();  // those that are here stay
+  FB_TRY(ExceptionRow changed, changed_item(row, kept, call_.who.person, call_.parts.clock.wall_ms()));
+  changes_.push_back({Change::What::change_item, std::move(changed), row.seq_no, false});
+  return {};
+}
+
+void Import::count(const std::vector<ExceptionStore::AddedItem>& done) {
+  for (size_t i = 0; i < changes_.size(); ++i) {
+    const ExceptionRow& row = changes_[i].row;
+    if (row.item_id.empty()) {
+      ++lists_done_;
+    } else if (done[i].what == ExceptionStore::Added::full) {
+      refuse(
+          400,
+          "Failed to add exception item, exception list would exceed max size of " + std::to_string(kMaxExceptionItems),
+          row.list_id, row.item_id);
+    } else {
+      ++items_done_;
+    }
+  }
 }
 
 std::string Import::summary() const {
@@ -311,11 +343,13 @@ Result<ExceptionRow> duplicate_list(const Call& call, const ExceptionRow& list, 
     for (CommentSent& c : copied.comments) c.id.clear();
     rows.push_back(new_item(copied, call.who.person, now));
   }
-  FB_TRY(copy.seq_no, store.add_list(copy, call.actor()));
-  if (!rows.empty()) {
-    FB_TRY(const auto added, store.add_items(rows, call.actor()));
-    static_cast<void>(added);
+  std::vector<ExceptionStore::Change> changes;
+  changes.push_back({ExceptionStore::Change::What::add_list, copy, 0, false});
+  for (ExceptionRow& row : rows) {
+    changes.push_back({ExceptionStore::Change::What::add_item, std::move(row), 0, false});
   }
+  FB_TRY(const auto added, store.apply(changes, call.actor()));
+  copy.seq_no = added.front().seq_no;
   return copy;
 }
 

@@ -3,6 +3,7 @@
 #include "api/exceptions/isolation_item.h"
 #include "api/exceptions/objects.h"
 #include "api/exceptions/requests.h"
+#include "api/exceptions/rule_item.h"
 
 namespace fb::api {
 namespace {
@@ -18,9 +19,15 @@ Status check_isolation(const ItemSent& sent, const ExceptionRow& row, const Part
   ItemSent whole = sent;
   whole.agnostic = row.agnostic;
   if (const Status s = check_isolation_item(whole); !s) return told(s.error());
-  if (const Status s = check_address(row, parts); !s) return told(s.error());
+  if (!row.opens) return fail(ErrorCode::internal, "an item that opens nothing", row.id);
+  if (const Status s = check_addresses({*row.opens}, false, parts).front(); !s) return told(s.error());
   if (const Status s = check_policy_tags(whole, parts); !s) return told(s.error());
   return {};
+}
+
+net::Response full() {
+  return siem_problem(400, "Failed to add exception item, exception list would exceed max size of " +
+                               std::to_string(kMaxExceptionItems));
 }
 
 net::Response create(const Call& call) {
@@ -36,9 +43,14 @@ net::Response create(const Call& call) {
     if (!known) return siem_failed(known.error());
     if (*known) return siem_problem(409, exists);
   }
+  const auto size = store.count_items(sent->agnostic, sent->list_id);
+  if (!size) return siem_failed(size.error());
+  if (*size >= kMaxExceptionItems) return full();
   ExceptionRow row = new_item(*sent, call.who.person, call.parts.clock.wall_ms());
-  if (row.list_id == kIsolationList) {
+  if (is_isolation_item(row)) {
     if (const Status fine = check_isolation(*sent, row, call.parts); !fine) return siem_failed(fine.error());
+  } else if (const Status fine = check_rule_item(row, call.parts); !fine) {
+    return siem_failed(fine.error());
   }
   const auto added = store.add_items({row}, call.actor());
   if (!added) return siem_failed(added.error());
@@ -48,12 +60,12 @@ net::Response create(const Call& call) {
     case ExceptionStore::Added::exists:
       return siem_problem(409, exists);
     case ExceptionStore::Added::full:
-      return siem_problem(400, "Failed to add exception item, exception list would exceed max size of " +
-                                   std::to_string(kMaxExceptionItems));
+      return full();
     case ExceptionStore::Added::done:
       break;
   }
   row.seq_no = added->front().seq_no;
+  if (!is_isolation_item(row)) tell_rules(call.parts);
   return json(200, answer_of(row));
 }
 
@@ -73,7 +85,8 @@ Result<ExceptionRow> change_once(const Call& call, const ItemSent& sent, std::op
     return tl::unexpected<Error>(missing_container(sent.list_id));
   }
   FB_TRY(ExceptionRow changed, changed_item(row, sent, call.who.person, call.parts.clock.wall_ms()));
-  if (is_isolation_item(row)) FB_TRY_VOID(check_isolation(sent, changed, call.parts));
+  FB_TRY_VOID(is_isolation_item(row) ? check_isolation(sent, changed, call.parts)
+                                     : check_rule_item(changed, call.parts));
   if (wanted && *wanted != row.seq_no) return tl::unexpected<Error>(version_conflict(row, *wanted));
   auto seq_no = call.parts.store.exceptions().change_item(changed, row.seq_no, call.actor());
   if (!seq_no) {
@@ -86,6 +99,7 @@ Result<ExceptionRow> change_once(const Call& call, const ItemSent& sent, std::op
     return tl::unexpected<Error>(std::move(e));
   }
   changed.seq_no = *seq_no;
+  if (!is_isolation_item(row)) tell_rules(call.parts);
   return changed;
 }
 
@@ -121,6 +135,7 @@ net::Response remove(const Call& call) {
   const auto removed = call.parts.store.exceptions().remove_item(*row, call.actor());
   if (!removed) return siem_failed(removed.error());
   if (!*removed) return siem_failed(missing_item(*named));
+  if (!is_isolation_item(*row)) tell_rules(call.parts);
   return json(200, answer_of(*row));
 }
 

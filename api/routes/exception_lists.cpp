@@ -4,6 +4,7 @@
 #include "api/exceptions/find.h"
 #include "api/exceptions/objects.h"
 #include "api/exceptions/requests.h"
+#include "api/exceptions/rule_item.h"
 #include "api/exceptions/transfer.h"
 #include "api/multipart.h"
 
@@ -23,6 +24,7 @@ net::Response create(const Call& call) {
     return siem_problem(409, "exception list id: \"" + row.list_id + "\" already exists");
   }
   row.seq_no = *seq_no;
+  tell_rules(call.parts);
   return json(200, answer_of(row));
 }
 
@@ -81,6 +83,7 @@ net::Response remove(const Call& call) {
   const auto removed = call.parts.store.exceptions().remove_list(*row, call.actor());
   if (!removed) return siem_failed(removed.error());
   if (!*removed) return siem_failed(missing_list(*named));
+  tell_rules(call.parts);
   return json(200, answer_of(*row));
 }
 
@@ -199,7 +202,10 @@ net::Response import(const Call& call) {
   const auto file = uploaded_ndjson(call.request);
   if (!file) return siem_failed(file.error());
   const auto summary = import_lists(call, *file, options);
-  if (summary) return json(200, *summary);
+  if (summary) {
+    tell_rules(call.parts);
+    return json(200, *summary);
+  }
   if (summary.error().code == ErrorCode::limit) return siem_problem(400, summary.error().message);
   return siem_failed(summary.error());
 }

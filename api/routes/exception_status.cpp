@@ -1,5 +1,6 @@
 // Which endpoints a host isolation exception applies to, and which of those that are isolated have it in force.
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "api/exceptions/objects.h"
@@ -32,14 +33,23 @@ net::Response status(const Call& call) {
   Json endpoints = Json::array();
   int64_t applied = 0;
   int64_t pending = 0;
+  int64_t left_out = 0;
+  std::map<std::pair<std::string, std::string>, bool> open_at;  // platform and policy decide
   for (const PolicyTarget& t : *targets) {
     if (expired || !applies(opens, t)) continue;
     const char* state = "not_isolated";
     if (t.observed == "isolated") {
-      const bool in_force =
-          call.parts.isolation.wanted_digest && t.policy_digest == call.parts.isolation.wanted_digest(t.endpoint_id);
-      state = in_force ? "applied" : "pending";
-      ++(in_force ? applied : pending);
+      const IsolationControl& isolation = call.parts.isolation;
+      const bool in_force = isolation.wanted_digest && t.policy_digest == isolation.wanted_digest(t.endpoint_id);
+      const auto [open, fresh] = open_at.try_emplace({t.os, t.policy_id}, true);
+      if (fresh && isolation.leaves_open) open->second = isolation.leaves_open(t.endpoint_id, opens.address);
+      if (!open->second) {
+        state = "left_out";
+        ++left_out;
+      } else {
+        state = in_force ? "applied" : "pending";
+        ++(in_force ? applied : pending);
+      }
     }
     endpoints.push_back({{"endpoint_id", t.endpoint_id},
                          {"hostname", t.hostname},
@@ -50,7 +60,7 @@ net::Response status(const Call& call) {
   }
   const Json body{{"item_id", (*row)->item_id},     {"address", opens.address}, {"expired", expired},
                   {"applies_to", endpoints.size()}, {"applied", applied},       {"pending", pending},
-                  {"endpoints", endpoints}};
+                  {"left_out", left_out},           {"endpoints", endpoints}};
   return json(200, body.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 

@@ -1,6 +1,8 @@
 #include "apps/firebreak/isolation_policy.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "actions/endpoint/allow_set.h"
 #include "apps/firebreak/endpoint_policy.h"
@@ -159,10 +161,10 @@ bool IsolationPolicies::is_live(const OpenAddress& item) const {
 }
 
 // Oldest first, so that what came last is what has no room.
-std::vector<std::string> IsolationPolicies::open_to(const Place& place, const std::string& but_id) const {
+std::vector<std::string> IsolationPolicies::open_to(const Place& place) const {
   std::vector<std::string> entries = config_.exceptions;
   for (const OpenAddress& item : opens_) {
-    if (item.id == but_id || !is_live(item) || !has(item.os_types, place.first)) continue;
+    if (!is_live(item) || !has(item.os_types, place.first)) continue;
     if (has(item.policies, "all") || has(item.policies, place.second)) entries.push_back(item.address);
   }
   return entries;
@@ -177,7 +179,7 @@ IsolationPolicies::Cut IsolationPolicies::work_out(const Place& place) const {
   Cut cut;
   cut.policy = settled(place.second);
   size_t left_out = 0;
-  cut.policy.exceptions = taken(open_to(place, ""), &left_out);
+  cut.policy.exceptions = taken(open_to(place), &left_out);
   if (left_out > 0) {
     log(LogLevel::error, "exceptions_left_out",
         "all exceptions together would undo an isolation: the newest are left out",
@@ -213,38 +215,114 @@ bool IsolationPolicies::may_roll_back(const std::string& endpoint_id) const {
   return settled(known == places_.end() ? kDefaultPolicy : known->second.second).rollback;
 }
 
-Status IsolationPolicies::fits(const OpenAddress& item) {
-  if (const auto prefix = endpoint::parse_prefix(item.address); !prefix) {
-    return fail(ErrorCode::invalid_argument, prefix.error().message);
-  }
-  if (const auto alone = endpoint::read_exceptions({item.address}); !alone) {
-    return fail(ErrorCode::refused, alone.error().message);
-  }
-  const std::lock_guard lock(mutex_);
-  refresh(false);
-  std::vector<std::string> all = config_.exceptions;
-  for (const OpenAddress& one : opens_) {
-    if (one.id != item.id && is_live(one)) all.push_back(one.address);
-  }
-  all.push_back(item.address);
-  if (endpoint::read_exceptions(all)) return {};
-  // Not for one endpoint all together; so each platform and policy by itself.
-  std::vector<std::string> policies = item.policies;
-  if (has(item.policies, "all")) {
-    policies = {kDefaultPolicy};
-    for (const auto& [id, settings] : settings_) policies.push_back(id);
-  }
-  for (const std::string& policy : policies) {
-    for (const std::string& os : item.os_types) {
-      std::vector<std::string> entries = open_to({os, policy}, item.id);
-      entries.push_back(item.address);
-      if (const auto together = endpoint::read_exceptions(entries); !together) {
-        return fail(ErrorCode::refused, "together with the others for the policy " + policy + " on " + os + ": " +
-                                            together.error().message);
+namespace {
+
+// What would be open for each platform and policy, and what more of it hosts would take.
+class Room {
+ public:
+  using Place = std::pair<std::string, std::string>;  // platform, policy id
+
+  Room(std::vector<std::string> config, std::vector<OpenAddress> standing, std::vector<std::string> policies)
+      : config_(std::move(config)), standing_(std::move(standing)), policies_(std::move(policies)) {}
+
+  // items[of[first..last)]: all of them when they fit, else by halves.
+  void take(const std::vector<OpenAddress>& items, const std::vector<size_t>& of, size_t first, size_t last,
+            std::vector<Status>& verdicts) {
+    std::map<Place, std::vector<std::string>> more;
+    for (size_t i = first; i < last; ++i) {
+      const OpenAddress& item = items[of[i]];
+      const bool everywhere = has(item.policies, "all");
+      for (const std::string& os : item.os_types) {
+        for (const std::string& policy : everywhere ? policies_ : item.policies) {
+          more[{os, policy}].push_back(item.address);
+        }
       }
     }
+    for (auto& [place, addresses] : more) {
+      const std::vector<std::string>& open = open_at(place);
+      addresses.insert(addresses.end(), open.begin(), open.end());
+      const auto together = endpoint::read_exceptions(addresses);
+      if (together) continue;
+      if (last - first == 1) {
+        verdicts[of[first]] = fail(ErrorCode::refused, "together with the others for the policy " + place.second +
+                                                           " on " + place.first + ": " + together.error().message);
+      } else {
+        const size_t middle = first + (last - first) / 2;
+        take(items, of, first, middle, verdicts);
+        take(items, of, middle, last, verdicts);
+      }
+      return;
+    }
+    for (auto& [place, addresses] : more) open_[place] = std::move(addresses);
   }
-  return {};
+
+ private:
+  const std::vector<std::string>& open_at(const Place& place) {
+    const auto [it, fresh] = open_.try_emplace(place, config_);
+    if (!fresh) return it->second;
+    for (const OpenAddress& item : standing_) {
+      if (!has(item.os_types, place.first)) continue;
+      if (has(item.policies, "all") || has(item.policies, place.second)) it->second.push_back(item.address);
+    }
+    return it->second;
+  }
+
+  const std::vector<std::string> config_;
+  const std::vector<OpenAddress> standing_;
+  const std::vector<std::string> policies_;
+  std::map<Place, std::vector<std::string>> open_;
+};
+
+}  // namespace
+
+std::vector<Status> IsolationPolicies::fit_in(const std::vector<OpenAddress>& items, bool emptied) {
+  std::vector<Status> verdicts(items.size());
+  std::vector<size_t> good;
+  std::set<std::string_view> ids;
+  for (size_t i = 0; i < items.size(); ++i) {
+    ids.insert(items[i].id);
+    if (const auto prefix = endpoint::parse_prefix(items[i].address); !prefix) {
+      verdicts[i] = fail(ErrorCode::invalid_argument, prefix.error().message);
+    } else if (const auto alone = endpoint::read_exceptions({items[i].address}); !alone) {
+      verdicts[i] = fail(ErrorCode::refused, alone.error().message);
+    } else {
+      good.push_back(i);
+    }
+  }
+  std::vector<std::string> config;
+  std::vector<OpenAddress> standing;
+  std::vector<std::string> policies = {kDefaultPolicy};
+  {
+    const std::lock_guard lock(mutex_);
+    refresh(false);
+    config = config_.exceptions;
+    for (const OpenAddress& one : opens_) {
+      if (!emptied && !ids.contains(one.id) && is_live(one)) standing.push_back(one);
+    }
+    for (const auto& [id, settings] : settings_) {
+      if (id != kDefaultPolicy) policies.push_back(id);
+    }
+  }
+  std::vector<std::string> all = config;
+  for (const OpenAddress& one : standing) all.push_back(one.address);
+  for (const size_t i : good) all.push_back(items[i].address);
+  // What fits on one host all together fits on each.
+  if (good.empty() || endpoint::read_exceptions(all)) return verdicts;
+  Room(std::move(config), std::move(standing), std::move(policies)).take(items, good, 0, good.size(), verdicts);
+  return verdicts;
+}
+
+bool IsolationPolicies::leaves_open(const std::string& endpoint_id, const std::string& address) {
+  const auto wanted = endpoint::parse_prefix(address);
+  if (!wanted) return false;
+  std::vector<endpoint::Prefix> open;
+  for (const std::string& entry : of(endpoint_id).exceptions) {
+    if (const auto prefix = endpoint::parse_prefix(entry)) open.push_back(*prefix);
+  }
+  // Within what is open there already, it changes nothing.
+  const std::vector<endpoint::Prefix> before = endpoint::merge(open);
+  open.push_back(*wanted);
+  return endpoint::merge(std::move(open)) == before;
 }
 
 }  // namespace fb::cli

@@ -41,9 +41,12 @@ class IsolationPolicies {
   // From what was read last, without a look at the record: for questions from inside a transaction.
   bool may_roll_back(const std::string& endpoint_id) const;
 
-  // Whether hosts would take the address of this item (which takes the place of the one with its id). invalid_argument:
-  // it is no address; refused: alone or with the others it would undo isolations.
-  Status fits(const OpenAddress& item);
+  // Whether hosts would take the addresses of these items (which take the place of those with their ids; `emptied`: of
+  // all that there are), one after the other: what did not fit does not count against those after it. In their places.
+  // invalid_argument: it is no address; refused: alone or with the others it would undo isolations.
+  std::vector<Status> fit_in(const std::vector<OpenAddress>& items, bool emptied);
+  // Whether the endpoint's exceptions hold this address.
+  bool leaves_open(const std::string& endpoint_id, const std::string& address);
 
  private:
   using Place = std::pair<std::string, std::string>;  // platform, policy id
@@ -56,7 +59,7 @@ class IsolationPolicies {
   const Cut& cut_of(const std::string& endpoint_id);
   Cut work_out(const Place& place) const;
   endpoint::CutPolicy settled(const std::string& policy_id) const;
-  std::vector<std::string> open_to(const Place& place, const std::string& but_id) const;
+  std::vector<std::string> open_to(const Place& place) const;
   bool is_live(const OpenAddress& item) const;
 
   const Clock& clock_;

@@ -13,6 +13,7 @@
 #include "actions/endpoint/endpoint_plugin.h"
 #include "actions/endpoint/wire.h"
 #include "api/api.h"
+#include "api/exceptions/rule_item.h"
 #include "api/rules/desk.h"
 #include "api/api_keys.h"
 #include "apps/firebreak/endpoint_policy.h"
@@ -173,6 +174,7 @@ Status Service::Impl::load_rules_once() {
   options.load.limits = c.limits().rule;
   options.load.exception_files = c.list("exceptions");
   options.allow_broken = start.allow_broken;
+  options.lists = api::record_lists(*store);
   rules = std::make_unique<RuleBook>(std::move(options));
   const ReloadReport report = rules->reload();
   for (const LoadedRule& rule : report.loaded.rules) {
@@ -355,7 +357,12 @@ Status Service::Impl::start_api() {
     return endpoint::break_glass_code(break_glass_secret, id, generation);
   };
   api::IsolationControl isolation;
-  isolation.fits = [this](const OpenAddress& item) { return policies->fits(item); };
+  isolation.fit_in = [this](const std::vector<OpenAddress>& items, bool emptied) {
+    return policies->fit_in(items, emptied);
+  };
+  isolation.leaves_open = [this](const std::string& id, const std::string& address) {
+    return policies->leaves_open(id, address);
+  };
   isolation.policy_fits = policy_fits;
   isolation.wanted_digest = [this](const std::string& id) { return policies->digest_of(id); };
   api::AccessSettings access;

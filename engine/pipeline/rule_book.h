@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "engine/compile/live_exceptions.h"
 #include "engine/compile/rules.h"
 #include "engine/match/rule_set.h"
 
@@ -22,6 +24,7 @@ struct RuleBookOptions {
   RuleSetOptions set;
   bool allow_broken = false;  // leave broken rules out (named) instead of refusing the set
   bool allow_empty = false;
+  ListReader lists;  // exception lists that stand in no file; null: there are none
 };
 
 // A rule that stands in no file, as one JSON object on one line.
@@ -52,6 +55,13 @@ class RuleBook {
   // can't be run. A rule_id that a file has, too, is a problem of the rule (diagnostic duplicate-rule-id).
   enum class Try : uint8_t { check, swap };
   ReloadReport set_more(const std::vector<RuleText>& texts, Try how, bool allow_broken = false);
+  // Exception lists changed: reads those that rules name anew and swaps when the rules differ by it. Not swapped: the
+  // old exceptions stay, see `problem`.
+  ReloadReport lists_changed();
+  // Why rules that name the list could not be run with this item; "" when they could, or when no rule names it.
+  std::string problem_of(const ListReference& list, const ExceptionText& item);
+  // A rule as it would run, with the exceptions of the lists it names. invalid_argument when it can't be run with them.
+  Result<RuleInput> as_it_runs(const LoadedRule& rule);
   // The rules of the files as they were last taken, broken ones included; never null.
   std::shared_ptr<const LoadedRules> file_rules() const;
 
@@ -67,7 +77,11 @@ class RuleBook {
     LoadedRule rule;
   };
   LoadedRule load_more(const RuleText& text) const;
-  RuleSetPtr build(const LoadedRules& files, const std::vector<More>& more, size_t* runnable) const;
+  using Lists = std::map<ListReference, std::shared_ptr<const LiveList>>;
+  Result<void> read_lists(const LoadedRule& rule, Lists& lists) const;
+  bool take_lists(ReloadReport& report, Lists& lists) const;
+  static RuleInput with_lists(const LoadedRule& rule, const Lists& lists);
+  RuleSetPtr build(const LoadedRules& files, const std::vector<More>& more, const Lists& lists, size_t* runnable) const;
 
   RuleBookOptions options_;
   mutable std::mutex mutex_;  // current_, files_
@@ -75,6 +89,7 @@ class RuleBook {
   std::shared_ptr<const LoadedRules> files_ = std::make_shared<LoadedRules>();
   std::mutex reload_mutex_;
   std::vector<More> more_;
+  Lists lists_;  // those that rules name
   struct Watch;
   std::unique_ptr<Watch> watch_;
 };

@@ -1,5 +1,8 @@
 #include "engine/record/exceptions.h"
 
+#include <map>
+#include <utility>
+
 #include "engine/base/text.h"
 #include "engine/record/impl.h"
 
@@ -99,6 +102,111 @@ Status check_row(const ExceptionRow& row, const std::string& who) {
   return {};
 }
 
+Status check_item(const ExceptionRow& row, const std::string& who) {
+  FB_TRY_VOID(check_row(row, who));
+  if (row.item_id.empty()) return fail(ErrorCode::invalid_argument, "an exception item without an item_id");
+  return {};
+}
+
+// Within one transaction.
+struct Tally {
+  std::map<std::pair<bool, std::string>, int64_t> items;  // of a list, counted once
+  bool opens = false;                                     // what isolated hosts are told is another thing now
+};
+
+Result<int64_t> add_list_row(Txn& txn, const ExceptionRow& row, const std::string& who) {
+  FB_TRY(const auto known, txn.db.integer("SELECT 1 FROM exception_lists WHERE namespace = ? AND list_id = ?",
+                                          namespace_of(row.agnostic), row.list_id));
+  if (known) return fail(ErrorCode::already_exists, "a list has this list_id", row.list_id);
+  FB_TRY(const int64_t seq_no, next_seq_no(txn));
+  FB_TRY_VOID(
+      txn.db.run("INSERT INTO exception_lists(id, namespace, list_id, seq_no, name, created_at, updated_at, doc) "
+                 "VALUES(?,?,?,?,?,?,?,?)",
+                 row.id, namespace_of(row.agnostic), row.list_id, seq_no, row.name, row.created_at_ms,
+                 row.updated_at_ms, row.doc));
+  FB_TRY_VOID(audit_row(txn, who, "exception_list_added", row));
+  return seq_no;
+}
+
+Result<int64_t> change_list_row(Txn& txn, const ExceptionRow& row, int64_t expected, const std::string& who) {
+  FB_TRY(const auto now, txn.db.integer("SELECT seq_no FROM exception_lists WHERE id = ?", row.id));
+  if (!now) return fail(ErrorCode::not_found, "the list is gone", row.id);
+  if (*now != expected) return fail(ErrorCode::conflict, std::to_string(*now), row.id);
+  FB_TRY(const int64_t seq_no, next_seq_no(txn));
+  FB_TRY_VOID(txn.db.run("UPDATE exception_lists SET seq_no = ?2, name = ?3, updated_at = ?4, doc = ?5 WHERE id = ?1",
+                         row.id, seq_no, row.name, row.updated_at_ms, row.doc));
+  FB_TRY_VOID(audit_row(txn, who, "exception_list_changed", row));
+  return seq_no;
+}
+
+Status empty_list(Txn& txn, const ExceptionRow& list, const std::string& who, Tally& tally) {
+  FB_TRY(const int64_t items, txn.db.change("DELETE FROM exception_items WHERE namespace = ? AND list_id = ?",
+                                            namespace_of(list.agnostic), list.list_id));
+  tally.items[{list.agnostic, list.list_id}] = 0;
+  if (items == 0) return {};
+  tally.opens = true;
+  return txn.audit(who, "exceptions_removed", list.list_id, std::to_string(items) + " items");
+}
+
+Result<ExceptionStore::AddedItem> add_item_row(Txn& txn, const ExceptionRow& row, const std::string& who,
+                                               Tally& tally) {
+  using Added = ExceptionStore::Added;
+  const char* space = namespace_of(row.agnostic);
+  FB_TRY(const auto list,
+         txn.db.integer("SELECT 1 FROM exception_lists WHERE namespace = ? AND list_id = ?", space, row.list_id));
+  if (!list) return ExceptionStore::AddedItem{Added::no_list, 0};
+  FB_TRY(const auto known,
+         txn.db.integer("SELECT 1 FROM exception_items WHERE namespace = ? AND item_id = ?", space, row.item_id));
+  if (known) return ExceptionStore::AddedItem{Added::exists, 0};
+  const auto [count, fresh] = tally.items.try_emplace({row.agnostic, row.list_id}, 0);
+  if (fresh) {
+    FB_TRY(const auto there, txn.db.integer("SELECT count(*) FROM exception_items WHERE namespace = ? AND list_id = ?",
+                                            space, row.list_id));
+    count->second = there.value_or(0);
+  }
+  if (count->second >= kMaxExceptionItems) return ExceptionStore::AddedItem{Added::full, 0};
+  FB_TRY(const int64_t seq_no, next_seq_no(txn));
+  FB_TRY_VOID(
+      txn.db.run("INSERT INTO exception_items(id, namespace, list_id, item_id, seq_no, name, created_at, "
+                 "updated_at, expires_at, address, os_types, policies, doc) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                 row.id, space, row.list_id, row.item_id, seq_no, row.name, row.created_at_ms, row.updated_at_ms,
+                 row.expires_at_ms, address_of(row), os_of(row), policies_of(row), row.doc));
+  FB_TRY_VOID(audit_row(txn, who, "exception_added", row));
+  ++count->second;
+  tally.opens = tally.opens || row.opens;
+  return ExceptionStore::AddedItem{Added::done, seq_no};
+}
+
+Result<int64_t> change_item_row(Txn& txn, const ExceptionRow& row, int64_t expected, const std::string& who,
+                                Tally& tally) {
+  FB_TRY(const auto now, txn.db.integer("SELECT seq_no FROM exception_items WHERE id = ?", row.id));
+  if (!now) return fail(ErrorCode::not_found, "the item is gone", row.id);
+  if (*now != expected) return fail(ErrorCode::conflict, std::to_string(*now), row.id);
+  FB_TRY(const auto taken,
+         txn.db.integer("SELECT 1 FROM exception_items WHERE namespace = ? AND item_id = ? AND id <> ?",
+                        namespace_of(row.agnostic), row.item_id, row.id));
+  if (taken) return fail(ErrorCode::already_exists, "another item has this item_id", row.item_id);
+  FB_TRY(const auto opened, txn.db.text("SELECT address FROM exception_items WHERE id = ?", row.id));
+  FB_TRY(const int64_t seq_no, next_seq_no(txn));
+  FB_TRY_VOID(
+      txn.db.run("UPDATE exception_items SET item_id = ?2, seq_no = ?3, name = ?4, updated_at = ?5, expires_at = ?6, "
+                 "address = ?7, os_types = ?8, policies = ?9, doc = ?10 WHERE id = ?1",
+                 row.id, row.item_id, seq_no, row.name, row.updated_at_ms, row.expires_at_ms, address_of(row),
+                 os_of(row), policies_of(row), row.doc));
+  tally.opens = tally.opens || row.opens || !opened.value_or("").empty();
+  FB_TRY_VOID(audit_row(txn, who, "exception_changed", row));
+  return seq_no;
+}
+
+// Whatever a change ran into that was otherwise when it was thought out.
+template <class T>
+Result<T> or_conflict(Result<T> done) {
+  if (done) return done;
+  const ErrorCode code = done.error().code;
+  if (code != ErrorCode::not_found && code != ErrorCode::already_exists) return done;
+  return fail(ErrorCode::conflict, done.error().message, done.error().context);
+}
+
 }  // namespace
 
 ExceptionStore Store::exceptions() {
@@ -162,54 +270,23 @@ Result<int64_t> ExceptionStore::add_list(const ExceptionRow& row, const std::str
   FB_TRY_VOID(check_row(row, who));
   int64_t seq_no = 0;
   FB_TRY_VOID(impl_.writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    FB_TRY(const auto known, txn.db.integer("SELECT 1 FROM exception_lists WHERE namespace = ? AND list_id = ?",
-                                            namespace_of(row.agnostic), row.list_id));
-    if (known) return fail(ErrorCode::already_exists, "a list has this list_id", row.list_id);
-    FB_TRY(seq_no, next_seq_no(txn));
-    FB_TRY_VOID(
-        txn.db.run("INSERT INTO exception_lists(id, namespace, list_id, seq_no, name, created_at, updated_at, doc) "
-                   "VALUES(?,?,?,?,?,?,?,?)",
-                   row.id, namespace_of(row.agnostic), row.list_id, seq_no, row.name, row.created_at_ms,
-                   row.updated_at_ms, row.doc));
-    return audit_row(txn, who, "exception_list_added", row);
+    FB_TRY(seq_no, add_list_row(txn, row, who));
+    return {};
   }));
   return seq_no;
 }
 
 Result<std::vector<ExceptionStore::AddedItem>> ExceptionStore::add_items(const std::vector<ExceptionRow>& rows,
                                                                          const std::string& who) {
-  for (const ExceptionRow& row : rows) {
-    FB_TRY_VOID(check_row(row, who));
-    if (row.item_id.empty()) return fail(ErrorCode::invalid_argument, "an exception item without an item_id");
-  }
+  for (const ExceptionRow& row : rows) FB_TRY_VOID(check_item(row, who));
   std::vector<AddedItem> added;
   FB_TRY_VOID(impl_.writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
     added.assign(rows.size(), {});
-    bool opens = false;
+    Tally tally;
     for (size_t i = 0; i < rows.size(); ++i) {
-      const ExceptionRow& row = rows[i];
-      const char* space = namespace_of(row.agnostic);
-      FB_TRY(const auto list,
-             txn.db.integer("SELECT 1 FROM exception_lists WHERE namespace = ? AND list_id = ?", space, row.list_id));
-      FB_TRY(const auto known,
-             txn.db.integer("SELECT 1 FROM exception_items WHERE namespace = ? AND item_id = ?", space, row.item_id));
-      FB_TRY(const auto count,
-             txn.db.integer("SELECT count(*) FROM exception_items WHERE namespace = ? AND list_id = ?", space,
-                            row.list_id));
-      if (!list || known || count.value_or(0) >= kMaxExceptionItems) {
-        added[i].what = !list ? Added::no_list : known ? Added::exists : Added::full;
-        continue;
-      }
-      FB_TRY(added[i].seq_no, next_seq_no(txn));
-      FB_TRY_VOID(
-          txn.db.run("INSERT INTO exception_items(id, namespace, list_id, item_id, seq_no, name, created_at, "
-                     "updated_at, expires_at, address, os_types, policies, doc) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                     row.id, space, row.list_id, row.item_id, added[i].seq_no, row.name, row.created_at_ms,
-                     row.updated_at_ms, row.expires_at_ms, address_of(row), os_of(row), policies_of(row), row.doc));
-      FB_TRY_VOID(audit_row(txn, who, "exception_added", row));
-      opens = opens || row.opens;
+      FB_TRY(added[i], add_item_row(txn, rows[i], who, tally));
     }
-    if (opens) tell_changed(txn, impl_);
+    if (tally.opens) tell_changed(txn, impl_);
     return {};
   }));
   return added;
@@ -219,39 +296,64 @@ Result<int64_t> ExceptionStore::change_list(const ExceptionRow& row, int64_t exp
   FB_TRY_VOID(check_row(row, who));
   int64_t seq_no = 0;
   FB_TRY_VOID(impl_.writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    FB_TRY(const auto now, txn.db.integer("SELECT seq_no FROM exception_lists WHERE id = ?", row.id));
-    if (!now) return fail(ErrorCode::not_found, "the list is gone", row.id);
-    if (*now != expected) return fail(ErrorCode::conflict, std::to_string(*now), row.id);
-    FB_TRY(seq_no, next_seq_no(txn));
-    FB_TRY_VOID(txn.db.run("UPDATE exception_lists SET seq_no = ?2, name = ?3, updated_at = ?4, doc = ?5 WHERE id = ?1",
-                           row.id, seq_no, row.name, row.updated_at_ms, row.doc));
-    return audit_row(txn, who, "exception_list_changed", row);
+    FB_TRY(seq_no, change_list_row(txn, row, expected, who));
+    return {};
   }));
   return seq_no;
 }
 
 Result<int64_t> ExceptionStore::change_item(const ExceptionRow& row, int64_t expected, const std::string& who) {
-  FB_TRY_VOID(check_row(row, who));
+  FB_TRY_VOID(check_item(row, who));
   int64_t seq_no = 0;
   FB_TRY_VOID(impl_.writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    FB_TRY(const auto now, txn.db.integer("SELECT seq_no FROM exception_items WHERE id = ?", row.id));
-    if (!now) return fail(ErrorCode::not_found, "the item is gone", row.id);
-    if (*now != expected) return fail(ErrorCode::conflict, std::to_string(*now), row.id);
-    FB_TRY(const auto taken,
-           txn.db.integer("SELECT 1 FROM exception_items WHERE namespace = ? AND item_id = ? AND id <> ?",
-                          namespace_of(row.agnostic), row.item_id, row.id));
-    if (taken) return fail(ErrorCode::already_exists, "another item has this item_id", row.item_id);
-    FB_TRY(const auto opened, txn.db.text("SELECT address FROM exception_items WHERE id = ?", row.id));
-    FB_TRY(seq_no, next_seq_no(txn));
-    FB_TRY_VOID(
-        txn.db.run("UPDATE exception_items SET item_id = ?2, seq_no = ?3, name = ?4, updated_at = ?5, expires_at = ?6, "
-                   "address = ?7, os_types = ?8, policies = ?9, doc = ?10 WHERE id = ?1",
-                   row.id, row.item_id, seq_no, row.name, row.updated_at_ms, row.expires_at_ms, address_of(row),
-                   os_of(row), policies_of(row), row.doc));
-    if (row.opens || !opened.value_or("").empty()) tell_changed(txn, impl_);
-    return audit_row(txn, who, "exception_changed", row);
+    Tally tally;
+    FB_TRY(seq_no, change_item_row(txn, row, expected, who, tally));
+    if (tally.opens) tell_changed(txn, impl_);
+    return {};
   }));
   return seq_no;
+}
+
+Result<std::vector<ExceptionStore::AddedItem>> ExceptionStore::apply(const std::vector<Change>& changes,
+                                                                     const std::string& who) {
+  using What = Change::What;
+  for (const Change& c : changes) {
+    const bool is_item = c.what == What::add_item || c.what == What::change_item;
+    FB_TRY_VOID(is_item ? check_item(c.row, who) : check_row(c.row, who));
+  }
+  std::vector<AddedItem> added;
+  FB_TRY_VOID(impl_.writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+    added.assign(changes.size(), {});
+    Tally tally;
+    for (size_t i = 0; i < changes.size(); ++i) {
+      const Change& c = changes[i];
+      switch (c.what) {
+        case What::add_list: {
+          FB_TRY(added[i].seq_no, or_conflict(add_list_row(txn, c.row, who)));
+          break;
+        }
+        case What::change_list: {
+          FB_TRY(added[i].seq_no, or_conflict(change_list_row(txn, c.row, c.expected, who)));
+          if (c.emptied) FB_TRY_VOID(empty_list(txn, c.row, who, tally));
+          break;
+        }
+        case What::change_item: {
+          FB_TRY(added[i].seq_no, or_conflict(change_item_row(txn, c.row, c.expected, who, tally)));
+          break;
+        }
+        case What::add_item: {
+          FB_TRY(added[i], add_item_row(txn, c.row, who, tally));
+          if (added[i].what == Added::no_list || added[i].what == Added::exists) {
+            return fail(ErrorCode::conflict, "the record has changed meanwhile", c.row.item_id);
+          }
+          break;
+        }
+      }
+    }
+    if (tally.opens) tell_changed(txn, impl_);
+    return {};
+  }));
+  return added;
 }
 
 Result<bool> ExceptionStore::remove_list(const ExceptionRow& row, const std::string& who) {
@@ -280,16 +382,6 @@ Result<bool> ExceptionStore::remove_item(const ExceptionRow& row, const std::str
     return audit_row(txn, who, "exception_removed", row);
   }));
   return removed;
-}
-
-Status ExceptionStore::remove_items_of(bool agnostic, const std::string& list_id, const std::string& who) {
-  return impl_.writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    FB_TRY(const int64_t items, txn.db.change("DELETE FROM exception_items WHERE namespace = ? AND list_id = ?",
-                                              namespace_of(agnostic), list_id));
-    if (items == 0) return {};
-    tell_changed(txn, impl_);
-    return txn.audit(who, "exceptions_removed", list_id, std::to_string(items) + " items");
-  });
 }
 
 Result<std::vector<OpenAddress>> ExceptionStore::open_addresses() {

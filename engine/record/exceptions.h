@@ -85,7 +85,18 @@ class ExceptionStore {
   // False: it is gone already. A list takes its items along.
   Result<bool> remove_list(const ExceptionRow& row, const std::string& who);
   Result<bool> remove_item(const ExceptionRow& row, const std::string& who);
-  Status remove_items_of(bool agnostic, const std::string& list_id, const std::string& who);
+
+  // One of several changes that are made as one.
+  struct Change {
+    enum class What : uint8_t { add_list, change_list, add_item, change_item };
+    What what = What::add_item;
+    ExceptionRow row;
+    int64_t expected = 0;  // change_*: the seq_no that the row must have
+    bool emptied = false;  // change_list: its items go first
+  };
+  // All of it in one transaction, in this order. Of items that are added each comes back as done or full, in the places
+  // of `changes`. conflict: the record is no longer what the changes were made for; then nothing was written.
+  Result<std::vector<AddedItem>> apply(const std::vector<Change>& changes, const std::string& who);
 
   Result<std::vector<OpenAddress>> open_addresses();   // oldest first, expired ones too
   Result<std::vector<PolicyTarget>> policy_targets();  // every endpoint

@@ -14,6 +14,7 @@
 #include "engine/base/metrics.h"
 #include "engine/record/exceptions.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/openapi.h"
 #include "tests/unit/record/record_fixture.h"
 
 namespace fb::test {
@@ -40,7 +41,12 @@ class ExceptionsTest : public testing::Test {
     store_ = std::move(*store);
     policies_.use(*store_);
     api::IsolationControl isolation;
-    isolation.fits = [this](const OpenAddress& item) { return policies_.fits(item); };
+    isolation.fit_in = [this](const std::vector<OpenAddress>& items, bool emptied) {
+      return policies_.fit_in(items, emptied);
+    };
+    isolation.leaves_open = [this](const std::string& id, const std::string& address) {
+      return policies_.leaves_open(id, address);
+    };
     isolation.wanted_digest = [this](const std::string& id) { return policies_.digest_of(id); };
     parts_ = std::make_unique<api::Parts>(api::Parts{.store = *store_,
                                                      .clock = clock_,
@@ -74,6 +80,7 @@ class ExceptionsTest : public testing::Test {
     who.person = person;
     who.roles = {Role::admin};
     const net::Response r = (*match.handle)(api::Call{request, match.params, who, *parts_});
+    fb::test::expect_described(method, path, r);
     return {r.status, Json::parse(r.body, nullptr, false), r.body};
   }
 

@@ -125,6 +125,42 @@ TEST_F(IsolationPoliciesTest, AllTogetherMayNotUndoAnIsolation) {
   EXPECT_EQ(open("lin"), (Addresses{"10.0.0.0/8", "40.0.0.0/8"}));
 }
 
+TEST_F(IsolationPoliciesTest, SeveralAreJudgedTogether) {
+  make_list();
+  ASSERT_EQ(add(item_body("10.0.0.0/8", "standing")).status, 200);
+  const auto item = [](const std::string& id, const std::string& address, const std::string& policy = "all") {
+    return OpenAddress{id, address, {"linux", "macos", "windows"}, {policy}, 0};
+  };
+  const std::vector<OpenAddress> items = {item("a", "20.0.0.0/8"), item("b", "30.0.0.0/8"), item("c", "10.1.0.0/16"),
+                                          item("d", "nonsense"),   item("e", "40.0.0.0/8"), item("f", "20.0.0.1")};
+  const auto fit = [](const std::vector<Status>& verdicts) {
+    std::string all;
+    for (const Status& s : verdicts) all += s ? 'y' : s.error().code == ErrorCode::refused ? 'r' : '-';
+    return all;
+  };
+  EXPECT_EQ(fit(policies_.fit_in(items, false)), "yry-ry");
+  EXPECT_EQ(fit(policies_.fit_in(items, true)), "yyr-ry") << "the two /8 are all there is room for";
+  EXPECT_EQ(fit(policies_.fit_in({item("x", "20.0.0.0/8", "default"), item("y", "30.0.0.0/8", "servers")}, false)),
+            "yy")
+      << "each for another policy";
+}
+
+TEST_F(IsolationPoliciesTest, WhatIsLeftOutIsToldAsThat) {
+  make_list();
+  enroll("a", "linux");
+  ASSERT_EQ(add(item_body("10.0.0.0/8", "one")).status, 200);
+  ASSERT_EQ(add(item_body("20.0.0.0/8", "two")).status, 200);
+  endpoint::CutPolicy config;
+  config.exceptions = {"40.0.0.0/8"};
+  policies_.replace_config(config);
+  seen_isolated("a", "linux", policies_.digest_of("a"));
+  EXPECT_EQ(ask("GET", "/api/firebreak/exceptions/one/status").body["applied"], 1);
+  const Answer two = ask("GET", "/api/firebreak/exceptions/two/status");
+  EXPECT_EQ(two.body["applied"], 0) << two.text;
+  EXPECT_EQ(two.body["left_out"], 1);
+  EXPECT_EQ(two.body["endpoints"][0]["state"], "left_out");
+}
+
 TEST_F(IsolationPoliciesTest, TheApiTellsWhoHasAppliedAnItem) {
   make_list();
   enroll("a", "linux");

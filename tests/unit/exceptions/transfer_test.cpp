@@ -1,3 +1,7 @@
+#include <atomic>
+#include <set>
+#include <thread>
+
 #include "tests/unit/exceptions/exceptions_fixture.h"
 
 namespace fb::test {
@@ -76,6 +80,66 @@ TEST_F(TransferTest, OneBadLineHoldsNothingElseBack) {
   std::string many;
   for (int i = 0; i < 10'002; ++i) many += "{}\n";
   EXPECT_EQ(upload(many).status, 400);
+}
+
+TEST_F(TransferTest, AnImportIsSeenWholeOrNotAtAll) {
+  make_list();
+  for (int i = 0; i < 50; ++i) ASSERT_EQ(add(item_body("10.10.0.1", "i" + std::to_string(i))).status, 200);
+  const std::string file = exported();
+  const int told_before = told_;
+  std::atomic<bool> done = false;
+  std::set<int64_t> seen;
+  std::thread reader([&] {
+    while (!done) seen.insert(store_->exceptions().open_addresses()->size());
+  });
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(upload(file, {{"overwrite", "true"}}).body["success"], true);
+  done = true;
+  reader.join();
+  EXPECT_EQ(seen, std::set<int64_t>{50}) << "never an empty or a half list";
+  EXPECT_EQ(told_, told_before + 20) << "hosts are told once an import";
+}
+
+TEST_F(TransferTest, WhatMovedMeanwhileUndoesAllOfAChange) {
+  make_list();
+  ASSERT_EQ(add(item_body("10.10.0.1", "one")).status, 200);
+  ExceptionStore store = store_->exceptions();
+  using Change = ExceptionStore::Change;
+  const auto list = *store.list(true, ExceptionStore::By::human_id, kList);
+  const auto one = *store.item(true, ExceptionStore::By::human_id, "one");
+  ExceptionRow fresh = *one;
+  fresh.id = "fresh";
+  fresh.item_id = "fresh";
+  const auto conflict = [&](const Change& last) {
+    const auto done = store.apply({{Change::What::add_item, fresh, 0, false}, last}, "user:x");
+    EXPECT_FALSE(done);
+    EXPECT_EQ(done ? ErrorCode::internal : done.error().code, ErrorCode::conflict);
+    EXPECT_EQ(total(), 1);
+    EXPECT_FALSE(*store.item(true, ExceptionStore::By::human_id, "fresh"));
+  };
+  conflict({Change::What::change_list, *list, list->seq_no - 1, true});
+  conflict({Change::What::add_list, *list, 0, false});
+  conflict({Change::What::change_item, *one, one->seq_no + 7, false});
+  ExceptionRow gone = *one;
+  gone.id = "gone";
+  conflict({Change::What::change_item, gone, one->seq_no, false});
+  conflict({Change::What::add_item, *one, 0, false});
+  ASSERT_TRUE(store.apply({{Change::What::change_list, *list, list->seq_no, true},
+                           {Change::What::add_item, fresh, 0, false},
+                           {Change::What::add_item, *one, 0, false}},
+                          "user:x"));
+  EXPECT_EQ(total(), 2);
+}
+
+TEST_F(TransferTest, TheSameListOrItemTwiceInAFile) {
+  make_list();
+  const std::string list = list_body().dump() + "\n";
+  const std::string file = list + item_body("10.10.0.1", "one").dump() + "\n" + list +
+                           item_body("10.10.0.2", "one").dump() + "\n" + item_body("10.10.0.3", "two").dump() + "\n";
+  const Answer a = upload(file, {{"overwrite", "true"}});
+  EXPECT_EQ(a.body["success"], false);
+  EXPECT_EQ(a.body["errors"].size(), 2u) << a.text;
+  EXPECT_EQ(a.body["success_count"], 3) << a.text;
+  EXPECT_EQ(read("one").body["entries"][0]["value"], "10.10.0.1");
 }
 
 TEST_F(TransferTest, AListHasRoomForTenThousand) {
