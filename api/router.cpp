@@ -43,6 +43,8 @@ std::string_view phrase(int status) {
       return "Misdirected Request";
     case 429:
       return "Too Many Requests";
+    case 501:
+      return "Not Implemented";
     case 503:
       return "Service Unavailable";
     default:

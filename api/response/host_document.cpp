@@ -108,6 +108,50 @@ Json ours(const EndpointDetails& d) {
   return json;
 }
 
+std::string_view fleet_status(const EndpointDetails& d) {
+  if (d.revoked) return "inactive";
+  switch (d.endpoint.status) {
+    case AgentStatus::online:
+      return "online";
+    case AgentStatus::unhealthy:
+      return "degraded";
+    default:
+      return "offline";
+  }
+}
+
+Json fleet_agent(const EndpointDetails& d) {
+  const Endpoint& e = d.endpoint;
+  Json os = os_of(e.os);
+  os.erase("Ext");
+  Json component{{"id", "endpoint-default"},
+                 {"type", "endpoint"},
+                 {"status", e.status == AgentStatus::online ? "HEALTHY" : "DEGRADED"},
+                 {"message", d.status_detail},
+                 {"units", Json::array()}};
+  return {{"id", e.endpoint_id},
+          {"type", "PERMANENT"},
+          {"active", !d.revoked},
+          {"enrolled_at", iso8601(d.enrolled_at_ms)},
+          {"last_checkin", iso8601(e.last_seen_ms)},
+          {"status", fleet_status(d)},
+          {"policy_id", d.policy_id},
+          {"policy_revision", d.policy_version},
+          {"tags", e.tags},
+          {"agent", {{"id", e.endpoint_id}, {"type", "endpoint"}, {"version", e.agent_version}}},
+          {"local_metadata",
+           {{"elastic", {{"agent", {{"id", e.endpoint_id}, {"version", e.agent_version}}}}},
+            {"host",
+             {{"architecture", ""},
+              {"hostname", e.hostname},
+              {"id", e.host_id},
+              {"ip", e.ips},
+              {"mac", Json::array()},
+              {"name", e.hostname}}},
+            {"os", os}}},
+          {"components", Json::array({component})}};
+}
+
 // "united.endpoint.host.name" -> "host.name". What is left is a name of the document that matches() builds.
 constexpr std::array<std::string_view, 2> kPrefixes{"united.endpoint.", "metadata."};
 
@@ -132,6 +176,15 @@ void adapt(ir::Node& node) {
   if (node.test.op == ir::Op::equal && literal.size() > 2 && literal.front() == '\'' && literal.back() == '\'') {
     literal = literal.substr(1, literal.size() - 2);
   }
+  // Fleet's are words of a text, where a quoted beginning with a star finds; clients count on it.
+  if (node.test.op == ir::Op::equal || node.test.op == ir::Op::phrase) {
+    if (node.test.field.name.starts_with("local_metadata.") && literal.size() > 1 && literal.back() == '*') {
+      literal.pop_back();
+      node.test.glob = {{ir::GlobPart::Kind::literal, literal}, {ir::GlobPart::Kind::any_run, ""}};
+      node.test.op = ir::Op::glob;
+      literal.clear();
+    }
+  }
   for (ir::Node& child : node.children) adapt(child);
 }
 
@@ -148,6 +201,10 @@ std::string host_document(const EndpointDetails& d) {
                   {"policy_info", {{"agent", {{"applied", policy}, {"configured", policy}}}, {"endpoint", policy}}},
                   {"last_checkin", iso8601(d.endpoint.last_seen_ms)},
                   {"firebreak", ours(d)}});
+}
+
+std::string fleet_agent_document(const EndpointDetails& d) {
+  return text_of(fleet_agent(d));
 }
 
 struct HostQuery::Impl {
@@ -183,6 +240,10 @@ Result<bool> HostQuery::matches(const EndpointDetails& d, int64_t now_ms) const 
                           {"policy_id", d.policy_id},
                           {"policy_revision_idx", d.policy_version}}}};
   document["firebreak"] = ours(d);
+  Json fleet = fleet_agent(d);
+  for (const char* key : {"local_metadata", "status", "policy_id", "active", "enrolled_at", "tags"}) {
+    document[key] = std::move(fleet[key]);
+  }
   FB_TRY(const JsonNode tree, parse_json_tree(text_of(document)));
   return ir::matches(impl_->node, tree, {now_ms, {}});
 }

@@ -14,9 +14,11 @@ namespace fb::api {
 // healthy | offline | unhealthy; inactive when its certificates were revoked.
 std::string_view host_status(const EndpointDetails& details);
 std::string host_document(const EndpointDetails& details);
+// The same endpoint as Fleet lists its agents: what clients ask for to find an agent's id by its host.
+std::string fleet_agent_document(const EndpointDetails& details);
 
 // A `kuery` over HostInfo: `united.endpoint.X` and `metadata.X` are X of the metadata, beside host_status,
-// last_checkin, united.agent.* and firebreak.*.
+// last_checkin, united.agent.* and firebreak.*; and those that Fleet's agents have: local_metadata.*, status, policy_id.
 class HostQuery {
  public:
   // invalid_argument: the query does not parse; the message says where.

@@ -274,6 +274,12 @@ net::Response list(const Call& call) {
   return json(200, std::move(body));
 }
 
+// What Kibana's clients may ask for besides.
+net::Response not_here(const Call& call) {
+  return problem(501, "Firebreak isolates and releases hosts; it has no response action '" +
+                          printable(call.params.at("command")) + "'");
+}
+
 Result<std::vector<std::string>> asked_agents(const QueryValues& query, const char* name) {
   std::vector<std::string> ids = query.list(name);
   const std::string place = std::string("[request query.") + name + "]: ";
@@ -331,6 +337,7 @@ void add_endpoint_actions_routes(Router& router) {
   router.add("POST", "/api/endpoint/action/isolate", Privilege::isolate, isolate);
   router.add("POST", "/api/endpoint/action/unisolate", Privilege::release, release);
   router.add("POST", "/api/endpoint/action/release", Privilege::release, release);
+  router.add("POST", "/api/endpoint/action/{command}", Privilege::isolate, not_here);
   // The names of 7.x. Kibana answers 308 here, which curl without options does not follow.
   router.add("POST", "/api/endpoint/isolate", Privilege::isolate, isolate);
   router.add("POST", "/api/endpoint/unisolate", Privilege::release, release);

@@ -43,6 +43,18 @@ TEST_F(ActionsApi, AnIsolationHasKibanasShape) {
   EXPECT_EQ(get("/api/endpoint/action/" + d["id"].get<std::string>()).body["data"], d);
 }
 
+TEST_F(ActionsApi, WhatFirebreakDoesNotDoIsSaid) {
+  enroll("a");
+  for (const char* command : {"kill_process", "suspend_process", "running_procs", "get_file", "execute", "upload",
+                              "scan", "run_script", "cancel", "memory_dump"}) {
+    const Answer answer = post(std::string("/api/endpoint/action/") + command, {{"endpoint_ids", {"a"}}});
+    EXPECT_EQ(answer.status, 501) << command;
+    EXPECT_NE(answer.body["message"].get<std::string>().find(command), std::string::npos);
+  }
+  EXPECT_EQ(asked_, Privilege::isolate);
+  EXPECT_EQ(woken_, 0);
+}
+
 TEST_F(ActionsApi, SuccessfulComesFromReadBackAlone) {
   enroll("a");
   const Json d = post(kIsolate, {{"endpoint_ids", {"a"}}}).body["data"];

@@ -80,6 +80,40 @@ TEST_F(EndpointsApi, TheListIsFilteredSortedAndPaged) {
   }
 }
 
+TEST_F(EndpointsApi, FleetFindsAnAgentByItsHost) {
+  enroll_as("a", "linux", "10.1.0.1");
+  enroll_as("b", "windows", "10.2.0.1");
+  enroll_as("c", "macos", "192.0.2.9");
+  ASSERT_TRUE(store_->set_status("b", AgentStatus::offline, "silent"));
+  ASSERT_TRUE(store_->set_status("c", AgentStatus::unhealthy, "mended its rules"));
+  const auto found = [this](const std::string& query) {
+    const Answer answer = get("/api/fleet/agents" + query);
+    EXPECT_EQ(answer.status, 200) << query << ": " << answer.raw.body;
+    Ids list;
+    for (const Json& agent : answer.body["items"]) list.push_back(agent["id"]);
+    return list;
+  };
+  EXPECT_EQ(found(""), (Ids{"c", "b", "a"}));
+  EXPECT_EQ(found("?kuery=local_metadata.host.hostname:%22name-of-b*%22"), (Ids{"b"}));
+  EXPECT_EQ(found("?kuery=local_metadata.host.hostname:%22name-*%22"), (Ids{"c", "b", "a"}));
+  EXPECT_EQ(found("?kuery=local_metadata.host.hostname:%22of-b%22"), Ids{});
+  EXPECT_EQ(found("?kuery=(local_metadata.host.hostname:%22192.0.2.9*%22+OR+local_metadata.host.ip:%22192.0.2.9%22)"),
+            (Ids{"c"}));
+  EXPECT_EQ(found("?kuery=(status:online+AND+local_metadata.os.platform:linux)&showInactive=false"), (Ids{"a"}));
+  EXPECT_EQ(found("?kuery=local_metadata.elastic.agent.id:%22b%22"), (Ids{"b"}));
+  EXPECT_EQ(found("?page=2&perPage=2"), (Ids{"a"}));
+  EXPECT_EQ(get("/api/fleet/agents?perPage=0").body["total"], 3);
+  EXPECT_EQ(get("/api/fleet/agents?kuery=a:(").status, 400);
+  EXPECT_EQ(get("/api/fleet/agents?nonsense=1").status, 400);
+  const Json one = get("/api/fleet/agents/c").body["item"];
+  EXPECT_EQ(asked_, Privilege::endpoints_read);
+  EXPECT_EQ(one["status"], "degraded");
+  EXPECT_EQ(one["policy_id"], "default");
+  EXPECT_EQ(one["local_metadata"]["host"]["hostname"], "name-of-c");
+  EXPECT_EQ(one["components"][0]["type"], "endpoint");
+  EXPECT_EQ(get("/api/fleet/agents/z").status, 404);
+}
+
 TEST_F(EndpointsApi, PoliciesAreMadeChangedGivenAndRemoved) {
   enroll("a");
   enroll("b");
