@@ -102,6 +102,12 @@ class Api {
       note_refusal(request, caller, "400 no kbn-xsrf header");
       return problem(400, "Request must contain a kbn-xsrf header.");
     }
+    // What is read into trees and written again goes as deep as the body does.
+    const size_t first = request.body.find_first_not_of(" \t\r\n");
+    if (first != std::string::npos && (request.body[first] == '{' || request.body[first] == '[') &&
+        is_nested_deeper(request.body)) {
+      return problem(400, "the body is nested deeper than " + std::to_string(kMostJsonLevels) + " levels");
+    }
     const net::Response response = call(request, match, caller);
     const bool done = response.status < 400 || response.status == 403;
     if (done && writes && match.privilege && !match.only_reads && !is_reading(*match.privilege)) {

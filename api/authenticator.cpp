@@ -16,6 +16,9 @@ constexpr int64_t kRememberMs = 5 * 60'000;
 constexpr size_t kMaxRemembered = 4096;
 constexpr int64_t kTouchEveryMs = 60'000;  // a session's last use is not written more often
 constexpr size_t kTokenBytes = 32;
+// Logins that an address may begin at a provider.
+constexpr double kLoginsAtOnce = 20;
+constexpr double kLoginsPerMinute = 20;
 
 bool same_word(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
@@ -75,9 +78,12 @@ std::optional<std::string> cookie(const net::Request& request, std::string_view 
 Authenticator::Authenticator(Store& store, const Clock& clock, AccessSettings settings)
     : store_(store),
       clock_(clock),
-      settings_(settings),
+      settings_(std::move(settings)),
       process_key_(random_bytes(32)),
-      guesses_(settings.guesses_at_once, settings.guesses_per_minute) {}
+      guesses_(settings_.guesses_at_once, settings_.guesses_per_minute),
+      begun_logins_(kLoginsAtOnce, kLoginsPerMinute) {
+  if (settings_.oidc.is_on()) provider_ = std::make_unique<OidcProvider>(settings_.oidc, clock_);
+}
 
 Identified Authenticator::identify(const net::Request& request) {
   Identified found;
@@ -213,18 +219,81 @@ Authenticator::Login Authenticator::log_in(const std::string& name, const std::s
   Login login;
   login.result.who.address = address;
   login.result = check_name_and_password(name, password, std::move(login.result));
-  if (login.result.status != 0) return login;
+  if (login.result.status == 0) open_session(login);
+  return login;
+}
+
+void Authenticator::open_session(Login& login) {
   const int64_t now = clock_.wall_ms();
   std::string token = hex(random_bytes(kTokenBytes));
   const std::string digest = hex(sha256(token));
   const Status kept = store_.add_session(digest, {login.result.who.person, now, now, now + settings_.session_max_ms});
   if (!kept) {
     login.result = out_of_order(std::move(login.result), kept.error());
-    return login;
+    return;
   }
   login.token = std::move(token);
   login.result.session_sha256 = digest;
+}
+
+Result<OidcProvider::Begun> Authenticator::begin_oidc(const std::string& address) {
+  if (!provider_) return fail(ErrorCode::not_found, "no OpenID provider is set up");
+  if (!begun_logins_.take(address_group(address), clock_.mono_ms())) {
+    return fail(ErrorCode::limit, "too many logins were begun from this address");
+  }
+  return provider_->begin();
+}
+
+// Somebody who was added by hand, or came as another person of the provider, is not taken over.
+Result<UserRow> Authenticator::known_person(const OidcProvider::Person& person) {
+  FB_TRY(auto user, store_.user(person.name));
+  if (!user) {
+    UserRow fresh;
+    fresh.name = person.name;
+    fresh.roles = person.roles;
+    FB_TRY_VOID(store_.add_user(fresh, person.identity));
+  } else if (user->created_by != person.identity) {
+    return fail(ErrorCode::refused, "this name belongs to somebody else here");
+  } else if (!std::is_permutation(user->roles.begin(), user->roles.end(), person.roles.begin(), person.roles.end())) {
+    FB_TRY_VOID(store_.set_roles(user->name, person.roles, person.identity, "as the provider says"));
+  }
+  FB_TRY(auto now, store_.user(person.name));
+  if (!now) return fail(ErrorCode::conflict, "the person was removed meanwhile");
+  return std::move(*now);
+}
+
+Authenticator::Login Authenticator::finish_oidc(const std::string& state, const std::string& browser,
+                                                const std::string& code, const std::string& address) {
+  Login login;
+  login.result.who.address = address;
+  if (!provider_) {
+    login.result = refuse(std::move(login.result), "no OpenID provider is set up");
+    return login;
+  }
+  if (!guesses_.left(address_group(address), clock_.mono_ms())) {
+    login.result = refuse(std::move(login.result), "too many failed logins");
+    return login;
+  }
+  const auto person = provider_->finish(state, browser, code);
+  if (person) login.result.who.person = person->name;
+  const Result<UserRow> user = person ? known_person(*person) : Result<UserRow>(tl::unexpected<Error>(person.error()));
+  if (!user && user.error().code == ErrorCode::unavailable) {
+    login.result.status = 503;
+    login.result.reason = user.error().describe();
+  } else if (!user) {
+    login.result = refuse(std::move(login.result), user.error().describe());
+  } else {
+    login.result = admit(*user, std::move(login.result));
+    if (login.result.status == 0) open_session(login);
+  }
   return login;
+}
+
+Identified Authenticator::refuse_oidc(const std::string& state, std::string reason, const std::string& address) {
+  if (provider_) provider_->give_up(state);
+  Identified result;
+  result.who.address = address;
+  return refuse(std::move(result), std::move(reason));
 }
 
 std::string Authenticator::memory_key(std::string_view name, std::string_view password, std::string_view hash) const {

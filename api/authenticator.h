@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "api/oidc/provider.h"
 #include "engine/access/access.h"
 #include "engine/access/failures.h"
 #include "engine/base/clock.h"
@@ -23,6 +25,7 @@ struct AccessSettings {
   int64_t session_max_ms = 12 * 3'600'000ll;
   double guesses_at_once = 10;  // of one address, before it has to wait
   double guesses_per_minute = 10;
+  OidcSettings oidc = {};
 };
 
 // What came of looking at a request's credentials.
@@ -49,6 +52,14 @@ class Authenticator {
   };
   Login log_in(const std::string& name, const std::string& password, const std::string& address);
 
+  // The same through an OpenID provider (settings().oidc.is_on()): where the browser goes, and what it comes back with.
+  // Both ask the provider and block. A person who comes for the first time is added; their roles are those that the
+  // provider's groups give, each time anew. A name that somebody else has here already is refused.
+  Result<OidcProvider::Begun> begin_oidc(const std::string& address);
+  Login finish_oidc(const std::string& state, const std::string& browser, const std::string& code,
+                    const std::string& address);
+  Identified refuse_oidc(const std::string& state, std::string reason, const std::string& address);
+
   const AccessSettings& settings() const { return settings_; }
 
  private:
@@ -57,6 +68,8 @@ class Authenticator {
   Identified by_session(const std::string& token, Identified so_far);
   Identified check_name_and_password(const std::string& name, const std::string& password, Identified so_far);
   Identified admit(const UserRow& user, Identified so_far);
+  void open_session(Login& login);
+  Result<UserRow> known_person(const OidcProvider::Person& person);
   Identified refuse(Identified so_far, std::string reason);
   std::string memory_key(std::string_view name, std::string_view password, std::string_view hash) const;
   bool remembers(const std::string& key);
@@ -67,6 +80,8 @@ class Authenticator {
   const AccessSettings settings_;
   const std::string process_key_;
   Budgets guesses_;
+  Budgets begun_logins_;
+  std::unique_ptr<OidcProvider> provider_;  // null: nobody comes in this way
   std::mutex mutex_;
   std::unordered_map<std::string, int64_t> good_until_;  // mono ms
 };

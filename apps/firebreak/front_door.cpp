@@ -3,7 +3,10 @@
 #include <arpa/inet.h>
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "api/api.h"
+#include "engine/base/text.h"
 #include "engine/net/uri.h"
 
 namespace fb::cli {
@@ -38,9 +41,24 @@ net::ServerLimits limits_of(const Config& config) {
   return limits;
 }
 
+// One line of a file that nobody else may read.
+Result<std::string> secret_in(const std::string& file) {
+  struct stat info {};
+  if (stat(file.c_str(), &info) != 0) return fail(ErrorCode::not_found, "can't read the secret", file);
+  if ((info.st_mode & 0077) != 0)
+    return fail(ErrorCode::refused, "others may read the secret; make it mode 0600", file);
+  std::ifstream in(file);
+  std::string line;
+  std::getline(in, line);
+  while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+  if (line.empty()) return fail(ErrorCode::corrupt, "the file of the secret is empty", file);
+  return line;
+}
+
 }  // namespace
 
 Status check_front_door(const Config& config) {
+  FB_TRY_VOID(oidc_settings(config));
   if (config.text("http.tls.certificate_file").empty() != config.text("http.tls.private_key_file").empty()) {
     return fail(ErrorCode::invalid_argument, "certificate_file and private_key_file go together", "http.tls");
   }
@@ -56,6 +74,32 @@ Status check_front_door(const Config& config) {
                   " can be reached from other machines and keys would cross the network in the clear; set "
                   "http.tls.enabled: true, or listen on 127.0.0.1",
               "http.listen");
+}
+
+Result<api::OidcSettings> oidc_settings(const Config& config) {
+  api::OidcSettings settings;
+  settings.issuer = config.text("oidc.issuer");
+  if (!settings.is_on()) return settings;
+  settings.client_id = config.text("oidc.client_id");
+  settings.redirect_url = config.text("oidc.redirect_url");
+  if (!config.list("oidc.scopes").empty()) settings.scopes = config.list("oidc.scopes");
+  settings.name_claim = config.text("oidc.name_claim");
+  settings.roles_claim = config.text("oidc.roles_claim");
+  for (const auto& [group, word] : config.map("oidc.roles")) {
+    const auto role = role_from(word);
+    if (!role) {
+      return fail(ErrorCode::invalid_argument, "there is no role '" + printable(word) + "'",
+                  "oidc.roles." + printable(group));
+    }
+    settings.roles[group] = *role;
+  }
+  settings.clock_skew_s = *config.duration_ms("oidc.clock_skew") / 1000;
+  settings.ca_file = config.text("oidc.ca_file");
+  if (const std::string& file = config.text("oidc.client_secret_file"); !file.empty()) {
+    FB_TRY(settings.client_secret, secret_in(file));
+  }
+  FB_TRY_VOID(api::check_oidc(settings));
+  return settings;
 }
 
 Result<net::ServerOptions> front_door(const Config& config, const ServiceFiles& files) {

@@ -13,9 +13,9 @@
 #include "actions/endpoint/endpoint_plugin.h"
 #include "actions/endpoint/wire.h"
 #include "api/api.h"
+#include "api/api_keys.h"
 #include "api/exceptions/rule_item.h"
 #include "api/rules/desk.h"
-#include "api/api_keys.h"
 #include "apps/firebreak/endpoint_policy.h"
 #include "apps/firebreak/front_door.h"
 #include "apps/firebreak/isolation_policy.h"
@@ -25,6 +25,7 @@
 #include "apps/firebreak/version.h"
 #include "connectors/kafka/alert_publisher.h"
 #include "connectors/kafka/kafka_source.h"
+#include "connectors/kafka/range_reader.h"
 #include "engine/base/digest.h"
 #include "engine/base/log.h"
 #include "engine/model/ids.h"
@@ -368,24 +369,31 @@ Status Service::Impl::start_api() {
   api::AccessSettings access;
   access.session_idle_ms = *c.duration_ms("http.session_idle");
   access.session_max_ms = *c.duration_ms("http.session_max");
+  FB_TRY(access.oidc, oidc_settings(c));
+  RangeReaderConfig past;
+  past.properties = c.map("kafka.properties");
+  past.topics = c.list("kafka.topics");
+  past.embedded = start.embedded_broker;
   std::vector<std::string> names = c.list("http.names");
   for (const std::string& name : c.list("agents.names")) names.push_back(name);
-  const net::Handler handler =
-      api::make_api(api::Parts{.store = *store,
-                               .clock = clock,
-                               .metrics = metrics,
-                               .wake_dispatcher = [this] { dispatcher->wake(); },
-                               .health = [this] { return health(); },
-                               .refresh_gauges = [this] { refresh_gauges(); },
-                               .service_version = kVersion,
-                               .ca_fingerprint = fingerprint,
-                               .new_token = [fingerprint] { return endpoint::make_token(fingerprint); },
-                               .token_hash = endpoint::token_hash,
-                               .agents = control,
-                               .isolation = isolation,
-                               .access = access,
-                               .rules = rule_desk.get(),
-                               .host_names = std::move(names)});
+  const net::Handler handler = api::make_api(
+      api::Parts{.store = *store,
+                 .clock = clock,
+                 .metrics = metrics,
+                 .wake_dispatcher = [this] { dispatcher->wake(); },
+                 .health = [this] { return health(); },
+                 .refresh_gauges = [this] { refresh_gauges(); },
+                 .service_version = kVersion,
+                 .ca_fingerprint = fingerprint,
+                 .new_token = [fingerprint] { return endpoint::make_token(fingerprint); },
+                 .token_hash = endpoint::token_hash,
+                 .agents = control,
+                 .isolation = isolation,
+                 .access = access,
+                 .rules = rule_desk.get(),
+                 .past_events = [this, past](const EventRange& range,
+                                             const auto& take) { return read_range(past, range, take, clock); },
+                 .host_names = std::move(names)});
   net::ServerOptions socket;
   socket.unix_socket = files.socket;
   socket.body_limit =
