@@ -10,6 +10,7 @@
 #include "api/api_keys.h"
 #include "engine/access/passwords.h"
 #include "engine/base/digest.h"
+#include "tests/support/openapi.h"
 #include "tests/unit/record/record_fixture.h"
 
 namespace fb::api::test {
@@ -52,19 +53,19 @@ class ApiTest : public fb::test::RecordTest {
     control.ask_renewal = [](const std::string&) {};
     control.rotate_signing_key = []() -> Result<std::string> { return std::string("kid"); };
     control.break_glass_code = [](const std::string&, int64_t) { return std::string("code"); };
-    handler_ = make_api(Parts{.store = *store_,
-                              .clock = clock_,
-                              .metrics = metrics_,
-                              .wake_dispatcher = [] {},
-                              .health = [this] { return health_; },
-                              .refresh_gauges = {},
-                              .service_version = "test",
-                              .ca_fingerprint = "00",
-                              .new_token = [] { return std::string("token"); },
-                              .token_hash = [](const std::string& t) { return hex(sha256(t)); },
-                              .agents = control,
-                              .access = access,
-                              .host_names = {"firebreak.example"}});
+    handler_ = fb::test::described(make_api(Parts{.store = *store_,
+                                                  .clock = clock_,
+                                                  .metrics = metrics_,
+                                                  .wake_dispatcher = [] {},
+                                                  .health = [this] { return health_; },
+                                                  .refresh_gauges = {},
+                                                  .service_version = "test",
+                                                  .ca_fingerprint = "00",
+                                                  .new_token = [] { return std::string("token"); },
+                                                  .token_hash = [](const std::string& t) { return hex(sha256(t)); },
+                                                  .agents = control,
+                                                  .access = access,
+                                                  .host_names = {"firebreak.example"}}));
   }
 
   static net::Request request(const std::string& method, const std::string& target, const std::string& body = "") {

@@ -16,6 +16,8 @@ const std::set<std::string> kOpenRoutes = {
     "GET /api/firebreak/session",
     "POST /api/firebreak/session",
     "DELETE /api/firebreak/session",
+    "GET /api/firebreak/session/oidc",
+    "GET /api/firebreak/session/oidc/callback",
 };
 
 class Matrix : public ApiTest {

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/openapi.h"
+#include "tests/support/openapi.h"
 
 namespace fb::api::test {
 namespace {
@@ -51,23 +52,40 @@ TEST(OpenApi, DescribesEveryRouteAndNoOther) {
   }
 }
 
-TEST(OpenApi, EveryReferenceLeadsSomewhere) {
-  const std::string text(kOpenApi);
-  const YAML::Node document = YAML::Load(text);
-  size_t found = 0;
-  for (size_t at = text.find("'#/components/"); at != std::string::npos; at = text.find("'#/components/", at + 1)) {
-    const std::string ref = text.substr(at + 3, text.find('\'', at + 1) - at - 3);
-    YAML::Node node = YAML::Clone(document);
-    for (size_t begin = 0; begin < ref.size();) {
-      const size_t end = std::min(ref.find('/', begin), ref.size());
-      const YAML::Node next = node[ref.substr(begin, end - begin)];
-      ASSERT_TRUE(next) << ref;
-      node.reset(next);
-      begin = end + 1;
-    }
-    ++found;
-  }
-  EXPECT_GT(found, 20u);
+TEST(OpenApi, NothingInItEscapesTheChecks) {
+  for (const std::string& part : fb::test::unchecked_parts()) ADD_FAILURE() << part;
+}
+
+// The checks themselves: what they must not let pass.
+TEST(OpenApi, TheChecksFindWhatIsWrong) {
+  const auto finds = [](const std::string& schema, const std::string& json) {
+    return !fb::test::schema_problems(schema, json).empty();
+  };
+  EXPECT_FALSE(finds("KillSwitch", R"({"on":true})"));
+  EXPECT_TRUE(finds("KillSwitch", R"({"on":"true"})")) << "another type";
+  EXPECT_TRUE(finds("KillSwitch", "{}")) << "a required field is missing";
+  EXPECT_TRUE(finds("KillSwitch", R"({"on":true,"more":1})")) << "a field that is not described";
+  EXPECT_TRUE(finds("KillSwitch", "[]"));
+  EXPECT_TRUE(finds("Health", R"({"status":"bad"})")) << "none of the words";
+  EXPECT_TRUE(finds("Time", "\"yesterday\""));
+  EXPECT_FALSE(finds("Time", "\"2026-01-02T03:04:05.678Z\""));
+  EXPECT_TRUE(finds("PolicyAssign", R"({"hosts":[]})")) << "too few";
+  EXPECT_TRUE(finds("IdList", R"({"data":[1],"total":1})")) << "an item of another type";
+  EXPECT_TRUE(finds("TokenRequest", R"({"ttl_ms":0})"));
+  net::Response answer;
+  answer.body = R"({"on":true})";
+  EXPECT_TRUE(fb::test::openapi_problems("GET", "/s/default/api/firebreak/kill_switch?x=1", answer).empty());
+  EXPECT_FALSE(fb::test::openapi_problems("GET", "/api/firebreak/users", answer).empty()) << "another media type";
+  EXPECT_FALSE(fb::test::openapi_problems("GET", "/api/none", answer).empty()) << "no such operation";
+  answer.status = 202;
+  EXPECT_FALSE(fb::test::openapi_problems("GET", "/api/firebreak/kill_switch", answer).empty()) << "no such status";
+  answer.status = 404;
+  EXPECT_FALSE(fb::test::openapi_problems("GET", "/api/firebreak/kill_switch", answer).empty())
+      << "not an error's shape";
+  answer.status = 200;
+  answer.content_type = "application/x-ndjson";
+  answer.body = "{\"breaker\":\"a\"}\n{}\n";
+  EXPECT_EQ(fb::test::openapi_problems("GET", "/api/firebreak/breakers", answer).size(), 1u) << "the second line";
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "api/router.h"
 #include "engine/base/metrics.h"
+#include "tests/support/openapi.h"
 #include "tests/unit/record/record_fixture.h"
 
 namespace fb::test {
@@ -55,6 +56,7 @@ class ApiTest : public RecordTest {
     who.person = person_;
     who.roles = {Role::admin};
     answer.raw = (*match.handle)(api::Call{request, match.params, who, *parts_});
+    expect_described(method, target, answer.raw);
     answer.status = answer.raw.status;
     answer.body = Json::parse(answer.raw.body, nullptr, false);
     return answer;

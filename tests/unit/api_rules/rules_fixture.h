@@ -8,6 +8,7 @@
 #include "api/exceptions/rule_item.h"
 #include "api/router.h"
 #include "api/rules/desk.h"
+#include "tests/support/openapi.h"
 #include "tests/unit/record/record_fixture.h"
 
 namespace fb::api {
@@ -68,7 +69,9 @@ tags: [files]
     Parts parts{*store_, clock_, metrics_, [] {}, {}, {}, "1", "", {}, {}};
     parts.rules = desk_.get();
     parts.past_events = past_events_;
-    return (*match.handle)(Call{request, match.params, who, parts});
+    net::Response answer = (*match.handle)(Call{request, match.params, who, parts});
+    test::expect_described(method, path, answer);
+    return answer;
   }
   static Json rule(const std::string& id) {
     return Json{{"rule_id", id},

@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "api/router.h"
+#include "tests/support/openapi.h"
 #include "tests/unit/record/record_fixture.h"
 
 namespace fb::api {
@@ -56,7 +57,9 @@ class SignalsApi : public test::RecordTest {
     who.roles = roles_;
     Parts parts{*store_, clock_, metrics_, [] {}, {}, {}, "1", "", {}, {}};
     parts.rules = desk_;
-    return (*match.handle)(Call{request, match.params, who, parts});
+    net::Response answer = (*match.handle)(Call{request, match.params, who, parts});
+    test::expect_described(method, path, answer);
+    return answer;
   }
   Json search(const std::string& body) {
     const net::Response r = call("POST", "/api/detection_engine/signals/search", Json::parse(body));
