@@ -1,9 +1,5 @@
 // firebreak users add|list|set-roles|disable|enable|passwd, firebreak keys create|list|revoke.
-#include <termios.h>
-#include <unistd.h>
-
 #include <cstdio>
-#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "apps/firebreak/client.h"
@@ -33,25 +29,6 @@ std::string text_of(const Json& line, const char* key) {
   std::string list;
   for (const Json& item : *it) list += (list.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : "");
   return list;
-}
-
-// One line of standard input, not shown when a person types it.
-std::string read_secret(const char* prompt) {
-  termios before{};
-  const bool hidden = isatty(STDIN_FILENO) != 0 && tcgetattr(STDIN_FILENO, &before) == 0;
-  if (hidden) {
-    termios quiet = before;
-    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    std::fprintf(stderr, "%s: ", prompt);
-  }
-  std::string line;
-  std::getline(std::cin, line);
-  if (hidden) {
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-    std::fputc('\n', stderr);
-  }
-  return line;
 }
 
 template <class Row>
