@@ -202,8 +202,6 @@ class Run:
         same(ex.get_item(item_id="updates", namespace_type="agnostic")["entries"][0]["value"], "10.10.0.0/24", "what was deleted is back")
         again = ex.import_lists(file="\n".join(json.dumps(o) for o in objects).encode())
         check(not again["success"] and again["errors"][0]["error"]["status_code"] == 409, "without overwrite it is a conflict each")
-        copies = ex.import_lists(file=objects[:-1], as_new_list=True)
-        check(copies["success_exception_lists"] in (True, False), "the import as a new list answers")
         ex.delete_item(id=ex.get_item(item_id=other["item_id"], namespace_type="agnostic")["id"], namespace_type="agnostic")
 
         # Exceptions of rules: other entries, another namespace, copies.
@@ -356,6 +354,13 @@ class Run:
                                  conflicts="proceed")["updated"], 1, "closed by a query")
         same(now()["kibana.alert.workflow_status"], "closed", "and so it reads")
         refused(BadRequestError, lambda: de.set_alert_status(status="forgotten", signal_ids=[alert]))
+        notes = self.kibana.timeline
+        note = notes.create_note(note={"eventId": alert, "note": "seen before", "timelineId": ""})["note"]
+        notes.update_note(note_id=note["noteId"], note={"eventId": alert, "note": "seen twice", "timelineId": ""})
+        listed = notes.get_notes(document_ids=alert)
+        same((listed["totalCount"], [n["note"] for n in listed["notes"]]), (1, ["seen twice"]), "a note is made and changed")
+        notes.delete_notes(note_ids=[note["noteId"]])
+        same(notes.get_notes(document_ids=[alert])["totalCount"], 0, "and deleted")
         self.alert = alert
 
         # The rule isolated the host by itself; its action carries the rule and the alert.
@@ -463,6 +468,42 @@ class Run:
                     raise Failed(f"{path} with {headers}: {status} {body}")
         say("  the headers of Kibana's own pages and tools are taken")
 
+    def command_line(self):
+        """The program over the same API, with a URL and a key."""
+        it, at = self.instance, {"FIREBREAK_URL": self.instance.url, "FIREBREAK_API_KEY": self.instance.admin_key}
+
+        def firebreak(*args, **more):
+            return it.run(*args, env=at, **more)
+
+        def as_json(*args):
+            return json.loads(firebreak(*args, "--format", "json"))
+        made = as_json("policies", "add", "Servers", "--id", "servers", "--service", "10.0.0.5:9092", "--dns", "10.0.0.53", "--dhcp", "no")
+        same((made["id"], made["services"], made["dns"], made["dhcp"], made["version"]), ("servers", ["10.0.0.5:9092"], ["10.0.0.53"], False, 1),
+             "a policy is made")
+        changed = as_json("policies", "set", "servers", "--message", "Call 117.", "--unset", "dns")
+        same((changed["services"], "dns" in changed, changed["message"], changed["version"]), (["10.0.0.5:9092"], False, "Call 117.", 2),
+             "changed, and what was not named stayed")
+        check("1 of 1" in firebreak("policies", "assign", "servers", "server-1"), "given to an endpoint")
+        same(self.ep.get_metadata(id="agent-3")["metadata"]["Endpoint"]["policy"]["applied"]["id"], "servers", "which has it, as the client sees")
+        check("agent-3" in firebreak("policies", "show", "servers"), "shown with its endpoints")
+        firebreak("policies", "rm", "servers", ok=(1,))
+        firebreak("policies", "assign", "default", "server-1")
+        firebreak("policies", "rm", "servers")
+        firebreak("policies", "show", "servers", ok=(1,))
+        say("  it is not removed while an endpoint has it, and afterwards it is")
+        firebreak("policies", "add", "Bad", "--service", "nonsense", ok=(2,))
+        watched = [json.loads(line) for line in firebreak("watch", "--after", "0", "--events", "action", "--limit", "3", "--format",
+                                                          "json").splitlines()]
+        same((len(watched), {w["event"] for w in watched}), (3, {"action"}), "watch follows the stream from an id on")
+        ids = [int(w["id"]) for w in watched]
+        again = firebreak("watch", "--after", str(ids[0]), "--events", "action", "--limit", "2", "--format", "json")
+        same([json.loads(line)["id"] for line in again.splitlines()], [w["id"] for w in watched[1:]], "and goes on where it was")
+        self.instance.run("watch", env={**at, "FIREBREAK_API_KEY": "bm86Ym9keQ=="}, ok=(2,))
+        rows = [json.loads(line) for line in firebreak("actions", "--host", "desk-2", "--command", "isolate", "--since", "1d", "--format",
+                                                       "json").splitlines()]
+        check(rows and {(r["endpoint_id"], r["command"]) for r in rows} == {("agent-2", "isolate")}, "actions by host, command and time")
+        same(firebreak("actions", "--host", "desk-2", "--since", "2099-01-01", "--format", "json"), "", "and none from the future")
+
     def timing(self):
         """From the request's first byte until the service reads the outcome that the agent told."""
         times, stream = [], Stream(self.instance)
@@ -498,7 +539,7 @@ def _ms(text):
     return int(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000)
 
 
-PARTS = ["front", "exceptions", "rules", "alerts", "actions", "other_headers", "timing"]
+PARTS = ["front", "exceptions", "rules", "alerts", "actions", "other_headers", "command_line", "timing"]
 
 
 def main():
