@@ -54,6 +54,11 @@ std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+bool is_there(const Json& json, const char* key) {
+  const auto it = json.find(key);
+  return it != json.end() && !it->is_null();
+}
+
 Json entries_kept(const Json& entries) {
   if (!entries.is_array()) return Json::array();
   Json kept = Json::array();
@@ -83,7 +88,8 @@ class Checker {
  public:
   void wrong(const std::string& path, const std::string& message) { problems_.push_back(path + ": " + message); }
 
-  // Null when it is absent (which is told when it is needed) or of another type.
+  // Nothing when it is absent (which is told when it is needed) or of another type. Clients write null for what they
+  // have not: the same as leaving it out, where that may be.
   const Json* get(const Json& from, const std::string& key, const std::string& path, Json::value_t type, bool needed) {
     const auto it = from.find(key);
     if (it == from.end()) {
@@ -91,6 +97,7 @@ class Checker {
       return nullptr;
     }
     if (it->type() == type) return &*it;
+    if (it->is_null() && !needed) return nullptr;
     const char* wanted = type == Json::value_t::string ? "string" : type == Json::value_t::array ? "array" : "object";
     wrong(path, std::string("Expected ") + wanted + ", received " + kind_of(*it));
     return nullptr;
@@ -241,13 +248,13 @@ Result<ListSent> read_list_body(std::string_view body, BodyOf use) {
   list.list_id = check.string(json, "list_id", "list_id", use == BodyOf::import, true);
   if (use == BodyOf::update) {
     list.id = check.string(json, "id", "id", false, true);
-    if (json.contains("_version")) list.version_token = check.string(json, "_version", "_version", false, false);
+    if (is_there(json, "_version")) list.version_token = check.string(json, "_version", "_version", false, false);
   }
   list.agnostic = check.is_agnostic(json);
   list.os_types = check.strings(json, "os_types", &kOsTypes);
   list.tags = check.strings(json, "tags", nullptr);
   list.meta = check.meta(json);
-  if (const auto it = json.find("version"); it != json.end()) {
+  if (const auto it = json.find("version"); it != json.end() && !it->is_null()) {
     if (!it->is_number_integer() || *it < 1) {
       check.wrong("version", "Expected an integer of at least 1");
     } else {
@@ -271,14 +278,14 @@ Result<ItemSent> read_item_body(std::string_view body, BodyOf use) {
   item.item_id = check.string(json, "item_id", "item_id", use == BodyOf::import, true);
   if (use == BodyOf::update) {
     item.id = check.string(json, "id", "id", false, true);
-    if (json.contains("_version")) item.version_token = check.string(json, "_version", "_version", false, false);
+    if (is_there(json, "_version")) item.version_token = check.string(json, "_version", "_version", false, false);
   }
   item.agnostic = check.is_agnostic(json);
   item.os_types = check.strings(json, "os_types", &kOsTypes).value_or(std::vector<std::string>{});
   item.tags = check.strings(json, "tags", nullptr).value_or(std::vector<std::string>{});
   item.meta = check.meta(json);
   item.comments = check.comments(json);
-  if (json.contains("expire_time") && !(use == BodyOf::import && json["expire_time"].is_null())) {
+  if (is_there(json, "expire_time")) {
     const std::string text = check.string(json, "expire_time", "expire_time", false, true);
     const auto at = ir::parse_date_value(text);
     if (!at || text.find('-') == std::string::npos) {

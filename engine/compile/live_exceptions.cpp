@@ -36,12 +36,15 @@ struct LiveList::Items {
 
 LiveList::LiveList(const ListReference& list, const ListContent& content, const RuleLimits& limits)
     : known_(content.known), items_(std::make_unique<Items>()) {
+  std::string canonical;
   for (const ExceptionText& item : content.items) {
     std::string problem;
     ExceptionItem made = read_item(item, list.list_id, limits, problem);
     if (made.broken && problem_.empty()) problem_ = std::move(problem);
+    canonical += made.canonical + "\n";
     items_->all.push_back(std::move(made));
   }
+  digest_ = hex(sha256(canonical));
 }
 
 LiveList::~LiveList() = default;

@@ -31,12 +31,14 @@ class LiveList {
   ~LiveList();
 
   bool known() const { return known_; }
+  const std::string& digest() const { return digest_; }    // equal: rules run the same with it
   const std::string& problem() const { return problem_; }  // of the first item that can't be run; "" = there is none
 
  private:
   friend RuleInput with_exceptions(const LoadedRule&, const std::vector<const LiveList*>&);
   struct Items;
   bool known_ = false;
+  std::string digest_;
   std::string problem_;
   std::unique_ptr<Items> items_;
 };

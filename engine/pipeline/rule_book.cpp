@@ -1,5 +1,6 @@
 #include "engine/pipeline/rule_book.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <filesystem>
 #include <set>
@@ -145,7 +146,15 @@ ReloadReport RuleBook::lists_changed() {
     }
   }
   report.swapped = true;
-  if (fresh.empty() && lists_.empty()) return report;
+  const auto same = [](const Lists::value_type& a, const Lists::value_type& b) {
+    return a.first.agnostic == b.first.agnostic && a.first.list_id == b.first.list_id &&
+           a.second->digest() == b.second->digest();
+  };
+  const bool as_before = std::equal(fresh.begin(), fresh.end(), lists_.begin(), lists_.end(), same);
+  if (as_before) {
+    lists_ = std::move(fresh);
+    return report;
+  }
   size_t runnable = 0;
   RuleSetPtr set = build(*files, more_, fresh, &runnable);
   lists_ = std::move(fresh);

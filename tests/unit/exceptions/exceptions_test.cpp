@@ -91,6 +91,16 @@ TEST_F(ExceptionsTest, ABodyIsHeldAgainstItsSchema) {
     body[w.key] = w.value;
     EXPECT_TRUE(message(body).starts_with(std::string("[request body]: ") + w.key)) << w.key << w.value;
   }
+  Json list = list_body();
+  list["list_id"] = "nulls";
+  for (const char* key : {"os_types", "tags", "meta", "version"}) list[key] = nullptr;
+  const Answer made = ask("POST", "/api/exception_lists", {}, list.dump());
+  EXPECT_EQ(made.status, 200) << made.text;
+  EXPECT_EQ(made.body["version"], 1);
+  EXPECT_FALSE(made.body.contains("meta"));
+  list["name"] = nullptr;
+  EXPECT_EQ(ask("POST", "/api/exception_lists", {}, list.dump()).body["message"],
+            "[request body]: name: Expected string, received null");
   EXPECT_EQ(ask("POST", "/api/exception_lists/items", {}, "{").body["message"], "Invalid request payload JSON format");
   EXPECT_EQ(ask("POST", "/api/exception_lists/items", {}, "[]").status, 400);
   EXPECT_EQ(find({}).body["total"], 0);
