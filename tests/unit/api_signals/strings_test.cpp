@@ -79,6 +79,17 @@ TEST_F(SignalsApi, WhatChangesAMeaningIsNeverPassedOver) {
   EXPECT_EQ(hits(R"({"term":{"process.name":{"value":"bash","boost":3,"_name":"n","case_insensitive":false}}})"), 5);
 }
 
+TEST_F(SignalsApi, TimesAreTakenInEveryFormThatClientsSend) {
+  const auto since = [&](const std::string& bounds) { return hits("{\"range\":{\"@timestamp\":" + bounds + "}}"); };
+  EXPECT_EQ(since(R"({"gte":1700000005000,"format":"epoch_millis"})"), 5);
+  EXPECT_EQ(since(R"({"gte":"1700000005000","format":"epoch_millis"})"), 5);
+  EXPECT_EQ(since(R"({"gte":"2023-11-14T22:13:25Z","lt":"2023-11-14T22:13:27.000Z"})"), 2);
+  EXPECT_EQ(since(R"({"gte":"2023-11-14T23:13:25+01:00"})"), 5);
+  EXPECT_EQ(since(R"({"gte":"2023-11-14||/d","lte":"2023-11-14","format":"strict_date_optional_time"})"), 10);
+  EXPECT_EQ(since(R"({"gte":"now-50y","lte":null})"), 10);
+  EXPECT_EQ(since(R"({"from":"2023-11-14T22:13:25Z","to":"2023-11-14T22:13:26Z"})"), 2);
+}
+
 TEST_F(SignalsApi, RequestsAreBounded) {
   const auto refused = [&](const Json& body, const std::string& text) {
     const net::Response r = call("POST", "/api/detection_engine/signals/search", body);
