@@ -190,7 +190,8 @@ net::Response preview_rule(const Call& call) {
   if (!asked) return answer(asked.error());
   auto shaped = shape_rule(dumped(asked->rule));
   if (!shaped) return answer(shaped.error());
-  for (const std::string& key : shaped->left_out) asked->note(key.c_str(), "'" + key + "' is left out: no rule has this key");
+  for (const std::string& key : shaped->left_out)
+    asked->note(key.c_str(), "'" + key + "' is left out: no rule has this key");
   Json doc = Json::parse(shaped->doc);
   if (!doc.contains("rule_id")) doc["rule_id"] = new_uuid();
   const auto compiled = desk->compile(dumped(doc));

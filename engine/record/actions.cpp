@@ -211,9 +211,10 @@ namespace {
 // Who changed what a rule of the API says, last and not long ago. Switching it on or off is no change of it.
 Result<std::optional<std::string>> recent_editor(Txn& txn, const std::string& rule_id) {
   constexpr int64_t kEditorMs = 24 * 3'600'000ll;
-  return txn.db.text("SELECT author FROM (SELECT author, at FROM api_rule_versions WHERE rule_id = ?1 AND what NOT IN "
-                     "('enabled', 'disabled', 'deleted') ORDER BY at DESC, number DESC LIMIT 1) WHERE at > ?2",
-                     rule_id, txn.now_ms - kEditorMs);
+  return txn.db.text(
+      "SELECT author FROM (SELECT author, at FROM api_rule_versions WHERE rule_id = ?1 AND what NOT IN "
+      "('enabled', 'disabled', 'deleted') ORDER BY at DESC, number DESC LIMIT 1) WHERE at > ?2",
+      rule_id, txn.now_ms - kEditorMs);
 }
 
 }  // namespace
