@@ -9,7 +9,7 @@
 namespace fb::api::test {
 namespace {
 
-constexpr int64_t kMostKib = 64 << 10;  // that a fault may cost
+constexpr int64_t kMostKib = kMemoryFactor * (64 << 10);  // that a fault may cost
 
 class FaultMatrix : public Hostile {
  protected:

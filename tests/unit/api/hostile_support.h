@@ -10,6 +10,12 @@
 namespace fb::api::test {
 
 inline constexpr size_t kBodyBytes = 64u << 10;
+// A sanitizer keeps what was freed for a while.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr int64_t kMemoryFactor = 10;
+#else
+inline constexpr int64_t kMemoryFactor = 1;
+#endif
 inline constexpr size_t kImportBytes = 256u << 10;
 
 inline int64_t resident_kib() {
