@@ -145,6 +145,36 @@ class Clients(Case):
         self.ask("GET", f"{LISTS}?list_id=trusted&namespace_type=single", status=404)
 
 
+class OfRules(unittest.TestCase):
+    """A rule of a file names a list of the record."""
+
+    def test_the_rule_runs_with_the_list_as_it_is(self):
+        service = RunningService(FIREBREAK, rules={
+            "exceptions_list": [{"list_id": "mine", "type": "detection", "namespace_type": "single"}]})
+        self.addCleanup(service.close)
+
+        def rule_sets():
+            with open(os.path.join(service.folder, "service.log")) as f:
+                return [json.loads(line)["hash"] for line in f if '"rules_loaded"' in line]
+
+        def add(entry, status):
+            reply = service.ask("POST", ITEMS, {"list_id": "mine", "item_id": "one", "name": "n", "description": "d",
+                                                "type": "simple", "entries": [entry]})
+            self.assertEqual(reply.status, status, reply.text)
+            return reply
+
+        bare = rule_sets()[-1]
+        self.assertEqual(service.ask("POST", LISTS, {"list_id": "mine", "name": "n", "description": "d",
+                                                     "type": "detection"}).status, 200)
+        self.assertIn("'one'", add({"field": "a", "operator": "included", "type": "list",
+                                    "list": {"id": "l", "type": "keyword"}}, 400).message)
+        self.assertEqual(rule_sets()[-1], bare)
+        add({"field": "user.name", "operator": "included", "type": "match", "value": "svc"}, 200)
+        until("another rule set", lambda: rule_sets()[-1] != bare, 5)
+        self.assertEqual(service.ask("DELETE", f"{ITEMS}?item_id=one").status, 200)
+        until("the first rule set again", lambda: rule_sets()[-1] == bare, 5)
+
+
 class CommandLine(Case):
     def setUp(self):
         self.ask("DELETE", f"{LISTS}?{OF_LIST}", status=None)
