@@ -18,7 +18,8 @@ std::string host_document(const EndpointDetails& details);
 std::string fleet_agent_document(const EndpointDetails& details);
 
 // A `kuery` over HostInfo: `united.endpoint.X` and `metadata.X` are X of the metadata, beside host_status,
-// last_checkin, united.agent.* and firebreak.*; and those that Fleet's agents have: local_metadata.*, status, policy_id.
+// last_checkin, united.agent.* and firebreak.*; and those that Fleet's agents have: local_metadata.*, status,
+// policy_id.
 class HostQuery {
  public:
   // invalid_argument: the query does not parse; the message says where.
