@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "api/api.h"
+#include "api/readers.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
@@ -34,14 +35,14 @@ net::Response lines(const Result<std::vector<Row>>& rows) {
 
 // What every list understands.
 struct ListCall {
-  std::unique_ptr<record::Reader> reader;
+  Readers::Lease reader;
   int64_t limit = kDefaultLimit;
   int64_t skip = 0;
   std::string endpoint_id;  // of ?host=
   int64_t since_ms = 0;
 };
 
-Result<ListCall> open_list(const Call& call) {
+Result<ListCall> open_list(const Call& call, Readers& readers) {
   ListCall list;
   const auto limit = number(call, "limit", kDefaultLimit, kMaxLimit);
   const auto skip = number(call, "skip", 0, INT64_MAX);
@@ -49,7 +50,7 @@ Result<ListCall> open_list(const Call& call) {
     return fail(ErrorCode::invalid_argument, "limit takes a number from 0 to 100000, skip one from 0");
   list.limit = *limit;
   list.skip = *skip;
-  FB_TRY(list.reader, record::Reader::open(call.parts.store.db_path()));
+  FB_TRY(list.reader, readers.take(call.parts.store.db_path()));
   if (const std::string host = call.query("host"); !host.empty()) {
     FB_TRY(list.endpoint_id, one_endpoint(*list.reader, host));
   }
@@ -61,8 +62,8 @@ Result<ListCall> open_list(const Call& call) {
   return list;
 }
 
-net::Response alerts(const Call& call) {
-  auto list = open_list(call);
+net::Response alerts(const Call& call, Readers& readers) {
+  auto list = open_list(call, readers);
   if (!list) return failed(list.error());
   record::AlertFilter filter;
   filter.rule_id = call.query("rule");
@@ -73,8 +74,8 @@ net::Response alerts(const Call& call) {
   return lines(list->reader->alerts(filter));
 }
 
-net::Response actions(const Call& call) {
-  auto list = open_list(call);
+net::Response actions(const Call& call, Readers& readers) {
+  auto list = open_list(call, readers);
   if (!list) return failed(list.error());
   record::ActionFilter filter;
   const auto add = [](std::vector<std::string>& to, std::string value) {
@@ -91,8 +92,8 @@ net::Response actions(const Call& call) {
   return lines(list->reader->actions(filter));
 }
 
-net::Response endpoints(const Call& call) {
-  auto list = open_list(call);
+net::Response endpoints(const Call& call, Readers& readers) {
+  auto list = open_list(call, readers);
   if (!list) return failed(list.error());
   if (list->endpoint_id.empty()) return lines(list->reader->endpoints());
   auto rows = list->reader->find_endpoints(list->endpoint_id);
@@ -101,19 +102,26 @@ net::Response endpoints(const Call& call) {
   return lines(rows);
 }
 
-net::Response dead_letters(const Call& call) {
-  auto list = open_list(call);
+net::Response dead_letters(const Call& call, Readers& readers) {
+  auto list = open_list(call, readers);
   if (!list) return failed(list.error());
   return lines(list->reader->dead_letters(list->limit, list->skip));
+}
+
+using List = net::Response (*)(const Call&, Readers&);
+
+Handle with(const std::shared_ptr<Readers>& readers, List list) {
+  return [readers, list](const Call& call) { return list(call, *readers); };
 }
 
 }  // namespace
 
 void add_lists_routes(Router& router) {
-  router.add("GET", "/api/firebreak/alerts", Privilege::alerts_read, alerts);
-  router.add("GET", "/api/firebreak/actions", Privilege::actions_read, actions);
-  router.add("GET", "/api/firebreak/endpoints", Privilege::endpoints_read, endpoints);
-  router.add("GET", "/api/firebreak/deadletters", Privilege::alerts_read, dead_letters);
+  const auto readers = std::make_shared<Readers>();
+  router.add("GET", "/api/firebreak/alerts", Privilege::alerts_read, with(readers, alerts));
+  router.add("GET", "/api/firebreak/actions", Privilege::actions_read, with(readers, actions));
+  router.add("GET", "/api/firebreak/endpoints", Privilege::endpoints_read, with(readers, endpoints));
+  router.add("GET", "/api/firebreak/deadletters", Privilege::alerts_read, with(readers, dead_letters));
 }
 
 }  // namespace fb::api
