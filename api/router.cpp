@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/net/http_status.h"
+
 namespace fb::api {
 namespace {
 
@@ -17,27 +19,6 @@ std::vector<std::string> segments_of(std::string_view path) {
     path.remove_prefix(at == std::string_view::npos ? path.size() : at);
   }
   return out;
-}
-
-std::string_view phrase(int status) {
-  switch (status) {
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 409:
-      return "Conflict";
-    case 503:
-      return "Service Unavailable";
-    default:
-      return "Internal Server Error";
-  }
 }
 
 }  // namespace
@@ -94,7 +75,8 @@ net::Response ndjson(std::string body) {
 }
 
 net::Response problem(int status, std::string_view message) {
-  const nlohmann::ordered_json body{{"statusCode", status}, {"error", phrase(status)}, {"message", message}};
+  const nlohmann::ordered_json body{
+      {"statusCode", status}, {"error", net::reason_phrase(status)}, {"message", message}};
   return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
