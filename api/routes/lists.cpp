@@ -1,5 +1,6 @@
 // GET lists as NDJSON, one object a line with the keys of the views; newest first.
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/router.h"
@@ -91,14 +92,32 @@ net::Response actions(const Call& call) {
   return lines(list->reader->actions(filter));
 }
 
+// The view's keys and the tags.
+net::Response lines_with_tags(const Call& call, const std::vector<record::EndpointRow>& rows) {
+  const auto known = call.parts.store.endpoints();
+  if (!known) return failed(known.error());
+  std::map<std::string_view, const std::vector<std::string>*> tags;
+  for (const Endpoint& e : *known) tags[e.endpoint_id] = &e.tags;
+  std::string body;
+  for (const record::EndpointRow& row : rows) {
+    const auto at = tags.find(row.endpoint_id);
+    const nlohmann::json list = at == tags.end() ? std::vector<std::string>() : *at->second;
+    body += record::json_line(row);
+    body.back() = ',';
+    body += "\"tags\":" + list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "}\n";
+  }
+  return ndjson(std::move(body));
+}
+
 net::Response endpoints(const Call& call) {
   auto list = open_list(call);
   if (!list) return failed(list.error());
-  if (list->endpoint_id.empty()) return lines(list->reader->endpoints());
-  auto rows = list->reader->find_endpoints(list->endpoint_id);
+  auto rows = list->endpoint_id.empty() ? list->reader->endpoints() : list->reader->find_endpoints(list->endpoint_id);
   // An id may be another host's name: only the one that was meant.
-  if (rows) std::erase_if(*rows, [&](const record::EndpointRow& e) { return e.endpoint_id != list->endpoint_id; });
-  return lines(rows);
+  if (rows && !list->endpoint_id.empty()) {
+    std::erase_if(*rows, [&](const record::EndpointRow& e) { return e.endpoint_id != list->endpoint_id; });
+  }
+  return rows && call.query("tags") == "1" ? lines_with_tags(call, *rows) : lines(rows);
 }
 
 net::Response dead_letters(const Call& call) {

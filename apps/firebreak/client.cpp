@@ -1,8 +1,12 @@
 #include "apps/firebreak/client.h"
 
+#include <pwd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "apps/firebreak/service_files.h"
@@ -13,9 +17,36 @@ namespace {
 
 constexpr const char* kDefaultDataDir = "/var/lib/firebreak";
 
-bool is_socket(const std::string& path) {
+// Whose the file (or else its folder) is: "" when that can't be seen either.
+std::string owner_of(const std::string& path) {
   struct stat info {};
-  return stat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
+  if (stat(path.c_str(), &info) != 0 && stat(std::filesystem::path(path).parent_path().c_str(), &info) != 0) {
+    return {};
+  }
+  std::string text(4096, '\0');
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwuid_r(info.st_uid, &entry, text.data(), text.size(), &found) != 0 || found == nullptr) {
+    return "user " + std::to_string(info.st_uid);
+  }
+  return found->pw_name;
+}
+
+Status check_socket(const std::string& path) {
+  struct stat info {};
+  const bool seen = stat(path.c_str(), &info) == 0;
+  const bool closed = seen ? S_ISSOCK(info.st_mode) && access(path.c_str(), W_OK) != 0 : errno == EACCES;
+  if (closed) {
+    const std::string owner = owner_of(path);
+    return fail(ErrorCode::refused, "you may not use the service's socket " + path + ": run this as root" +
+                                        (owner.empty() || owner == "root" ? "" : " or as " + owner) +
+                                        ", or give --url URL with --api-key");
+  }
+  if (!seen || !S_ISSOCK(info.st_mode)) {
+    return fail(ErrorCode::unavailable, "no service is running here: there is no socket " + path +
+                                            " (give -c CONFIG or --socket PATH, or --url URL with --api-key)");
+  }
+  return {};
 }
 
 Result<std::string> socket_path(const ConnectOptions& options) {
@@ -40,10 +71,7 @@ Result<ApiClient> ApiClient::connect(const ConnectOptions& options) {
   net::ClientOptions http;
   FB_TRY(const std::string socket, socket_path(options));
   if (options.url.empty() || !options.socket.empty()) {
-    if (!is_socket(socket)) {
-      return fail(ErrorCode::unavailable, "no service is running here: there is no socket " + socket +
-                                              " (give -c CONFIG or --socket PATH, or --url URL with --api-key)");
-    }
+    FB_TRY_VOID(check_socket(socket));
     http.unix_socket = socket;
     client.base_ = "http://localhost";
     client.where_ = socket;

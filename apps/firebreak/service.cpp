@@ -13,6 +13,8 @@
 #include "actions/endpoint/endpoint_plugin.h"
 #include "actions/endpoint/wire.h"
 #include "api/api.h"
+#include "apps/firebreak/bounded_stop.h"
+#include "apps/firebreak/config_changes.h"
 #include "apps/firebreak/isolation_policy.h"
 #include "apps/firebreak/load_config.h"
 #include "apps/firebreak/notifications.h"
@@ -36,6 +38,7 @@ constexpr int kExitRecordFailed = 75;  // the supervisor starts us again and the
 constexpr int kRulePollMs = 1000;
 constexpr int kRuleSettleMs = 300;
 constexpr int kDrainMs = 10'000;
+constexpr int64_t kStopMs = 45'000;      // above all drains one after the other, below the supervisor's patience (60 s)
 constexpr int64_t kWatchdogMs = 60'000;  // a turn that makes no progress for so long is told loudly
 
 void raise_limit_of_open_files() {
@@ -46,17 +49,21 @@ void raise_limit_of_open_files() {
   }
 }
 
+void end_hanging_stop(const std::string& part) {
+  end_late(part, kStopMs, kExitRecordFailed);
+}
+
 }  // namespace
 
 struct Service::Impl {
-  explicit Impl(ServiceStart s) : start(std::move(s)), files(start.config.text("data_dir")) {}
+  explicit Impl(ServiceStart s) : start(std::move(s)), last_read(start.config), files(start.config.text("data_dir")) {}
 
   Status open_record();
   Status load_rules_once();
   Status start_response();
   Status load_secrets();
   bool is_proven(const std::string& endpoint_id, const LocalRelease& release) const;
-  endpoint::CutPolicy policy_now() const;
+  endpoint::PolicyPtr policy_now() const;
   Result<std::string> rotate_signing_key();
   Status start_source();
   Status start_publisher();
@@ -65,10 +72,12 @@ struct Service::Impl {
   void fail_for_good(const Error& error);
   void stop();
   void note_reload(const ReloadReport& report, const char* cause);
+  void note_config(const Config& fresh);
   void refresh_gauges();
   std::vector<api::PartHealth> health() const;
 
   ServiceStart start;
+  Config last_read;  // by reload_policy()
   const ServiceFiles files;
   const Clock& clock = system_clock();
   Metrics metrics;
@@ -88,7 +97,7 @@ struct Service::Impl {
   endpoint::Signers signers;
   std::string break_glass_secret;
   mutable std::mutex policy_mutex;
-  endpoint::CutPolicy policy;
+  endpoint::PolicyPtr policy;
   std::unique_ptr<Dispatcher> dispatcher;
   std::unique_ptr<endpoint::EndpointPlugin> agents;
   std::unique_ptr<KafkaSource> source;
@@ -137,18 +146,18 @@ Status Service::Impl::load_secrets() {
   FB_TRY_VOID(make_missing_secrets(files));
   FB_TRY(signers, load_signers(files));
   FB_TRY(break_glass_secret, load_break_glass_secret(files));
-  policy = isolation_policy(start.config);
+  policy = endpoint::in_force(isolation_policy(start.config));
   return {};
 }
 
-endpoint::CutPolicy Service::Impl::policy_now() const {
+endpoint::PolicyPtr Service::Impl::policy_now() const {
   const std::lock_guard lock(policy_mutex);
   return policy;
 }
 
 // A host that let itself back in: by the code of that isolation, or because it was locked out and the policy says so.
 bool Service::Impl::is_proven(const std::string& endpoint_id, const LocalRelease& release) const {
-  if (release.how == "rollback") return policy_now().rollback;
+  if (release.how == "rollback") return policy_now()->policy.rollback;
   if (release.how != "break_glass") return false;
   const std::string code = endpoint::break_glass_code(break_glass_secret, endpoint_id, release.generation);
   return equal_secret(endpoint::break_glass_hash(code, endpoint_id, release.generation),
@@ -210,6 +219,22 @@ void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
   log(LogLevel::info, "rules_loaded", "the rules in force",
       {{"cause", cause}, {"rules", std::to_string(now->rules().size())}, {"hash", now->hash()}});
   (void)store->note("service", "rules_loaded", now->hash(), std::to_string(now->rules().size()) + " rules, " + cause);
+}
+
+// Every key that the config file now says otherwise; names only, since a value may be a secret.
+void Service::Impl::note_config(const Config& fresh) {
+  const std::vector<ConfigChange> changes = config_changes(start.config, last_read, fresh);
+  if (changes.empty()) {
+    log(LogLevel::info, "config_unchanged", "the config file says what the service runs with");
+  }
+  for (const ConfigChange& change : changes) {
+    log(change.takes_effect ? LogLevel::info : LogLevel::warn,
+        change.takes_effect ? "config_changed" : "config_needs_restart",
+        change.takes_effect ? change.key + " has changed and takes effect now"
+                            : change.key + " has changed in the file; it takes effect when the service is restarted",
+        {{"key", change.key}});
+  }
+  last_read = fresh;
 }
 
 Status Service::Impl::start_response() {
@@ -401,13 +426,21 @@ void Service::Impl::refresh_gauges() {
 void Service::Impl::stop() {
   std::call_once(stopped, [this] {
     stopping.store(true);
+    BoundedStop bound(kStopMs, end_hanging_stop);
+    bound.part("the watch over the rule files");
     if (rules) rules->stop_watching();
+    bound.part("the pipeline, or Kafka's client in it");
     if (pipeline_thread.joinable()) pipeline_thread.join();
+    bound.part("the API");
     if (api_tcp) api_tcp->stop(kDrainMs);
     if (api_socket) api_socket->stop(kDrainMs);
+    bound.part("the publisher of alerts");
     if (publisher) publisher->stop();
+    bound.part("the agent gateway");
     if (agents) agents->stop(kDrainMs);
+    bound.part("the dispatcher");
     if (dispatcher) dispatcher->stop();
+    bound.part("the notifier");
     if (notifier) notifier->stop();
   });
 }
@@ -416,6 +449,14 @@ Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Service::~Service() {
   impl_->stop();
+  BoundedStop bound(kStopMs, end_hanging_stop);
+  bound.part("the publisher's client of Kafka");
+  impl_->publisher.reset();
+  bound.part("the consumer's client of Kafka");
+  impl_->pipeline.reset();
+  impl_->source.reset();
+  bound.part("the record");
+  impl_.reset();
 }
 
 Result<std::unique_ptr<Service>> Service::start(ServiceStart start) {
@@ -469,13 +510,14 @@ void Service::reload_policy() {
          {"place", problems.front().file + ":" + std::to_string(problems.front().line)}});
     return;
   }
-  endpoint::CutPolicy fresh = isolation_policy(loaded.config);
+  i.note_config(loaded.config);
+  endpoint::PolicyPtr fresh = endpoint::in_force(isolation_policy(loaded.config));
   {
     const std::lock_guard lock(i.policy_mutex);
-    if (fresh == i.policy) return;
+    if (fresh->policy == i.policy->policy) return;
     i.policy = std::move(fresh);
   }
-  const std::string now = endpoint::digest(i.policy_now());
+  const std::string now = i.policy_now()->digest;
   log(LogLevel::info, "policy_changed", "what isolated hosts may talk to has changed", {{"digest", now}});
   (void)i.store->note("service", "policy_changed", now, "");
   i.agents->policy_changed();
