@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/firebreak/action_view.h"
+#include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/service_files.h"
 #include "apps/firebreak/terminal.h"
@@ -21,9 +22,7 @@ constexpr int64_t kMostActions = 100'000;
 // The database that is meant, or the exit code.
 tl::expected<std::string, int> database_of(const AuditOptions& options) {
   if (!options.db.empty()) return options.db;
-  if (options.connect.config.empty()) {
-    return tl::unexpected<int>(complain("give --db FILE, or -c CONFIG of the service", kCantRun));
-  }
+  if (options.connect.config.empty()) return ServiceFiles(default_data_dir()).database;
   const Config::Loaded loaded = Config::load(options.connect.config);
   if (!loaded.ok()) {
     return tl::unexpected<int>(complain(loaded.problems[0].file + ": " + loaded.problems[0].message, kCantRun));

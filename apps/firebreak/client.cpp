@@ -51,10 +51,7 @@ Status check_socket(const std::string& path) {
 
 Result<std::string> socket_path(const ConnectOptions& options) {
   if (!options.socket.empty()) return options.socket;
-  if (options.config.empty()) {
-    const char* dir = std::getenv("FIREBREAK_DATA_DIR");
-    return ServiceFiles(dir != nullptr ? dir : kDefaultDataDir).socket;
-  }
+  if (options.config.empty()) return ServiceFiles(default_data_dir()).socket;
   const Config::Loaded loaded = Config::load(options.config);
   if (!loaded.ok()) {
     const Diagnostic& d = loaded.problems[0];
@@ -65,6 +62,11 @@ Result<std::string> socket_path(const ConnectOptions& options) {
 }
 
 }  // namespace
+
+std::string default_data_dir() {
+  const char* dir = std::getenv("FIREBREAK_DATA_DIR");
+  return dir != nullptr ? dir : kDefaultDataDir;
+}
 
 Result<ApiClient> ApiClient::connect(const ConnectOptions& options) {
   ApiClient client;

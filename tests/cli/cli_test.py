@@ -496,6 +496,9 @@ class Demo(Case):
         self.assertEqual(len(audit("--since", "1h")), len(chain))
         table = firebreak("audit", "list", "--db", database, "--host", host["endpoint_id"])[1]
         self.assertRegex(table, rf"user:local +tag_added +{re.escape(host['hostname'])} ")
+        in_its_folder = subprocess.run([FIREBREAK, "audit", "list", "--json", "--limit", "100000"], stdout=subprocess.PIPE, timeout=60,
+                                       env={**os.environ, "FIREBREAK_DATA_DIR": os.path.dirname(database)})
+        self.assertGreaterEqual(len(in_its_folder.stdout.splitlines()), len(chain))
         code, _, err = firebreak("audit", "list", "--db", database, "--host", "nobody")
         self.assertEqual((code, "nobody" in err), (2, True), err)
         self.assertEqual(firebreak("audit", "list", "--db", database, "--since", "yesterday")[0], 2)
