@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/record/sqlite.h"
+#include "tests/support/enrol.h"
 #include "tests/unit/record/record_fixture.h"
 
 namespace fb::test {
@@ -29,14 +30,15 @@ class Queries : public RecordTest {
 
 TEST_F(Queries, ViewsHaveExactlyTheirColumns) {
   open();
-  EXPECT_EQ(columns("v_alerts"),
-            "alert_id rule_id rule_name severity risk_score endpoint_id timestamp topic partition offset doc");
+  EXPECT_EQ(
+      columns("v_alerts"),
+      "alert_id rule_id rule_name severity risk_score endpoint_id timestamp topic partition offset doc clock_skew");
   EXPECT_EQ(
       columns("v_actions"),
       "action_id request_id alert_id rule_id command endpoint_id comment status verdict guard requested_by created_at "
       "dispatched_at finished_at");
   EXPECT_EQ(columns("v_endpoints"),
-            "endpoint_id host_id hostname os agent_status desired observed generation lease_until last_seen");
+            "endpoint_id host_id hostname os agent_status desired observed generation lease_until last_seen problems");
 }
 
 TEST_F(Queries, JsonLinesHaveTheViewsKeys) {
@@ -60,7 +62,7 @@ TEST_F(Queries, JsonLinesHaveTheViewsKeys) {
                                       "dispatched_at", "finished_at"}));
   EXPECT_EQ(keys(json_line(endpoints[0])),
             (std::vector<std::string>{"endpoint_id", "host_id", "hostname", "os", "agent_status", "desired", "observed",
-                                      "generation", "lease_until", "last_seen"}));
+                                      "generation", "lease_until", "last_seen", "problems"}));
   const auto a = nlohmann::json::parse(json_line(alerts[0]));
   EXPECT_EQ(a["timestamp"], "2023-11-14T22:13:20.123Z");
   EXPECT_EQ(a["doc"]["agent"]["id"], "ep-1");
@@ -170,8 +172,8 @@ TEST_F(Queries, HostIsFoundByIdOrNameAndSeveralAreTold) {
   EndpointReport a = agent("ep-1", "h-1"), b = agent("ep-2", "h-2");
   a.hostname = "WEB";
   b.hostname = "web";
-  ASSERT_TRUE(store_->enroll(a, "c1"));
-  ASSERT_TRUE(store_->enroll(b, "c2"));
+  ASSERT_TRUE(enrol(*store_, a, "c1"));
+  ASSERT_TRUE(enrol(*store_, b, "c2"));
   auto r = reader();
   EXPECT_EQ(r->find_endpoints("ep-1").value().size(), 1u);
   EXPECT_EQ(r->find_endpoints("h-2").value()[0].endpoint_id, "ep-2");
