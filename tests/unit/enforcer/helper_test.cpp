@@ -190,7 +190,7 @@ TEST(Helper, WhoMayNotConnectIsTurnedAway) {
   ASSERT_EQ(::chmod(host.dir.path().c_str(), 0777), 0);
   const pid_t child = ::fork();
   if (child == 0) {
-    if (!test::walk_through_closed_root()) ::_exit(4);
+    if (!fb::test::walk_through_closed_root()) ::_exit(4);
     if (::getuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) ::_exit(3);
     const auto status = connect_helper(host.serving.socket)->status();
     ::_exit(status ? 1 : 0);
