@@ -363,16 +363,18 @@ TEST_F(DispatchTest, WhatWasNeverHandedOutIsBlockedAndWhatMayHaveArrivedIsNot) {
   EXPECT_EQ(store.at("a1").desired, Isolation::released);
 
   FakeAgent agent;
-  const std::string second = isolate();
+  const std::string second = isolate("k2");
   step();
   clock.advance_ms(15'000);
   step({agent.heartbeat()});
   clock.advance_ms(2'000);
   step({agent.heartbeat()});
   ASSERT_EQ(store.action(second).row.attempts, 2);
+  store.change_endpoint("a1", [](Endpoint& e) { e.is_protected = true; });
+  clock.advance_ms(1'000);
   back.action_id = second;
   back.generation = 0;
-  step({back});
+  step({back, agent.heartbeat()});
   EXPECT_EQ(state(second), State::unknown);
   EXPECT_EQ(store.illegal_moves(), 0);
 }
