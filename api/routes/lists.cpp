@@ -92,8 +92,8 @@ net::Response actions(const Call& call) {
   return lines(list->reader->actions(filter));
 }
 
-// The view's keys and the tags.
-net::Response lines_with_tags(const Call& call, const std::vector<record::EndpointRow>& rows) {
+// The view's keys, the tags and what keeps the agent from its work.
+net::Response lines_for_people(const Call& call, const std::vector<record::EndpointRow>& rows) {
   const auto known = call.parts.store.endpoints();
   if (!known) return failed(known.error());
   std::map<std::string_view, const std::vector<std::string>*> tags;
@@ -104,7 +104,11 @@ net::Response lines_with_tags(const Call& call, const std::vector<record::Endpoi
     const nlohmann::json list = at == tags.end() ? std::vector<std::string>() : *at->second;
     body += record::json_line(row);
     body.back() = ',';
-    body += "\"tags\":" + list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "}\n";
+    const nlohmann::json problems = row.problems;
+    const auto text = [](const nlohmann::json& words) {
+      return words.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    };
+    body += "\"tags\":" + text(list) + ",\"problems\":" + text(problems) + "}\n";
   }
   return ndjson(std::move(body));
 }
@@ -117,7 +121,7 @@ net::Response endpoints(const Call& call) {
   if (rows && !list->endpoint_id.empty()) {
     std::erase_if(*rows, [&](const record::EndpointRow& e) { return e.endpoint_id != list->endpoint_id; });
   }
-  return rows && call.query("tags") == "1" ? lines_with_tags(call, *rows) : lines(rows);
+  return rows && call.query("tags") == "1" ? lines_for_people(call, *rows) : lines(rows);
 }
 
 net::Response dead_letters(const Call& call) {

@@ -307,9 +307,9 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
     add_format(s, c.act.format);
     s.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
     s.add_option("--comment", c.act.comment, "why; kept with the action");
-    s.add_option(
-         "--wait", c.act.wait,
-         "how long to wait for the outcome: 30s, 2m (default 10s and not for an agent that is offline; 0 = don't)")
+    s.add_option("--wait", c.act.wait,
+                 "end with 0 only when the host confirms within this time: 30s, 2m (default: shows up to 10s, ends "
+                 "with 0 when taken)")
         ->type_name("DURATION");
     if (verb == "isolate")
       s.add_flag("--override", c.act.override_protected, "ask for a protected endpoint; a second person must approve");

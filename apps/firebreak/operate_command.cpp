@@ -65,7 +65,8 @@ int run_list(const std::string& what, const ListOptions& options) {
   return kDone;
 }
 
-// 0 only for what the host confirmed; without a wait, for what the service took.
+// 0 for what the service took, and the line says how far it came; whoever asks for a wait gets 0 only for what the host
+// confirmed in that time.
 int run_act(const std::string& verb, const ActOptions& options) {
   const auto wait = wait_of(options.wait);
   if (!wait) return complain(wait.error(), kCantRun);
@@ -82,8 +83,9 @@ int run_act(const std::string& verb, const ActOptions& options) {
     print_outlook(*followed);
   }
   const std::string status = text_of(*followed, "status");
-  if (wait->seconds == 0) return ended_badly(status) ? kFound : kDone;
-  return status == "verified" ? kDone : kFound;
+  const bool confirmed_only = wait->hooks.through_queue && wait->seconds > 0;
+  if (confirmed_only) return status == "verified" ? kDone : kFound;
+  return ended_badly(status) ? kFound : kDone;
 }
 
 int run_decide(bool approve, const std::string& action_id, const ActOptions& options) {

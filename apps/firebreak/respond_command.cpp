@@ -217,8 +217,7 @@ class Console {
     }
     print_action(*ended);
     print_outlook(*ended);
-    if (options_.wait_s == 0) return ended_badly(state) ? kFound : kDone;
-    return state == "verified" ? kDone : kFound;
+    return ended_badly(state) ? kFound : kDone;
   }
 
   int status() {

@@ -121,13 +121,12 @@ Status BatchKeeper::keep_alerts() {
            txn_.db.change(
                "INSERT INTO alerts(alert_id, rule_id, rule_name, rule_hash, rule_set_hash, severity, risk_score, "
                "cluster, topic, epoch, partition, \"offset\", event_time, read_time, broker_time, kept_at, "
-               "agent_id, host_id, host_name, ambiguous, endpoint_id, group_key, doc, source, clock_skew) "
-               "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+               "agent_id, host_id, host_name, ambiguous, endpoint_id, group_key, doc, source) "
+               "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
                a.alert_id, a.rule->rule_id, a.rule->name, a.rule->hash, outcome_.rule_set_hash,
                to_string(a.rule->severity), a.rule->risk_score, p.cluster, p.topic, p.epoch, p.partition, p.offset,
                a.event_time_ms, a.read_time_ms, a.broker_time_ms, txn_.now_ms, a.target.agent_id, a.target.host_id,
-               a.target.host_name, is_unclear(a.target), endpoint, a.group_key, a.doc, record::Blob{a.source},
-               a.clock_skew));
+               a.target.host_name, is_unclear(a.target), endpoint, a.group_key, a.doc, record::Blob{a.source}));
     if (added == 0) {
       ++kept_.known_alerts;
       continue;

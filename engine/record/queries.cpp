@@ -57,11 +57,12 @@ std::string asked(const std::vector<std::string>& list) {
 
 constexpr const char* kEndpointsAll =
     "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen, "
-    "problems FROM v_endpoints ORDER BY endpoint_id";
+    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = v.endpoint_id) FROM v_endpoints v ORDER BY endpoint_id";
 // By its host, an endpoint whose certificates were all revoked gives way to one of the same host that has a valid one.
 constexpr const char* kEndpointsByHost =
     "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen, "
-    "problems FROM v_endpoints e WHERE endpoint_id = ?1 OR (?1 <> '' AND (host_id = ?1 OR lower(hostname) = lower(?1)) "
+    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = e.endpoint_id) FROM v_endpoints e WHERE endpoint_id = ?1 "
+    "OR (?1 <> '' AND (host_id = ?1 OR lower(hostname) = lower(?1)) "
     "AND NOT ("
     "NOT EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0) AND "
     "EXISTS(SELECT 1 FROM endpoints o JOIN credentials c ON c.endpoint_id = o.endpoint_id AND c.revoked_at = 0 "
@@ -140,8 +141,7 @@ std::string json_line(const EndpointRow& r) {
                    {"observed", r.observed},
                    {"generation", r.generation},
                    {"lease_until", or_null(r.lease_until)},
-                   {"last_seen", or_null(r.last_seen)},
-                   {"problems", r.problems}});
+                   {"last_seen", or_null(r.last_seen)}});
 }
 
 std::string json_line(const DeadLetterRow& r) {

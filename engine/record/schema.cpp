@@ -342,28 +342,11 @@ CREATE TABLE cursors(
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-// Two machines with one identity; actions that do not come to their end; alerts whose event claims an impossible time.
+// Two machines with one identity, and actions that do not come to their end.
 constexpr const char* kVersion3 = R"sql(
 ALTER TABLE endpoints ADD COLUMN duplicate_since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE actions ADD COLUMN stuck_at INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE alerts ADD COLUMN clock_skew INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX credentials_valid ON credentials(endpoint_id) WHERE revoked_at = 0;
-
-DROP VIEW v_alerts;
-CREATE VIEW v_alerts(alert_id, rule_id, rule_name, severity, risk_score, endpoint_id, timestamp, topic, partition,
-                     "offset", doc, clock_skew) AS
-SELECT alert_id, rule_id, rule_name, severity, risk_score, endpoint_id,
-       strftime('%Y-%m-%dT%H:%M:%fZ', iif(event_time <> 0, event_time, read_time) / 1000.0, 'unixepoch'),
-       topic, partition, "offset", doc, clock_skew
-FROM alerts;
-
-DROP VIEW v_endpoints;
-CREATE VIEW v_endpoints(endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until,
-                        last_seen, problems) AS
-SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation,
-       iif(lease_until = 0, NULL, strftime('%Y-%m-%dT%H:%M:%fZ', lease_until / 1000.0, 'unixepoch')),
-       iif(last_seen = 0, NULL, strftime('%Y-%m-%dT%H:%M:%fZ', last_seen / 1000.0, 'unixepoch')), problems
-FROM endpoints;
 )sql";
 
 // Step i leads from version i to i + 1.

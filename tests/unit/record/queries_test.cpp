@@ -32,13 +32,13 @@ TEST_F(Queries, ViewsHaveExactlyTheirColumns) {
   open();
   EXPECT_EQ(
       columns("v_alerts"),
-      "alert_id rule_id rule_name severity risk_score endpoint_id timestamp topic partition offset doc clock_skew");
+      "alert_id rule_id rule_name severity risk_score endpoint_id timestamp topic partition offset doc");
   EXPECT_EQ(
       columns("v_actions"),
       "action_id request_id alert_id rule_id command endpoint_id comment status verdict guard requested_by created_at "
       "dispatched_at finished_at");
   EXPECT_EQ(columns("v_endpoints"),
-            "endpoint_id host_id hostname os agent_status desired observed generation lease_until last_seen problems");
+            "endpoint_id host_id hostname os agent_status desired observed generation lease_until last_seen");
 }
 
 TEST_F(Queries, JsonLinesHaveTheViewsKeys) {
@@ -62,7 +62,7 @@ TEST_F(Queries, JsonLinesHaveTheViewsKeys) {
                                       "dispatched_at", "finished_at"}));
   EXPECT_EQ(keys(json_line(endpoints[0])),
             (std::vector<std::string>{"endpoint_id", "host_id", "hostname", "os", "agent_status", "desired", "observed",
-                                      "generation", "lease_until", "last_seen", "problems"}));
+                                      "generation", "lease_until", "last_seen"}));
   const auto a = nlohmann::json::parse(json_line(alerts[0]));
   EXPECT_EQ(a["timestamp"], "2023-11-14T22:13:20.123Z");
   EXPECT_EQ(a["doc"]["agent"]["id"], "ep-1");
