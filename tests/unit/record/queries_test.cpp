@@ -30,9 +30,8 @@ class Queries : public RecordTest {
 
 TEST_F(Queries, ViewsHaveExactlyTheirColumns) {
   open();
-  EXPECT_EQ(
-      columns("v_alerts"),
-      "alert_id rule_id rule_name severity risk_score endpoint_id timestamp topic partition offset doc");
+  EXPECT_EQ(columns("v_alerts"),
+            "alert_id rule_id rule_name severity risk_score endpoint_id timestamp topic partition offset doc");
   EXPECT_EQ(
       columns("v_actions"),
       "action_id request_id alert_id rule_id command endpoint_id comment status verdict guard requested_by created_at "
