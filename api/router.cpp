@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/net/http_status.h"
 #include "engine/net/uri.h"
 
 namespace fb::api {
@@ -19,37 +20,6 @@ std::vector<std::string> segments_of(std::string_view path) {
     path.remove_prefix(at == std::string_view::npos ? path.size() : at);
   }
   return out;
-}
-
-std::string_view phrase(int status) {
-  switch (status) {
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 409:
-      return "Conflict";
-    case 413:
-      return "Content Too Large";
-    case 415:
-      return "Unsupported Media Type";
-    case 421:
-      return "Misdirected Request";
-    case 429:
-      return "Too Many Requests";
-    case 501:
-      return "Not Implemented";
-    case 503:
-      return "Service Unavailable";
-    default:
-      return "Internal Server Error";
-  }
 }
 
 }  // namespace
@@ -148,7 +118,8 @@ net::Response ndjson(std::string body) {
 }
 
 net::Response problem(int status, std::string_view message) {
-  const nlohmann::ordered_json body{{"statusCode", status}, {"error", phrase(status)}, {"message", message}};
+  const nlohmann::ordered_json body{
+      {"statusCode", status}, {"error", net::reason_phrase(status)}, {"message", message}};
   return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <cstdlib>
 #include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -29,6 +30,13 @@ using Responder = std::shared_ptr<net::Responder>;
 constexpr int kTickMs = 100;
 constexpr int64_t kLateHeartbeatMs = 5'000;  // how long a heartbeat may be on its way
 constexpr int kMaxSignedAnew = 5;            // of one command
+// A process that was thought gone is heard again: once or twice may be an old heartbeat that came late. So often within
+// this time, two processes speak in turn.
+constexpr int kMaxReturns = 3;
+constexpr size_t kMaxInstance = 128;
+constexpr int64_t kReturnsMs = 600'000;
+constexpr size_t kMaxFormer = 8;
+constexpr const char* kContested = "two machines use this agent's identity; a person has to say which is the right one";
 
 // Adds up for stats() and, when main wants it, for /metrics.
 class Count {
@@ -67,6 +75,7 @@ class Gateway final : public EndpointPlugin {
     handed_.connect(metrics, "firebreak_agent_commands_total", "Commands handed to agents, repeats included");
     reports_.connect(metrics, "firebreak_agent_reports_total", "Reports of agents about commands");
     heartbeats_.connect(metrics, "firebreak_agent_heartbeats_total", "Heartbeats of agents");
+    duplicates_.connect(metrics, "firebreak_duplicate_identities_total", "Times that two machines used one identity");
     if (metrics != nullptr) live_gauge_ = &metrics->gauge("firebreak_agents_online", "Agents heard lately");
   }
   ~Gateway() override { stop(0); }
@@ -301,6 +310,7 @@ class Gateway final : public EndpointPlugin {
   }
 
   void on_renew(const std::string& endpoint_id, const std::string& body, const Responder& out) {
+    if (agents_.is_contested(endpoint_id)) return out->answer(problem(409, kContested));
     // Each is a signature and a row that stays.
     if (!renewals_.take(endpoint_id, clock_.mono_ms())) return out->answer(problem(429, "too many renewals"));
     const auto csr = read_one("csr", body);
@@ -344,21 +354,33 @@ class Gateway final : public EndpointPlugin {
     boxes_.heard(endpoint_id, now);
     const int64_t wait = std::min<int64_t>(wait_s * 1000, options_.max_wait_ms);
     Poll replaced;
-    const auto handed = boxes_.poll(endpoint_id, out, now, now + wait, r.client_expired, &replaced);
+    const bool releases_only = r.client_expired || agents_.is_contested(endpoint_id);
+    const auto instance = r.query.find("instance");
+    const std::string_view process = instance == r.query.end() ? std::string_view() : instance->second;
+    if (process.size() > kMaxInstance) return out->answer(problem(400, "instance is a short word"));
+    const auto handed = boxes_.poll(endpoint_id, out, now, now + wait, releases_only, &replaced, process);
     if (replaced) {
       replaced->answer(problem(409, "another poll of this agent took over"));
-      if (boxes_.is_fought_over(endpoint_id, now)) tell_duplicate(endpoint_id, r.peer);
+      if (boxes_.is_fought_over(endpoint_id, now)) {
+        contest(endpoint_id, "polls of two processes took over from one another " +
+                                 std::to_string(Mailboxes::kFightTakeovers) + " times within a minute, the last from " +
+                                 r.peer);
+      }
     }
     if (handed.poll) hand(handed);
   }
 
-  void tell_duplicate(const std::string& endpoint_id, const std::string& peer) {
-    log(LogLevel::error, "duplicate_agent", "two processes use the identity of one agent",
-        {{"endpoint_id", endpoint_id}, {"peer", peer}});
-    worker_->add(true, [this, endpoint_id, peer] {
-      const std::string detail = "polls took over from one another " + std::to_string(Mailboxes::kFightTakeovers) +
-                                 " times within a minute, the last from " + peer;
-      static_cast<void>(agents_.note("service", "duplicate_agent", endpoint_id, detail));
+  // From now on neither of them gets an isolation, or is believed, until a person has looked; a release still goes out.
+  void contest(const std::string& endpoint_id, const std::string& why) {
+    log(LogLevel::error, "duplicate_identity", why, {{"endpoint_id", endpoint_id}});
+    duplicates_.add_one();
+    boxes_.releases_only(endpoint_id);
+    worker_->add(true, [this, endpoint_id, why] {
+      if (const Status told = agents_.contest(endpoint_id, why); !told) {
+        log(LogLevel::error, "duplicate_not_kept", told.error().describe(), {{"endpoint_id", endpoint_id}});
+        return;
+      }
+      if (const auto command = boxes_.take_back(endpoint_id)) refuse(*command, std::string(kDuplicateSince));
     });
   }
 
@@ -371,23 +393,16 @@ class Gateway final : public EndpointPlugin {
           ok(write_order({desk_.update_allow_set(id, handed.update->generation), "", handed.update->generation})));
     }
     const Command& command = *handed.command;
+    if (command.verb == Verb::isolate && !may_hand_out(command, handed.again)) {
+      return handed.poll->answer(nothing());
+    }
     // Late isolations are void; a release is never refused for its age.
     const bool late =
         command.verb == Verb::isolate && command.expires_at_ms > 0 && command.expires_at_ms <= clock_.wall_ms();
     if (late) {
       boxes_.finished(command.endpoint_id, command.action_id);
       handed.poll->answer(nothing());
-      worker_->add(true, [this, command] {
-        Report report;
-        report.kind = Report::Kind::refused;
-        report.endpoint_id = command.endpoint_id;
-        report.action_id = command.action_id;
-        report.generation = command.generation;
-        report.message = "expired before the agent fetched it";
-        report.at_ms = clock_.wall_ms();
-        sink_(std::move(report));
-      });
-      return;
+      return refuse(command, "expired before the agent fetched it");
     }
     // Sent a moment ago, and the switch was pulled since. It waits in its box, as what may have arrived does.
     if (command.verb == Verb::isolate && options_.may_isolate && !options_.may_isolate()) {
@@ -398,10 +413,41 @@ class Gateway final : public EndpointPlugin {
     handed.poll->answer(ok(write_order({desk_.command(command), command.action_id, command.generation})));
   }
 
+  // This side's own refusal of a command that no agent was given.
+  void refuse(const Command& command, const std::string& why) {
+    worker_->add(true, [this, command, why] {
+      Report report;
+      report.kind = Report::Kind::refused;
+      report.endpoint_id = command.endpoint_id;
+      report.action_id = command.action_id;
+      report.generation = command.generation;
+      report.message = why;
+      report.at_ms = clock_.wall_ms();
+      sink_(std::move(report));
+    });
+  }
+
+  // It was sent a while ago perhaps: what holds now is asked once more. An isolation that may have arrived waits in its
+  // box; one that was never handed out goes back. While the record can't be asked nothing goes out.
+  bool may_hand_out(const Command& command, bool again) {
+    const std::string& id = command.endpoint_id;
+    const bool duplicate = agents_.is_contested(id);
+    if (!duplicate) {
+      const auto is_protected = store_.is_protected(id);
+      if (!is_protected) return false;
+      if (!*is_protected || command.override_protected) return true;
+    }
+    if (!again) {
+      boxes_.finished(id, command.action_id);
+      refuse(command, std::string(duplicate ? kDuplicateSince : kProtectedSince));
+    }
+    return false;
+  }
+
   // What the order that goes out now lets through: once the host says that it did it, this is in force there. Noted
   // before the order is made, so that a change in between is seen as a difference and not missed.
   void keep_signed(const std::string& endpoint_id, int64_t generation) {
-    std::string policy = digest(desk_.policy(endpoint_id));
+    std::string policy = desk_.policy(endpoint_id)->digest;
     const std::lock_guard lock(known_mutex_);
     Known& known = known_[endpoint_id];
     known.signed_generation = generation;
@@ -466,6 +512,23 @@ class Gateway final : public EndpointPlugin {
     heartbeat->endpoint_id = endpoint_id;
     heartbeat->at_ms = clock_.wall_ms();
     heartbeats_.add_one();
+    if (is_duplicate(endpoint_id, heartbeat->instance)) {
+      contest(endpoint_id, "two processes speak in turn under one identity");
+    }
+    if (agents_.is_contested(endpoint_id)) {
+      // Whose state it is nobody knows, so it is not believed. That somebody is there is: a release must get out.
+      boxes_.heard(endpoint_id, clock_.mono_ms());
+      Report alive;
+      alive.endpoint_id = endpoint_id;
+      alive.generation = heartbeat->generation;
+      alive.at_ms = heartbeat->at_ms;
+      sink_(std::move(alive));
+      return out->answer(problem(409, kContested));
+    }
+    const int64_t ahead = heartbeat->clock_ms - heartbeat->at_ms;
+    if (heartbeat->clock_ms > 0 && std::abs(ahead) > options_.clock_skew_ms) {
+      heartbeat->problems.emplace_back("clock_skew");
+    }
     const Status seen = store_.seen(*heartbeat);
     if (!seen) return out->answer(problem(503, "the record did not take the heartbeat"));
     const Status heard = desk_.heard(endpoint_id, heartbeat->epoch, heartbeat->revision);
@@ -514,7 +577,7 @@ class Gateway final : public EndpointPlugin {
       const std::lock_guard lock(known_mutex_);
       known = known_[endpoint_id];
     }
-    if (known.observed != Isolation::isolated || known.policy_digest == digest(desk_.policy(endpoint_id))) {
+    if (known.observed != Isolation::isolated || known.policy_digest == desk_.policy(endpoint_id)->digest) {
       return boxes_.drop_update(endpoint_id);
     }
     Mailboxes::Handed handed;
@@ -536,6 +599,31 @@ class Gateway final : public EndpointPlugin {
       known.status_ms = now;
     }
     return desk_.status(endpoint_id, local.generation);
+  }
+
+  // Heartbeats of one process follow those of another after a restart, never in turn.
+  bool is_duplicate(const std::string& endpoint_id, const std::string& instance) {
+    if (instance.empty()) return false;
+    const std::lock_guard lock(known_mutex_);
+    Known& known = known_[endpoint_id];
+    if (known.instance == instance) return false;
+    const bool returned = std::find(known.former.begin(), known.former.end(), instance) != known.former.end();
+    if (!known.instance.empty() && !returned) {
+      if (known.former.size() >= kMaxFormer) known.former.erase(known.former.begin());
+      known.former.push_back(known.instance);
+    } else if (returned && std::find(known.former.begin(), known.former.end(), known.instance) == known.former.end()) {
+      known.former.push_back(known.instance);
+    }
+    known.instance = instance;
+    if (!returned) return false;
+    const int64_t now = clock_.mono_ms();
+    if (known.returns == 0 || now - known.returns_since_ms >= kReturnsMs) {
+      known.returns = 0;
+      known.returns_since_ms = now;
+    }
+    if (++known.returns < kMaxReturns) return false;
+    known.returns = 0;
+    return true;
   }
 
   void tick() {
@@ -578,10 +666,14 @@ class Gateway final : public EndpointPlugin {
     bool renew = false;
     std::string signed_anew_for;  // action id
     int signed_anew = 0;
+    std::string instance;             // of the agent's process that was heard last
+    std::vector<std::string> former;  // of those before it
+    int returns = 0;                  // how often one of those was heard again
+    int64_t returns_since_ms = 0;
   };
   std::mutex known_mutex_;
   std::unordered_map<std::string, Known> known_;
-  Count enrolled_, auth_failures_, handed_, reports_, heartbeats_;
+  Count enrolled_, auth_failures_, handed_, reports_, heartbeats_, duplicates_;
   Gauge* live_gauge_ = nullptr;
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> forgets_{0};  // an answer of the store that is older than a forget() is not believed

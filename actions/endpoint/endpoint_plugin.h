@@ -38,6 +38,7 @@ struct EndpointOptions {
   int threads = 1;
   int heartbeat_interval_ms = 10'000;      // told to agents
   int offline_after_ms = 30'000;           // silent for so long: offline
+  int64_t clock_skew_ms = 120'000;         // a host whose clock is further off than this has the problem `clock_skew`
   int max_wait_ms = 50'000;                // the longest long poll
   int redeliver_after_ms = 1'000;          // a command without a report is handed out again after this
   int credential_fresh_ms = 15'000;        // how long a revoked credential may still pass

@@ -26,8 +26,9 @@ std::optional<Mailboxes::Handed> Mailboxes::take_ready(const std::string& endpoi
   if (box.command) {
     const bool rested = box.handed_ms < 0 || now_ms - box.handed_ms >= redeliver_after_ms_;
     if (!rested || !may_have(box)) return std::nullopt;
+    const bool again = box.handed_ms >= 0;
     box.handed_ms = now_ms;
-    return Handed{nullptr, box.command, std::nullopt};
+    return Handed{nullptr, box.command, std::nullopt, again};
   }
   if (!box.update || box.releases_only) return std::nullopt;
   const int doublings = std::clamp(box.update_tries - 1, 0, 16);
@@ -58,7 +59,7 @@ void Mailboxes::drop_update(const std::string& endpoint_id) {
 }
 
 Mailboxes::Handed Mailboxes::poll(const std::string& endpoint_id, Poll poll, int64_t now_ms, int64_t until_ms,
-                                  bool releases_only, Poll* replaced) {
+                                  bool releases_only, Poll* replaced, std::string_view instance) {
   const std::lock_guard lock(mutex_);
   Box& box = boxes_[endpoint_id];
   *replaced = std::exchange(box.poll, nullptr);
@@ -66,7 +67,9 @@ Mailboxes::Handed Mailboxes::poll(const std::string& endpoint_id, Poll poll, int
     *replaced = std::move(poll);
     return {};
   }
-  if (*replaced && !(*replaced)->gone()) {
+  const bool same_process = !instance.empty() && instance == box.instance;
+  box.instance = instance;
+  if (*replaced && !(*replaced)->gone() && !same_process) {
     if (now_ms - box.takeovers_since_ms >= kFightMs) {
       box.takeovers = 0;
       box.takeovers_since_ms = now_ms;
@@ -90,6 +93,19 @@ bool Mailboxes::is_fought_over(const std::string& endpoint_id, int64_t now_ms) {
   at->second.takeovers = 0;
   at->second.takeovers_since_ms = now_ms;
   return true;
+}
+
+std::optional<Command> Mailboxes::take_back(const std::string& endpoint_id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(endpoint_id);
+  if (at == boxes_.end() || !at->second.command) return std::nullopt;
+  if (at->second.command->verb != Verb::isolate || at->second.handed_ms >= 0) return std::nullopt;
+  return std::exchange(at->second.command, std::nullopt);
+}
+
+void Mailboxes::releases_only(const std::string& endpoint_id) {
+  const std::lock_guard lock(mutex_);
+  boxes_[endpoint_id].releases_only = true;
 }
 
 std::optional<Command> Mailboxes::command_of(const std::string& endpoint_id) const {

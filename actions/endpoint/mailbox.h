@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -38,6 +39,7 @@ class Mailboxes {
     Poll poll;
     std::optional<Command> command;
     std::optional<Update> update;
+    bool again = false;  // the command was handed out before, and may have arrived
   };
 
   // A command to send. The newest generation wins; one older than the newest ever put is refused (conflict). When the
@@ -51,13 +53,17 @@ class Mailboxes {
   void drop_update(const std::string& endpoint_id);
 
   // An agent's long poll. The command that waits is handed out at once; else the poll is kept until `until_ms`.
-  // `releases_only`: for an agent whose certificate is past its end. `replaced` is the poll of the same agent that was
+  // `releases_only`: for an agent whose certificate is past its end, or whose identity two machines use. `instance`: of
+  // the agent's process, "" = not told. `replaced` is the poll of the same agent that was
   // open before.
   Handed poll(const std::string& endpoint_id, Poll poll, int64_t now_ms, int64_t until_ms, bool releases_only,
-              Poll* replaced);
-  // Polls took over from one another so often in so short a time that two processes must be using one identity. True
-  // once a storm.
+              Poll* replaced, std::string_view instance = {});
+  // Polls of different processes took over from one another so often in so short a time that two processes must be
+  // using one identity. True once a storm.
   bool is_fought_over(const std::string& endpoint_id, int64_t now_ms);
+  // An isolation that waits here and was never handed out since it was put; it is not any more.
+  std::optional<Command> take_back(const std::string& endpoint_id);
+  void releases_only(const std::string& endpoint_id);  // the poll that is open gets nothing else
   // A command was put and its end was not reported yet.
   bool has_command(const std::string& endpoint_id) const { return command_of(endpoint_id).has_value(); }
   std::optional<Command> command_of(const std::string& endpoint_id) const;
@@ -103,6 +109,7 @@ class Mailboxes {
     Poll poll;
     int64_t poll_until_ms = 0;
     bool releases_only = false;
+    std::string instance;  // of the last poll
     int64_t takeovers_since_ms = 0;
     int takeovers = 0;
     int64_t heard_ms = 0;

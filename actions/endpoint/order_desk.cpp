@@ -35,7 +35,7 @@ std::string OrderDesk::command(const Command& command) {
   e.lease_ms = command.lease_ms;
   e.comment = command.comment;
   if (command.verb == Verb::isolate) {
-    e.policy = policy(command.endpoint_id);
+    e.policy = policy(command.endpoint_id)->policy;
     const std::string code = break_glass_code(break_glass_secret_, command.endpoint_id, command.generation);
     e.break_glass_sha256 = break_glass_hash(code, command.endpoint_id, command.generation);
   }
@@ -47,7 +47,7 @@ std::string OrderDesk::update_allow_set(const std::string& endpoint_id, int64_t 
   e.order = Order::update_allow_set;
   e.agent_id = endpoint_id;
   e.generation = generation;
-  e.policy = policy(endpoint_id);
+  e.policy = policy(endpoint_id)->policy;
   return sign(std::move(e));
 }
 
@@ -56,12 +56,19 @@ std::string OrderDesk::status(const std::string& endpoint_id, int64_t generation
   e.order = Order::status;
   e.agent_id = endpoint_id;
   e.generation = generation;
-  e.policy.services = policy(endpoint_id).services;  // so that names are known before there is a cut
+  e.policy.services = policy(endpoint_id)->policy.services;  // so that names are known before there is a cut
   return sign(std::move(e));
 }
 
-CutPolicy OrderDesk::policy(const std::string& endpoint_id) const {
-  return policy_ ? policy_(endpoint_id) : CutPolicy{};
+PolicyPtr in_force(CutPolicy policy) {
+  std::string text = digest(policy);
+  return std::make_shared<const PolicyInForce>(PolicyInForce{std::move(policy), std::move(text)});
+}
+
+PolicyPtr OrderDesk::policy(const std::string& endpoint_id) const {
+  static const PolicyPtr kNone = in_force({});
+  PolicyPtr wanted = policy_ ? policy_(endpoint_id) : nullptr;
+  return wanted ? wanted : kNone;
 }
 
 Status OrderDesk::heard(const std::string& endpoint_id, int64_t epoch, int64_t revision) {

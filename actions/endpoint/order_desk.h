@@ -20,7 +20,14 @@
 namespace fb::endpoint {
 
 using Signers = std::vector<std::shared_ptr<const Signer>>;  // newest first, at least one
-using PolicyOf = std::function<CutPolicy(const std::string& endpoint_id)>;
+// A policy and its digest, which hosts tell in every heartbeat: worked out once a change, not once a heartbeat.
+struct PolicyInForce {
+  CutPolicy policy;
+  std::string digest;
+};
+using PolicyPtr = std::shared_ptr<const PolicyInForce>;
+PolicyPtr in_force(CutPolicy policy);
+using PolicyOf = std::function<PolicyPtr(const std::string& endpoint_id)>;  // empty, or null: an empty policy
 
 // A host that claims an epoch so far ahead of the service's is broken or lies: the service does not follow it.
 inline constexpr int64_t kMaxEpochJump = 1'000'000;
@@ -42,7 +49,7 @@ class OrderDesk {
   // generation: of the local release that it acknowledges; 0 = none.
   std::string status(const std::string& endpoint_id, int64_t generation);
 
-  CutPolicy policy(const std::string& endpoint_id) const;
+  PolicyPtr policy(const std::string& endpoint_id) const;
   // What a heartbeat says of the orders that the host took. A higher epoch than this run's (the record was restored
   // from a backup) raises it; the error is the record's.
   Status heard(const std::string& endpoint_id, int64_t epoch, int64_t revision);

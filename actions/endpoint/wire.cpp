@@ -111,6 +111,8 @@ void put_state(Ordered& json, const EndpointReport& agent) {
   json["drift_events"] = agent.drift_events;
   json["lease_left_ms"] = agent.lease_left_ms;
   json["problems"] = agent.problems;
+  json["instance"] = agent.instance;
+  json["clock_ms"] = agent.clock_ms;
   const LocalRelease& local = agent.local_release;
   if (local.how.empty()) return;
   json["local_release"] = {{"generation", local.generation},
@@ -128,6 +130,8 @@ Status read_state(const Json& json, EndpointReport& agent) {
   FB_TRY(agent.drops, number_of(json, "drops", Need::optional));
   FB_TRY(agent.drift_events, number_of(json, "drift_events", Need::optional));
   FB_TRY(agent.lease_left_ms, number_of(json, "lease_left_ms", Need::optional));
+  FB_TRY(agent.instance, id_of(json, "instance", Need::optional));
+  FB_TRY(agent.clock_ms, number_of(json, "clock_ms", Need::optional));
   if (const auto problems = json.find("problems"); problems != json.end()) {
     if (!problems->is_array() || problems->size() > kMaxProblems) return wrong("problems", "is not a short list");
     for (const Json& p : *problems) {

@@ -18,6 +18,8 @@ constexpr std::array kKinds = {
     Kind{"action_failed", Level::high, false},
     Kind{"action_expired", Level::high, false},
     Kind{"action_superseded", Level::low, false},
+    Kind{"action_stuck", Level::high, false},
+    Kind{"duplicate_identity", Level::critical, false},
     Kind{"endpoint_drifted", Level::critical, false},
     Kind{"endpoint_drift_ended", Level::medium, false},
     Kind{"endpoint_offline", Level::high, false},

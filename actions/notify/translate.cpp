@@ -27,7 +27,9 @@ constexpr std::array kEntries = {
     Entry{"superseded", "action_superseded", About::action},
     Entry{"denied", "action_denied", About::action},
     Entry{"blocked", "action_blocked", About::action},
+    Entry{"stuck", "action_stuck", About::action},
     Entry{"drifted", "endpoint_drifted", About::endpoint},
+    Entry{"duplicate_identity", "duplicate_identity", About::endpoint},
     Entry{"drift_ended", "endpoint_drift_ended", About::endpoint},
     Entry{"offline", "endpoint_offline", About::offline},
     Entry{"released_locally", "local_release", About::endpoint},
@@ -76,6 +78,8 @@ std::string sentence(const Notification& n, const TrailRow& row) {
     s = host + ": its state is the wanted one again";
   } else if (n.kind == "endpoint_offline") {
     s = host + ": the agent of an isolated host is offline";
+  } else if (n.kind == "duplicate_identity") {
+    s = host + ": two machines use its identity; no isolation of it starts until a person has looked";
   } else if (n.kind == "local_release") {
     s = host + ": released at the host itself";
   } else if (n.kind == "local_release_unproven") {

@@ -1,5 +1,6 @@
 // GET lists as NDJSON, one object a line with the keys of the views; newest first.
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/readers.h"
@@ -92,14 +93,36 @@ net::Response actions(const Call& call, Readers& readers) {
   return lines(list->reader->actions(filter));
 }
 
+// The view's keys, the tags and what keeps the agent from its work.
+net::Response lines_for_people(const Call& call, const std::vector<record::EndpointRow>& rows) {
+  const auto known = call.parts.store.endpoints();
+  if (!known) return failed(known.error());
+  std::map<std::string_view, const std::vector<std::string>*> tags;
+  for (const Endpoint& e : *known) tags[e.endpoint_id] = &e.tags;
+  std::string body;
+  for (const record::EndpointRow& row : rows) {
+    const auto at = tags.find(row.endpoint_id);
+    const nlohmann::json list = at == tags.end() ? std::vector<std::string>() : *at->second;
+    body += record::json_line(row);
+    body.back() = ',';
+    const nlohmann::json problems = row.problems;
+    const auto text = [](const nlohmann::json& words) {
+      return words.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    };
+    body += "\"tags\":" + text(list) + ",\"problems\":" + text(problems) + "}\n";
+  }
+  return ndjson(std::move(body));
+}
+
 net::Response endpoints(const Call& call, Readers& readers) {
   auto list = open_list(call, readers);
   if (!list) return failed(list.error());
-  if (list->endpoint_id.empty()) return lines(list->reader->endpoints());
-  auto rows = list->reader->find_endpoints(list->endpoint_id);
+  auto rows = list->endpoint_id.empty() ? list->reader->endpoints() : list->reader->find_endpoints(list->endpoint_id);
   // An id may be another host's name: only the one that was meant.
-  if (rows) std::erase_if(*rows, [&](const record::EndpointRow& e) { return e.endpoint_id != list->endpoint_id; });
-  return lines(rows);
+  if (rows && !list->endpoint_id.empty()) {
+    std::erase_if(*rows, [&](const record::EndpointRow& e) { return e.endpoint_id != list->endpoint_id; });
+  }
+  return rows && call.query("tags") == "1" ? lines_for_people(call, *rows) : lines(rows);
 }
 
 net::Response dead_letters(const Call& call, Readers& readers) {

@@ -37,6 +37,7 @@ struct Cut {
 struct Observation {
   Isolation state = Isolation::unknown;  // read back from the kernel, not remembered
   bool intact = true;                    // isolated exactly as last applied, on every link there is now
+  bool links_changed = false;            // not intact only because links came, went or changed their name
   std::string rule_digest;               // hex SHA-256 of the rules in force without counters; "" when released
   int64_t drops = 0;                     // packets that the isolation dropped so far
   std::vector<std::string> problems;     // what is not covered: "raw sockets not covered: ..."; said to the service

@@ -13,6 +13,7 @@
 
 #include "apps/enforcer/durable_file.h"
 #include "apps/enforcer/enforcer.h"
+#include "apps/enforcer/local_release_json.h"
 #include "engine/base/digest.h"
 #include "engine/base/failpoint.h"
 
@@ -140,16 +141,9 @@ Result<LastingState> EnforcerFiles::state() const {
   state.lease_left_ms = fields.number("lease_left_ms");
   state.sequence = fields.number("sequence");
   state.failed_codes = fields.number("failed_codes");
-  if (json.contains("local_release")) {
-    Fields release{json["local_release"]};
-    if (!release.json.is_object()) return fail(ErrorCode::corrupt, "the state can't be read", path);
-    state.local_release.generation = release.number("generation");
-    state.local_release.sequence = release.number("sequence");
-    state.local_release.how = release.text("how");
-    state.local_release.proof = release.text("proof");
-    state.local_release.at_ms = release.number("at_ms");
-    fields.ok = fields.ok && release.ok;
-  }
+  const auto release = local_release_in(json);
+  if (!release) return fail(ErrorCode::corrupt, "the local release in the state can't be read", path);
+  state.local_release = *release;
   if (!fields.ok) return fail(ErrorCode::corrupt, "the state lacks a field", path);
   return state;
 }
@@ -164,15 +158,7 @@ Status EnforcerFiles::keep_state(const LastingState& state) {
   json["lease_left_ms"] = state.lease_left_ms;
   json["sequence"] = state.sequence;
   json["failed_codes"] = state.failed_codes;
-  if (!state.local_release.how.empty()) {
-    nlohmann::ordered_json release;
-    release["generation"] = state.local_release.generation;
-    release["sequence"] = state.local_release.sequence;
-    release["how"] = state.local_release.how;
-    release["proof"] = state.local_release.proof;
-    release["at_ms"] = state.local_release.at_ms;
-    json["local_release"] = std::move(release);
-  }
+  put_local_release(json, state.local_release);
   return replace_file(folder_ + "/state.json",
                       json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }

@@ -249,11 +249,16 @@ void EnforcerImpl::look() {
     return;
   }
   const Status mended = backend_.isolate(plan_.cut);
+  settled_ = mended.has_value();
+  mend_problem_ = mended ? "" : "the isolation can't be mended: " + mended.error().describe();
+  if (mended && seen && seen->links_changed) {
+    // Nobody touched the rules: a container's link came or went.
+    log(LogLevel::info, "isolation_follows_links", "links of this host changed; the isolation covers those there are");
+    return;
+  }
   ++drift_events_;
   mends_.push_back(now());
   if (mends_.size() > kManyMends) mends_.pop_front();
-  settled_ = mended.has_value();
-  mend_problem_ = mended ? "" : "the isolation can't be mended: " + mended.error().describe();
   log(mended ? LogLevel::warn : LogLevel::error, "isolation_mended",
       mended ? "the isolation was not as it was set; it is set again" : mended.error().describe(),
       {{"seen", seen ? std::string(to_string(seen->state)) : seen.error().describe()},

@@ -41,8 +41,13 @@ Result<Connection> dial(const std::string& path) {
   Connection connection(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (connection.fd < 0) return fail(ErrorCode::io, std::string("no socket: ") + std::strerror(errno));
   if (::connect(connection.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return fail(ErrorCode::unavailable, std::string("the helper is not there: ") + std::strerror(errno), path,
-                Retry::yes);
+    // It may become reachable either way: a helper that starts sets the rights of its socket last.
+    const bool forbidden = errno == EACCES || errno == EPERM;
+    return fail(ErrorCode::unavailable,
+                forbidden ? "the helper's socket is not open to this user; run this as root, or as the user that the "
+                            "agent runs as"
+                          : std::string("the helper is not there: ") + std::strerror(errno),
+                path, Retry::yes);
   }
   return connection;
 }

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "apps/enforcer/local_release_json.h"
+
 namespace fb::agent {
 namespace {
 
@@ -159,15 +161,7 @@ std::string write_status(const EnforcementStatus& s) {
   json["drift_events"] = s.drift_events;
   json["lease_left_ms"] = s.lease_left_ms;
   json["problems"] = s.problems;
-  if (!s.local_release.how.empty()) {
-    nlohmann::ordered_json release;
-    release["generation"] = s.local_release.generation;
-    release["sequence"] = s.local_release.sequence;
-    release["how"] = s.local_release.how;
-    release["proof"] = s.local_release.proof;
-    release["at_ms"] = s.local_release.at_ms;
-    json["local_release"] = std::move(release);
-  }
+  put_local_release(json, s.local_release);
   return dump(json);
 }
 
@@ -192,14 +186,8 @@ Result<EnforcementStatus> read_status(const std::string& text) {
       if (problem.is_string()) s.problems.push_back(problem.get<std::string>());
     }
   }
-  if (json.contains("local_release") && json["local_release"].is_object()) {
-    const auto& release = json["local_release"];
-    s.local_release.generation = number_of(release, "generation");
-    s.local_release.sequence = number_of(release, "sequence");
-    s.local_release.how = text_of(release, "how");
-    s.local_release.proof = text_of(release, "proof");
-    s.local_release.at_ms = number_of(release, "at_ms");
-  }
+  // One that can't be read is no reason to lose the rest.
+  s.local_release = local_release_in(json).value_or(LocalRelease{});
   return s;
 }
 

@@ -1,5 +1,6 @@
 #include "apps/firebreak-agent/agent.h"
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <utility>
@@ -11,6 +12,8 @@
 #include "apps/firebreak-agent/backoff.h"
 #include "apps/firebreak-agent/enrolment.h"
 #include "apps/firebreak-agent/reporter.h"
+#include "engine/base/clock.h"
+#include "engine/base/digest.h"
 #include "engine/base/log.h"
 #include "engine/net/tls_files.h"
 
@@ -38,8 +41,10 @@ class OwnEnforcement final : public Enforcement {
 };
 
 // What a heartbeat says. An enforcer that does not answer is a problem to be told, not a reason to be silent.
-EndpointReport describe(const AgentOptions& options, Enforcement& enforcement) {
+EndpointReport describe(const AgentOptions& options, Enforcement& enforcement, const std::string& instance) {
   EndpointReport report;
+  report.instance = instance;
+  report.clock_ms = std::max<int64_t>(system_clock().wall_ms(), 1);  // before 1970 is as wrong as 1970
   report.host_id = options.host.host_id;
   report.hostname = options.host.hostname;
   report.os = options.host.os;
@@ -69,10 +74,11 @@ EndpointReport describe(const AgentOptions& options, Enforcement& enforcement) {
 // The connection that orders come in on.
 class OrderLoop {
  public:
-  OrderLoop(const AgentOptions& options, std::string agent_id, net::ClientOptions client,
+  OrderLoop(const AgentOptions& options, std::string agent_id, std::string instance, net::ClientOptions client,
             std::shared_ptr<std::atomic<int>> identity, Enforcement& enforcement, Reporter& reporter)
       : options_(options),
         id_(std::move(agent_id)),
+        instance_(std::move(instance)),
         dialer_(std::move(client), std::move(identity)),
         enforcement_(enforcement),
         reporter_(reporter),
@@ -80,7 +86,8 @@ class OrderLoop {
 
   void run(const std::stop_token& stop) {
     const std::stop_callback cancel(stop, [this] { dialer_.cancel(); });
-    const std::string url = without_slash(options_.server) + "/v1/commands?wait=" + std::to_string(options_.wait_s);
+    const std::string url = without_slash(options_.server) + "/v1/commands?wait=" + std::to_string(options_.wait_s) +
+                            "&instance=" + instance_;
     while (!stop.stop_requested()) {
       const auto asked = std::chrono::steady_clock::now();
       const auto reply = dialer_.request("GET", url, {}, "");
@@ -131,24 +138,26 @@ class OrderLoop {
   }
 
   void lost(const std::string& problem) {
-    if (!lost_) log(LogLevel::warn, "service_lost", problem + "; trying on", {{"endpoint_id", id_}});
-    lost_ = true;
+    if (problem == lost_why_) return;
+    log(LogLevel::warn, "service_lost", problem + "; trying on", {{"endpoint_id", id_}});
+    lost_why_ = problem;
   }
   void found() {
     backoff_.reset();
-    if (!lost_) return;
-    lost_ = false;
+    if (lost_why_.empty()) return;
+    lost_why_.clear();
     log(LogLevel::info, "service_found", "the service answers again", {{"endpoint_id", id_}});
     reporter_.hurry();
   }
 
   const AgentOptions& options_;
   const std::string id_;
+  const std::string instance_;
   Dialer dialer_;
   Enforcement& enforcement_;
   Reporter& reporter_;
   Backoff backoff_;
-  bool lost_ = false;
+  std::string lost_why_;  // as it was last told; "" = the service answers
 };
 
 }  // namespace
@@ -223,9 +232,11 @@ Status run_agent(const AgentOptions& options, std::stop_token stop) {
   net::ClientOptions polling = reporting.client;
   polling.total_timeout_ms = options.wait_s * 1000 + kReplyMarginMs;
   const std::string id = credential.agent_id;
+  // Of this process: the service tells by it a restart from a second machine with the same identity.
+  const std::string instance = hex(random_bytes(16));
   Reporter reporter(std::move(reporting), std::move(credential), state, identity, *enforcement,
-                    [&] { return describe(options, *enforcement); });
-  OrderLoop(options, id, std::move(polling), identity, *enforcement, reporter).run(stop);
+                    [&] { return describe(options, *enforcement, instance); });
+  OrderLoop(options, id, instance, std::move(polling), identity, *enforcement, reporter).run(stop);
   reporter.stop(kLingerMs);
   log(LogLevel::info, "agent_stopped", "the agent ends", {{"endpoint_id", id}});
   return {};

@@ -254,6 +254,10 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
     add_connect(s, c.act.connect);
     s.add_option("ID", c.action_ids, "action ids, at most 20 (of each a prefix that is unique)")->required();
     s.add_option("--comment", c.act.comment, "why");
+    if (approve) {
+      s.add_option("--wait", c.act.wait, "how long to wait for the outcome of a single one (default 10s, 0 = don't)")
+          ->type_name("DURATION");
+    }
     example(s, std::string("firebreak actions ") + (approve ? "approve" : "deny") +
                    " 3f2a --comment 'checked with the owner'");
     s.callback([&c, &chosen, approve] {
@@ -531,8 +535,10 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
     add_format(s, c.act.format);
     s.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
     s.add_option("--comment", c.act.comment, "why; kept with the action");
-    s.add_option("--wait", c.act.wait_s, "seconds to wait for the outcome (default 10, 0 = don't)")
-        ->check(CLI::Range(0, 3600));
+    s.add_option("--wait", c.act.wait,
+                 "end with 0 only when the host confirms within this time: 30s, 2m (default: shows up to 10s, ends "
+                 "with 0 when taken)")
+        ->type_name("DURATION");
     if (verb == "isolate")
       s.add_flag("--override", c.act.override_protected, "ask for a protected endpoint; a second person must approve");
     example(s, "firebreak " + verb + " WORKSTATION5 --comment 'incident 42'");
@@ -588,7 +594,20 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
 
   auto& audit = *app.add_subcommand("audit", "The chain of everything that was decided and done");
   audit.require_subcommand(1);
-  example(audit, "firebreak audit verify --db /var/lib/firebreak/firebreak.db");
+  example(audit, "firebreak audit list -c /etc/firebreak/firebreak.yml --since 1d");
+  auto& list = *audit.add_subcommand("list", "Who did what, newest first, from the record itself");
+  list.add_option("-c,--config", c.audit.connect.config, "the service's config file; its data_dir holds the record");
+  list.add_option("--db", c.audit.db, "the database itself (opened read-only); default: that of the package's service");
+  list.add_option("--since", c.audit.since, "a duration such as 30m or 1d, or an ISO time");
+  list.add_option("--actor", c.audit.actor, "who: a part of it is enough, such as rule: or user:local");
+  list.add_option("--host,--endpoint", c.audit.host, "what concerns one host: agent id, host id or host name");
+  list.add_option("--limit", c.audit.limit, "at most this many, newest first (default 50)")
+      ->check(CLI::Range(1, 100000));
+  add_format(list, c.audit.format);
+  list.add_flag_callback(
+      "--json", [&c] { c.audit.format = Format::json; }, "the same as --format json");
+  example(list, "firebreak audit list -c /etc/firebreak/firebreak.yml --since 1d --host WORKSTATION5");
+  list.callback([&] { chosen = [&] { return run_audit_list(c.audit); }; });
   auto& verify = *audit.add_subcommand("verify", "Check every link; names the first bad one");
   add_connect(verify, c.audit.connect);
   verify.add_option("--db", c.audit.db, "the database itself (opened read-only), when the service is not running");

@@ -1,9 +1,13 @@
 #include "apps/firebreak/client.h"
 
 #include <arpa/inet.h>
+#include <pwd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "apps/firebreak/profile.h"
@@ -17,17 +21,42 @@ namespace {
 
 constexpr const char* kDefaultDataDir = "/var/lib/firebreak";
 
-bool is_socket(const std::string& path) {
+// Whose the file (or else its folder) is: "" when that can't be seen either.
+std::string owner_of(const std::string& path) {
   struct stat info {};
-  return stat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
+  if (stat(path.c_str(), &info) != 0 && stat(std::filesystem::path(path).parent_path().c_str(), &info) != 0) {
+    return {};
+  }
+  std::string text(4096, '\0');
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwuid_r(info.st_uid, &entry, text.data(), text.size(), &found) != 0 || found == nullptr) {
+    return "user " + std::to_string(info.st_uid);
+  }
+  return found->pw_name;
+}
+
+Status check_socket(const std::string& path) {
+  struct stat info {};
+  const bool seen = stat(path.c_str(), &info) == 0;
+  const bool closed = seen ? S_ISSOCK(info.st_mode) && access(path.c_str(), W_OK) != 0 : errno == EACCES;
+  if (closed) {
+    const std::string owner = owner_of(path);
+    return fail(ErrorCode::refused, "you may not use the service's socket " + path + ": run this as root" +
+                                        (owner.empty() || owner == "root" ? "" : " or as " + owner) +
+                                        ", or give --url URL with --api-key");
+  }
+  if (!seen || !S_ISSOCK(info.st_mode)) {
+    return fail(ErrorCode::unavailable, "no service is running here: there is no socket " + path +
+                                            " (give -c CONFIG or --socket PATH, or --url URL with an API key, or use "
+                                            "firebreak login)");
+  }
+  return {};
 }
 
 Result<std::string> socket_path(const ConnectOptions& options) {
   if (!options.socket.empty()) return options.socket;
-  if (options.config.empty()) {
-    const char* dir = std::getenv("FIREBREAK_DATA_DIR");
-    return ServiceFiles(dir != nullptr ? dir : kDefaultDataDir).socket;
-  }
+  if (options.config.empty()) return ServiceFiles(default_data_dir()).socket;
   const Config::Loaded loaded = Config::load(options.config);
   if (!loaded.ok()) {
     const Diagnostic& d = loaded.problems[0];
@@ -38,6 +67,11 @@ Result<std::string> socket_path(const ConnectOptions& options) {
 }
 
 }  // namespace
+
+std::string default_data_dir() {
+  const char* dir = std::getenv("FIREBREAK_DATA_DIR");
+  return dir != nullptr ? dir : kDefaultDataDir;
+}
 
 namespace {
 
@@ -96,14 +130,13 @@ Result<Way> find_way(const ConnectOptions& options) {
     return by_profile(*profile, options, api_key);
   }
   FB_TRY(const std::string socket, socket_path(options));
-  if (is_socket(socket)) return Way{socket, "", "", ""};
+  const Status open = check_socket(socket);
+  if (open) return Way{socket, "", "", ""};
   if (!names_socket && options.config.empty()) {
     FB_TRY(const Profiles profiles, load_profiles(profiles_file()));
     if (const Profile* profile = profiles.find(profiles.current)) return by_profile(*profile, options, api_key);
   }
-  return fail(ErrorCode::unavailable, "no service is running here: there is no socket " + socket +
-                                          " (give -c CONFIG or --socket PATH, or --url URL with an API key, or use "
-                                          "firebreak login)");
+  return tl::unexpected<Error>(open.error());
 }
 
 }  // namespace

@@ -45,6 +45,9 @@ class ApiClient {
   int last_status_ = 0;
 };
 
+// Of a service on this machine when nothing says otherwise: FIREBREAK_DATA_DIR, else the package's.
+std::string default_data_dir();
+
 std::string url_encoded(std::string_view text);
 
 }  // namespace fb::cli

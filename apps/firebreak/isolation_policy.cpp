@@ -175,38 +175,27 @@ endpoint::CutPolicy IsolationPolicies::settled(const std::string& policy_id) con
   return it == settings_.end() ? config_ : with_policy(config_, it->second);
 }
 
-IsolationPolicies::Cut IsolationPolicies::work_out(const Place& place) const {
-  Cut cut;
-  cut.policy = settled(place.second);
+endpoint::PolicyPtr IsolationPolicies::work_out(const Place& place) const {
+  endpoint::CutPolicy policy = settled(place.second);
   size_t left_out = 0;
-  cut.policy.exceptions = taken(open_to(place), &left_out);
+  policy.exceptions = taken(open_to(place), &left_out);
   if (left_out > 0) {
     log(LogLevel::error, "exceptions_left_out",
         "all exceptions together would undo an isolation: the newest are left out",
         {{"os", place.first}, {"policy", place.second}, {"left_out", std::to_string(left_out)}});
   }
-  cut.digest = endpoint::digest(cut.policy);
-  return cut;
+  return endpoint::in_force(std::move(policy));
 }
 
-// Under mutex_. An endpoint that nobody knows has no platform: what the config and the default policy say.
-const IsolationPolicies::Cut& IsolationPolicies::cut_of(const std::string& endpoint_id) {
+// An endpoint that nobody knows has no platform: what the config and the default policy say.
+endpoint::PolicyPtr IsolationPolicies::of(const std::string& endpoint_id) {
+  const std::lock_guard lock(mutex_);
   refresh(places_.find(endpoint_id) == places_.end());
   const auto known = places_.find(endpoint_id);
   const Place place = known == places_.end() ? Place{"", kDefaultPolicy} : known->second;
   const auto it = cuts_.find(place);
   if (it != cuts_.end()) return it->second;
   return cuts_.emplace(place, work_out(place)).first->second;
-}
-
-endpoint::CutPolicy IsolationPolicies::of(const std::string& endpoint_id) {
-  const std::lock_guard lock(mutex_);
-  return cut_of(endpoint_id).policy;
-}
-
-std::string IsolationPolicies::digest_of(const std::string& endpoint_id) {
-  const std::lock_guard lock(mutex_);
-  return cut_of(endpoint_id).digest;
 }
 
 bool IsolationPolicies::may_roll_back(const std::string& endpoint_id) const {
@@ -316,7 +305,7 @@ bool IsolationPolicies::leaves_open(const std::string& endpoint_id, const std::s
   const auto wanted = endpoint::parse_prefix(address);
   if (!wanted) return false;
   std::vector<endpoint::Prefix> open;
-  for (const std::string& entry : of(endpoint_id).exceptions) {
+  for (const std::string& entry : of(endpoint_id)->policy.exceptions) {
     if (const auto prefix = endpoint::parse_prefix(entry)) open.push_back(*prefix);
   }
   // Within what is open there already, it changes nothing.

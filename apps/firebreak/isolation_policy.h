@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "actions/endpoint/envelope.h"
+#include "actions/endpoint/order_desk.h"
 #include "engine/base/clock.h"
 #include "engine/config/config.h"
 #include "engine/record/exceptions.h"
@@ -36,8 +36,7 @@ class IsolationPolicies {
   // Exceptions, policies or who has them changed: the next question reads the record anew. Cheap; for the store's hook.
   void changed() { wanted_.fetch_add(1); }
 
-  endpoint::CutPolicy of(const std::string& endpoint_id);
-  std::string digest_of(const std::string& endpoint_id);
+  endpoint::PolicyPtr of(const std::string& endpoint_id);
   // From what was read last, without a look at the record: for questions from inside a transaction.
   bool may_roll_back(const std::string& endpoint_id) const;
 
@@ -50,14 +49,9 @@ class IsolationPolicies {
 
  private:
   using Place = std::pair<std::string, std::string>;  // platform, policy id
-  struct Cut {
-    endpoint::CutPolicy policy;
-    std::string digest;
-  };
   void refresh(bool unknown_endpoint);
   Status read();
-  const Cut& cut_of(const std::string& endpoint_id);
-  Cut work_out(const Place& place) const;
+  endpoint::PolicyPtr work_out(const Place& place) const;
   endpoint::CutPolicy settled(const std::string& policy_id) const;
   std::vector<std::string> open_to(const Place& place) const;
   bool is_live(const OpenAddress& item) const;
@@ -73,7 +67,7 @@ class IsolationPolicies {
   std::vector<OpenAddress> opens_;
   std::unordered_map<std::string, Place> places_;
   std::map<std::string, PolicySettings> settings_;
-  std::map<Place, Cut> cuts_;
+  std::map<Place, endpoint::PolicyPtr> cuts_;
 };
 
 }  // namespace fb::cli

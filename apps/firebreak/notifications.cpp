@@ -105,6 +105,26 @@ Result<std::vector<notify::Subscription>> notification_sinks(const Config& confi
   return notify::make_subscriptions(sink_context(config, clock));
 }
 
+Status check_notifications(const Config& config, const Clock& clock) {
+  FB_TRY_VOID(notification_sinks(config, clock));
+  const notify::SinkContext context = sink_context(config, clock);
+  // Any public address stands for what a name has: names are resolved when something is sent.
+  const net::Resolve any = [](const std::string&) { return Result<std::vector<std::string>>({"9.9.9.9"}); };
+  const auto check = [&](const std::string& url, const char* key) -> Status {
+    if (url.empty()) return {};
+    const auto target = net::guard_url(url, context.rules, any);
+    if (target) return {};
+    Error e = target.error();
+    e.context = std::string("notifications.") + key;
+    return tl::unexpected<Error>(std::move(e));
+  };
+  FB_TRY_VOID(check(config.text("notifications.webhook.url"), "webhook.url"));
+  const std::string& file = config.text("notifications.slack.url_file");
+  if (file.empty()) return {};
+  FB_TRY(const std::string url, notify::read_secret_file(file));
+  return check(url, "slack.url_file");
+}
+
 Result<std::unique_ptr<notify::Notifier>> start_notifications(const Config& config, Store& store, const Clock& clock,
                                                               Metrics& metrics) {
   FB_TRY(std::vector<notify::Subscription> sinks, notification_sinks(config, clock));

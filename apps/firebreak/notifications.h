@@ -17,6 +17,10 @@ namespace fb::cli {
 // The sinks that the config sets up; the error names the key.
 Result<std::vector<notify::Subscription>> notification_sinks(const Config& config, const Clock& clock);
 
+// What can be known of the notifications before anything is sent: the sinks as the service makes them (secrets
+// readable, addresses of mail, names of events), and the form of each URL. Asks no name server.
+Status check_notifications(const Config& config, const Clock& clock);
+
 // Starts them, and the reminders of standing isolations. Everything given outlives the notifier.
 Result<std::unique_ptr<notify::Notifier>> start_notifications(const Config& config, Store& store, const Clock& clock,
                                                               Metrics& metrics);

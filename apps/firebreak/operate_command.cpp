@@ -8,16 +8,31 @@
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
 #include "engine/base/text.h"
-#include "engine/ir/typed.h"
 
 namespace fb::cli {
 namespace {
 
-Result<std::string> since_iso(const std::string& since) {
-  if (const auto ms = parse_duration_ms(since)) return iso8601(system_clock().wall_ms() - *ms);
-  if (const auto ms = ir::parse_date_value(since)) return iso8601(*ms);
-  return fail(ErrorCode::invalid_argument,
-              "--since takes a duration such as 30m or 1d, or an ISO time, not '" + printable(since) + "'");
+constexpr int kDefaultWaitS = 10;
+constexpr int64_t kMostWaitMs = 3'600'000;
+
+struct Wait {
+  int seconds = kDefaultWaitS;
+  FollowHooks hooks;
+};
+
+// "30s", "2m", or a number of seconds. Whoever asks for a wait waits for an agent that is offline, too.
+Result<Wait> wait_of(const std::string& text) {
+  Wait wait;
+  if (text.empty()) return wait;
+  const bool digits = text.size() <= 5 && text.find_first_not_of("0123456789") == std::string::npos;
+  const auto ms = digits ? std::stoll(text) * 1000 : parse_duration_ms(text);
+  if (!ms || *ms < 0 || *ms > kMostWaitMs) {
+    return fail(ErrorCode::invalid_argument,
+                "--wait takes a time such as 30s or 2m, at most 1h (0 = don't wait), not '" + printable(text) + "'");
+  }
+  wait.seconds = static_cast<int>((*ms + 999) / 1000);
+  wait.hooks.through_queue = true;
+  return wait;
 }
 
 }  // namespace
@@ -34,37 +49,48 @@ int run_list(const std::string& what, const ListOptions& options) {
   add("command", options.command);
   add("status", options.status);
   if (!options.since.empty()) {
-    const auto iso = since_iso(options.since);
-    if (!iso) return complain(iso.error(), kCantRun);
-    add("since", *iso);
+    const auto since = since_ms(options.since);
+    if (!since) return complain(since.error(), kCantRun);
+    add("since", iso8601(*since));
   }
+  const bool for_people = options.format == Format::text;
+  if (for_people && what == "endpoints") add("tags", "1");
   auto body = client->get(path);
   if (!body) return complain(body.error(), exit_code_of(body.error()));
-  if (options.format == Format::json) {
+  if (!for_people) {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
   }
-  print_list(what, *body);
+  print_list(what, *body, what == "alerts" || what == "actions" ? host_names(*client, *body) : HostNames{});
   return kDone;
 }
 
+// 0 for what the service took, and the line says how far it came; whoever asks for a wait gets 0 only for what the host
+// confirmed in that time.
 int run_act(const std::string& verb, const ActOptions& options) {
+  const auto wait = wait_of(options.wait);
+  if (!wait) return complain(wait.error(), kCantRun);
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   auto action = submit_action(*client, verb, options.host, options.comment, options.override_protected);
   if (!action) return complain(action.error(), exit_code_of(action.error()));
-  auto followed = follow(*client, *action, options.wait_s);
+  auto followed = follow(*client, *action, wait->seconds, wait->hooks);
   if (!followed) return complain(followed.error(), kCantRun);
   if (options.format == Format::json) {
     std::printf("%s\n", followed->dump().c_str());
   } else {
     print_action(*followed);
+    print_outlook(*followed);
   }
   const std::string status = text_of(*followed, "status");
+  const bool confirmed_only = wait->hooks.through_queue && wait->seconds > 0;
+  if (confirmed_only) return status == "verified" ? kDone : kFound;
   return ended_badly(status) ? kFound : kDone;
 }
 
 int run_decide(bool approve, const std::string& action_id, const ActOptions& options) {
+  const auto wait = wait_of(options.wait);
+  if (!wait) return complain(wait.error(), kCantRun);
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const Json request{{"comment", options.comment}};
@@ -72,8 +98,15 @@ int run_decide(bool approve, const std::string& action_id, const ActOptions& opt
                            request.dump());
   if (!body) return complain(body.error(), exit_code_of(body.error()));
   const Json action = Json::parse(*body, nullptr, false);
-  if (action.is_object()) print_action(action);
-  return kDone;
+  if (!action.is_object()) return complain("the service's answer is not JSON", kCantRun);
+  print_decision(approve, action);
+  if (!approve) return kDone;
+  std::fflush(stdout);
+  const auto followed = follow(*client, action, wait->seconds, wait->hooks);
+  if (!followed) return complain(followed.error(), kCantRun);
+  print_action(*followed);
+  print_outlook(*followed);
+  return ended_badly(text_of(*followed, "status")) ? kFound : kDone;
 }
 
 int run_kill_switch(bool on, const ActOptions& options) {

@@ -97,7 +97,7 @@ struct ActOptions {
   std::string host;
   std::string comment;
   bool override_protected = false;
-  int wait_s = 10;
+  std::string wait;  // "30s"; "" = the default, which does not wait for an agent that is offline
   Format format = Format::text;
 };
 
@@ -123,6 +123,11 @@ struct AuditOptions {
   ConnectOptions connect;
   std::string db;
   Format format = Format::text;
+  // Of `list`.
+  int limit = 50;
+  std::string since;
+  std::string actor;
+  std::string host;
 };
 
 struct TokenOptions {
@@ -252,6 +257,7 @@ int run_break_glass(const ActOptions& options);
 int run_respond(const RespondOptions& options);
 int run_notify_test(const std::string& config);
 int run_audit_verify(const AuditOptions& options);
+int run_audit_list(const AuditOptions& options);
 int run_config_check(const std::string& config);
 int run_config_schema();
 

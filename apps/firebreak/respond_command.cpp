@@ -216,13 +216,8 @@ class Console {
       return kDone;
     }
     print_action(*ended);
-    if (state == "queued") std::printf("the agent is offline: it goes out when the agent is back\n");
-    if (state == "awaiting_approval") {
-      std::printf("a second person approves it: firebreak actions approve %s\n",
-                  text_of(*ended, "action_id").substr(0, 12).c_str());
-    }
-    if (ended_badly(state)) return kFound;
-    return kDone;
+    print_outlook(*ended);
+    return ended_badly(state) ? kFound : kDone;
   }
 
   int status() {
@@ -254,7 +249,7 @@ class Console {
     const auto body =
         client_.get("/api/firebreak/actions?host=" + url_encoded(endpoint_id_) + "&limit=" + std::to_string(limit));
     if (!body) return complain(body.error(), exit_code_of(body.error()));
-    print_list("actions", *body);
+    print_list("actions", *body, {{endpoint_id_, name_}});
     return kDone;
   }
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "apps/firebreak/action_view.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -12,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string text_of(const Json& line, const char* key) {
+std::string field_of(const Json& line, const char* key) {
   const auto it = line.find(key);
   if (it == line.end() || it->is_null()) return "";
   return it->is_string() ? it->get<std::string>() : it->dump();
@@ -55,8 +56,8 @@ int run_maintenance_add(const MaintenanceOptions& options) {
   if (!body) return told(*client, body.error());
   const Json window = Json::parse(*body, nullptr, false);
   if (!window.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  std::printf("%s: %s until %s\n", printable(text_of(window, "id")).c_str(),
-              printable(text_of(window, "scope")).c_str(), printable(text_of(window, "to")).c_str());
+  std::printf("%s: %s until %s\n", printable(field_of(window, "id")).c_str(),
+              printable(field_of(window, "scope")).c_str(), printable(field_of(window, "to")).c_str());
   return kDone;
 }
 
@@ -71,9 +72,9 @@ int run_maintenance_list(const ConnectOptions& connect, Format format) {
   }
   Table table({"ID", "SCOPE", "FROM", "TO", "EFFECT", "CRITICAL", "BY", "COMMENT"});
   each_line(*body, [&table](const Json& w) {
-    table.row({text_of(w, "id"), shortened(text_of(w, "scope"), 44), text_of(w, "from"), text_of(w, "to"),
-               text_of(w, "effect"), text_of(w, "include_critical") == "true" ? "too" : "not",
-               shortened(text_of(w, "set_by"), 30), shortened(text_of(w, "comment"), 40)});
+    table.row({field_of(w, "id"), shortened(field_of(w, "scope"), 44), field_of(w, "from"), field_of(w, "to"),
+               field_of(w, "effect"), field_of(w, "include_critical") == "true" ? "too" : "not",
+               shortened(field_of(w, "set_by"), 30), shortened(field_of(w, "comment"), 40)});
   });
   if (table.empty()) {
     std::printf("no maintenance\n");
@@ -100,7 +101,7 @@ int run_tag(const std::string& op, const std::string& tag, const ActOptions& opt
                                  body_of({{"tag", tag}, {"op", op}, {"comment", options.comment}}));
   if (!body) return told(*client, body.error());
   const Json answer = Json::parse(*body, nullptr, false);
-  const std::string result = answer.is_object() ? text_of(answer, "result") : "";
+  const std::string result = answer.is_object() ? field_of(answer, "result") : "";
   if (result == "waits") {
     std::printf("%s protects %s: it goes when a second person asks for the same within the time of an approval\n",
                 printable(tag).c_str(), printable(options.host).c_str());
@@ -119,11 +120,17 @@ int run_decide_many(bool approve, const std::vector<std::string>& ids, const Act
                                  body_of({{"ids", ids}, {"comment", options.comment}}));
   if (!body) return told(*client, body.error());
   bool all = true;
-  each_line(*body, [&all](const Json& line) {
-    const std::string error = text_of(line, "error");
+  each_line(*body, [&](const Json& line) {
+    const std::string error = field_of(line, "error");
+    const std::string id = field_of(line, "action_id");
     all = all && error.empty();
-    std::printf("%s: %s\n", printable(text_of(line, "action_id")).c_str(),
-                printable(error.empty() ? text_of(line, "status") : error).c_str());
+    // Who asked for it and which host it is; the id says the least to a person.
+    const auto action = client->get("/api/firebreak/actions/" + url_encoded(id));
+    const Json facts = action ? Json::parse(*action, nullptr, false) : Json();
+    if (error.empty() && facts.is_object()) return print_decision(approve, facts);
+    const std::string name = facts.is_object() ? text_of(facts, "command") + " " + host_of(facts) : id;
+    std::printf("%s: %s\n", printable(name).c_str(),
+                printable(error.empty() ? field_of(line, "status") : error).c_str());
   });
   return all ? kDone : kFound;
 }

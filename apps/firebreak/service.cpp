@@ -16,6 +16,8 @@
 #include "api/api_keys.h"
 #include "api/exceptions/rule_item.h"
 #include "api/rules/desk.h"
+#include "apps/firebreak/bounded_stop.h"
+#include "apps/firebreak/config_changes.h"
 #include "apps/firebreak/endpoint_policy.h"
 #include "apps/firebreak/front_door.h"
 #include "apps/firebreak/isolation_policy.h"
@@ -42,6 +44,7 @@ constexpr int kExitRecordFailed = 75;  // the supervisor starts us again and the
 constexpr int kRulePollMs = 1000;
 constexpr int kRuleSettleMs = 300;
 constexpr int kDrainMs = 10'000;
+constexpr int64_t kStopMs = 45'000;      // above all drains one after the other, below the supervisor's patience (60 s)
 constexpr int64_t kWatchdogMs = 60'000;  // a turn that makes no progress for so long is told loudly
 
 void raise_limit_of_open_files() {
@@ -52,10 +55,14 @@ void raise_limit_of_open_files() {
   }
 }
 
+void end_hanging_stop(const std::string& part) {
+  end_late(part, kStopMs, kExitRecordFailed);
+}
+
 }  // namespace
 
 struct Service::Impl {
-  explicit Impl(ServiceStart s) : start(std::move(s)), files(start.config.text("data_dir")) {}
+  explicit Impl(ServiceStart s) : start(std::move(s)), last_read(start.config), files(start.config.text("data_dir")) {}
 
   Status open_record();
   Status load_rules_once();
@@ -70,10 +77,12 @@ struct Service::Impl {
   void fail_for_good(const Error& error);
   void stop();
   void note_reload(const ReloadReport& report, const char* cause);
+  void note_config(const Config& fresh);
   void refresh_gauges();
   std::vector<api::PartHealth> health() const;
 
   ServiceStart start;
+  Config last_read;  // by reload_policy()
   const ServiceFiles files;
   const Clock& clock = system_clock();
   Metrics metrics;
@@ -226,6 +235,22 @@ void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
   (void)store->note("service", "rules_loaded", now->hash(), std::to_string(now->rules().size()) + " rules, " + cause);
 }
 
+// Every key that the config file now says otherwise; names only, since a value may be a secret.
+void Service::Impl::note_config(const Config& fresh) {
+  const std::vector<ConfigChange> changes = config_changes(start.config, last_read, fresh);
+  if (changes.empty()) {
+    log(LogLevel::info, "config_unchanged", "the config file says what the service runs with");
+  }
+  for (const ConfigChange& change : changes) {
+    log(change.takes_effect ? LogLevel::info : LogLevel::warn,
+        change.takes_effect ? "config_changed" : "config_needs_restart",
+        change.takes_effect ? change.key + " has changed and takes effect now"
+                            : change.key + " has changed in the file; it takes effect when the service is restarted",
+        {{"key", change.key}});
+  }
+  last_read = fresh;
+}
+
 Status Service::Impl::start_response() {
   const Config& c = start.config;
   DispatchSettings settings;
@@ -365,7 +390,7 @@ Status Service::Impl::start_api() {
     return policies->leaves_open(id, address);
   };
   isolation.policy_fits = policy_fits;
-  isolation.wanted_digest = [this](const std::string& id) { return policies->digest_of(id); };
+  isolation.wanted_digest = [this](const std::string& id) { return policies->of(id)->digest; };
   api::AccessSettings access;
   access.session_idle_ms = *c.duration_ms("http.session_idle");
   access.session_max_ms = *c.duration_ms("http.session_max");
@@ -447,13 +472,21 @@ void Service::Impl::refresh_gauges() {
 void Service::Impl::stop() {
   std::call_once(stopped, [this] {
     stopping.store(true);
+    BoundedStop bound(kStopMs, end_hanging_stop);
+    bound.part("the watch over the rule files");
     if (rules) rules->stop_watching();
+    bound.part("the pipeline, or Kafka's client in it");
     if (pipeline_thread.joinable()) pipeline_thread.join();
+    bound.part("the API");
     if (api_tcp) api_tcp->stop(kDrainMs);
     if (api_socket) api_socket->stop(kDrainMs);
+    bound.part("the publisher of alerts");
     if (publisher) publisher->stop();
+    bound.part("the agent gateway");
     if (agents) agents->stop(kDrainMs);
+    bound.part("the dispatcher");
     if (dispatcher) dispatcher->stop();
+    bound.part("the notifier");
     if (notifier) notifier->stop();
   });
 }
@@ -462,6 +495,14 @@ Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Service::~Service() {
   impl_->stop();
+  BoundedStop bound(kStopMs, end_hanging_stop);
+  bound.part("the publisher's client of Kafka");
+  impl_->publisher.reset();
+  bound.part("the consumer's client of Kafka");
+  impl_->pipeline.reset();
+  impl_->source.reset();
+  bound.part("the record");
+  impl_.reset();
 }
 
 Result<std::unique_ptr<Service>> Service::start(ServiceStart start) {
@@ -515,6 +556,7 @@ void Service::reload_policy() {
          {"place", problems.front().file + ":" + std::to_string(problems.front().line)}});
     return;
   }
+  i.note_config(loaded.config);
   endpoint::CutPolicy fresh = isolation_policy(loaded.config);
   if (fresh == i.policies->config()) return;
   const std::string now = endpoint::digest(fresh);

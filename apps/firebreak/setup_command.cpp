@@ -9,9 +9,11 @@
 
 #include "api/api_keys.h"
 #include "apps/firebreak/load_config.h"
+#include "apps/firebreak/notifications.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/service_files.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/base/clock.h"
 #include "engine/net/tls_files.h"
 #include "engine/respond/guard_settings.h"
 
@@ -69,6 +71,9 @@ int run_config_check(const std::string& config_file) {
   if (!can_read_config(config_file)) return kCantRun;
   auto config = load_config(config_file);
   if (!config) return config.error() == kCantRun ? kFound : config.error();
+  if (const Status sinks = check_notifications(*config, system_clock()); !sinks) {
+    return complain(config_file + ": " + sinks.error().describe(), kFound);
+  }
   std::printf("%s is good\n", config_file.c_str());
   return kDone;
 }

@@ -97,6 +97,18 @@ std::optional<int64_t> Config::duration_ms(std::string_view path) const {
   return std::get<int64_t>(it->second);
 }
 
+std::vector<std::string> Config::differing_keys(const Config& other) const {
+  std::vector<std::string> out;
+  for (const Key& key : config_keys()) {
+    const auto here = values_.find(key.path);
+    const auto there = other.values_.find(key.path);
+    const bool same = (here == values_.end()) == (there == other.values_.end()) &&
+                      (here == values_.end() || here->second == there->second);
+    if (!same) out.emplace_back(key.path);
+  }
+  return out;
+}
+
 Limits Config::limits() const {
   Limits l;
   l.event.max_event_bytes = static_cast<size_t>(integer("limits.max_event_bytes"));

@@ -36,6 +36,9 @@ class Config {
 
   Limits limits() const;
 
+  // The keys whose values are not the same here and there, in the table's order.
+  std::vector<std::string> differing_keys(const Config& other) const;
+
  private:
   using Value = std::variant<std::monostate, std::string, std::vector<std::string>, std::map<std::string, std::string>,
                              bool, int64_t, double>;

@@ -70,17 +70,20 @@ struct Alert {
   std::string alert_id;
   RuleMetaPtr rule;
   SourcePosition position;
-  int64_t event_index = -1;    // the record's index in its batch, or in all inputs of a replay
-  int64_t event_time_ms = 0;   // @timestamp, else the broker's time, else 0
-  int64_t read_time_ms = 0;    // wall clock when Firebreak first read the record
-  int64_t broker_time_ms = 0;  // 0 when unknown; trusted for freshness only when `broker_time_is_append`
+  int64_t event_index = -1;   // the record's index in its batch, or in all inputs of a replay
+  int64_t event_time_ms = 0;  // @timestamp held near the broker's time (pipeline/alert.h), else that; 0 = none
+  std::optional<int64_t> claimed_time_ms;  // @timestamp as the event has it, when it is a date
+  bool clock_skew = false;                 // the event's own time can't be right: event_time_ms is not what it claims
+  int64_t read_time_ms = 0;                // wall clock when Firebreak first read the record
+  int64_t broker_time_ms = 0;              // 0 when unknown; trusted for freshness only when `broker_time_is_append`
   bool broker_time_is_append = false;
   int64_t lag_ms = 0;  // the consumer's lag when it read the record, as time
   Target target;
-  bool self_caused = false;      // the event tells of Firebreak's own doing; looked for only where the rule responds
-  std::string group_key = "[]";  // canonical JSON
-  std::string doc;               // the alert document, Kibana's shape
-  std::string source;            // the event's exact bytes
+  bool self_caused = false;  // the event tells of Firebreak's own doing; looked for only where the rule responds
+  std::vector<std::string> told_actions;  // what it has as firebreak.action_id; only the record knows which are ours
+  std::string group_key = "[]";           // canonical JSON
+  std::string doc;                        // the alert document, Kibana's shape
+  std::string source;                     // the event's exact bytes
 };
 
 // An action that a rule or a person wants. It becomes an intent only when the guard lets it.
@@ -101,8 +104,9 @@ struct PlannedAction {
   int64_t event_age_base_ms = 0;  // the time that freshness is judged from; see decisions 13
   bool manual = false;
   bool override_protected = false;
-  bool approved = false;     // a second person agreed to it: only the hard guards are judged again
-  bool self_caused = false;  // its event tells of Firebreak's own doing
+  bool approved = false;                  // a second person agreed to it: only the hard guards are judged again
+  bool self_caused = false;               // its event tells of Firebreak's own doing
+  std::vector<std::string> told_actions;  // the action ids that its event names; not yet believed
 };
 
 // A person's request as the API takes it.
@@ -139,6 +143,7 @@ struct Endpoint {
   int64_t lease_until_ms = 0;  // 0 = none
   int64_t last_seen_ms = 0;
   bool is_protected = false;
+  bool is_duplicate = false;  // two machines use its identity, and nobody has said yet which is right
 };
 
 // A record that could not be processed.

@@ -2,57 +2,10 @@
 
 #include <ctime>
 
+#include "engine/net/http_status.h"
+
 namespace fb::net {
 namespace {
-
-std::string_view reason_of(int status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 201:
-      return "Created";
-    case 202:
-      return "Accepted";
-    case 204:
-      return "No Content";
-    case 304:
-      return "Not Modified";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 409:
-      return "Conflict";
-    case 413:
-      return "Content Too Large";
-    case 415:
-      return "Unsupported Media Type";
-    case 417:
-      return "Expectation Failed";
-    case 421:
-      return "Misdirected Request";
-    case 429:
-      return "Too Many Requests";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 501:
-      return "Not Implemented";
-    case 503:
-      return "Service Unavailable";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Status";
-  }
-}
 
 std::string http_date() {
   const time_t now = time(nullptr);
@@ -84,7 +37,7 @@ char lower(char c) {
 
 std::string head_of(const Response& response, bool keep_alive, bool with_length) {
   std::string out = "HTTP/1.1 " + std::to_string(response.status) + ' ';
-  out += reason_of(response.status);
+  out += reason_phrase(response.status);
   out += "\r\n";
   append_header(out, "Date", http_date());
   if (!response.body.empty()) append_header(out, "Content-Type", response.content_type);
@@ -99,7 +52,7 @@ Response refusal(int status, std::string_view message) {
   Response r;
   r.status = status;
   // The messages are ours and plain ASCII: nothing to escape.
-  r.body = "{\"statusCode\":" + std::to_string(status) + ",\"error\":\"" + std::string(reason_of(status)) +
+  r.body = "{\"statusCode\":" + std::to_string(status) + ",\"error\":\"" + std::string(reason_phrase(status)) +
            "\",\"message\":\"" + std::string(message) + "\"}";
   return r;
 }

@@ -1,5 +1,6 @@
 #include "engine/pipeline/alert.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -26,15 +27,29 @@ std::string single_value(const Event& event, FieldIx field, bool* several) {
 
 }  // namespace
 
-int64_t event_time_ms(const Event& event, int64_t broker_time_ms, int64_t read_time_ms) {
+EventTime time_of(const Event& event, int64_t broker_time_ms, int64_t read_time_ms) {
+  EventTime time;
+  bool has_one = false;
   if (const FieldValues* values = event.find(FieldTable::kTimestamp); values != nullptr) {
-    for (uint32_t at = values->first; at != Value::kEnd; at = event.value(at).next) {
+    for (uint32_t at = values->first; at != Value::kEnd && !time.claimed_ms; at = event.value(at).next) {
       const Value& v = event.value(at);
-      if (v.kind == Value::Kind::boolean) continue;
-      if (const std::optional<int64_t> ms = ir::parse_date_value(v.text)) return *ms;
+      has_one = true;
+      if (v.kind != Value::Kind::boolean) time.claimed_ms = ir::parse_date_value(v.text);
     }
   }
-  return broker_time_ms > 0 ? broker_time_ms : read_time_ms;
+  if (broker_time_ms <= 0) {
+    time.at_ms = time.claimed_ms.value_or(read_time_ms);
+    time.skew = has_one && !time.claimed_ms;
+    return time;
+  }
+  const int64_t claimed = time.claimed_ms.value_or(broker_time_ms);
+  time.at_ms = std::clamp(claimed, broker_time_ms - kMaxEventSkewMs, broker_time_ms + kMaxEventSkewMs);
+  time.skew = time.at_ms != claimed || (has_one && !time.claimed_ms);
+  return time;
+}
+
+int64_t event_time_ms(const Event& event, int64_t broker_time_ms, int64_t read_time_ms) {
+  return time_of(event, broker_time_ms, read_time_ms).at_ms;
 }
 
 Target target_of(const Event& event) {
@@ -53,13 +68,20 @@ Alert make_alert(RuleMetaPtr rule, const Event& event, const EventOrigin& origin
   alert.rule = std::move(rule);
   alert.position = origin.position;
   alert.event_index = origin.event_index;
-  alert.event_time_ms = event_time_ms(event, origin.broker_time_ms, origin.read_time_ms);
+  const EventTime time = time_of(event, origin.broker_time_ms, origin.read_time_ms);
+  alert.event_time_ms = time.at_ms;
+  alert.claimed_time_ms = time.claimed_ms;
+  alert.clock_skew = time.skew;
   alert.read_time_ms = origin.read_time_ms;
   alert.broker_time_ms = origin.broker_time_ms;
   alert.broker_time_is_append = origin.broker_time_is_append;
   alert.lag_ms = origin.lag_ms;
   alert.target = target_of(event);
-  if (!alert.rule->actions.empty()) alert.self_caused = is_self_caused(event.json());
+  if (!alert.rule->actions.empty()) {
+    OwnDoing own = own_doing(event.json());
+    alert.self_caused = own.certain;
+    alert.told_actions = std::move(own.action_ids);
+  }
   alert.alert_id = alert_id(alert.rule->rule_id, alert.group_key, alert.position);
   alert.source = std::string(event.json());
   return alert;

@@ -16,6 +16,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr int64_t kYear0Ms = -62'167'219'200'000;
+constexpr int64_t kYear10000Ms = 253'402'300'800'000;
+
 // Keys and values of one object to be, in order; a key may stand there several times.
 using Members = std::vector<std::pair<std::string_view, const JsonNode*>>;
 
@@ -239,7 +242,10 @@ std::string alert_document(const Alert& alert, const std::string& rule_set_hash,
   doc["kibana.alert.start"] = at;
   doc["kibana.alert.last_detected"] = at;
   doc["kibana.alert.intended_timestamp"] = at;
-  doc["kibana.alert.original_time"] = iso8601(alert.event_time_ms);
+  // As the event says, when that can be written as a date at all.
+  const int64_t claimed = alert.claimed_time_ms.value_or(alert.event_time_ms);
+  const bool writable = claimed >= kYear0Ms && claimed < kYear10000Ms;
+  doc["kibana.alert.original_time"] = iso8601(writable ? claimed : alert.event_time_ms);
   doc["kibana.alert.ancestors"] = Json::array(
       {Json{{"id", source_id}, {"type", "event"}, {"index", p.topic.empty() ? p.cluster : p.topic}, {"depth", 0}}});
   doc["kibana.alert.depth"] = 1;
@@ -247,6 +253,7 @@ std::string alert_document(const Alert& alert, const std::string& rule_set_hash,
   doc["kibana.alert.workflow_status"] = "open";
   doc["kibana.alert.workflow_tags"] = Json::array();
   if (alert.target.identity_mismatch) doc["kibana.alert.workflow_tags"].push_back(Resolved::kMismatch);
+  if (alert.clock_skew) doc["kibana.alert.workflow_tags"].push_back("clock_skew");
   doc["kibana.alert.workflow_assignee_ids"] = Json::array();
   doc["kibana.alert.reason"] = reason_of(source, alert);
   doc["kibana.alert.severity"] = to_string(rule.severity);
@@ -254,6 +261,10 @@ std::string alert_document(const Alert& alert, const std::string& rule_set_hash,
 
   doc["firebreak.rule.hash"] = rule.hash;
   doc["firebreak.rule_set"] = rule_set_hash;
+  if (alert.clock_skew) {
+    doc["firebreak.clock_skew"] = true;
+    doc["firebreak.event_time"] = iso8601(alert.event_time_ms);
+  }
   doc["firebreak.source"] = Json{
       {"cluster", p.cluster}, {"topic", p.topic}, {"epoch", p.epoch}, {"partition", p.partition}, {"offset", p.offset}};
   std::string text = doc.dump(-1, ' ', false, Json::error_handler_t::replace);

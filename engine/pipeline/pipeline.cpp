@@ -46,6 +46,7 @@ struct Pipeline::Impl {
   Counter& alerts_total;
   Counter& dead_letters_total;
   Counter& mismatches_total;
+  Counter& skews_total;
   Histogram& turn_seconds;
   std::unordered_map<std::string, Counter*> rule_matches;
   std::unordered_map<const RuleMeta*, std::string> rule_members;  // of the rules in force
@@ -60,6 +61,8 @@ Pipeline::Impl::Impl(PipelineParts p, PipelineOptions o)
       dead_letters_total(parts.metrics.counter("firebreak_dead_letters_total", "Records that could not be processed")),
       mismatches_total(parts.metrics.counter("firebreak_identity_mismatches_total",
                                              "Alerts whose event names another host than it comes from")),
+      skews_total(parts.metrics.counter("firebreak_clock_skews_total",
+                                        "Alerts whose event tells a time too far from the broker's")),
       turn_seconds(parts.metrics.histogram("firebreak_turn_seconds", "Time of one batch, from first record to durable",
                                            {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5})) {}
 
@@ -138,6 +141,7 @@ void Pipeline::Impl::correlate(const Event& event, const RawRecord& record) {
     matches_of(*rule).add_one();
     Alert alert = make_alert(rule, event, origin);
     prove_identity(alert);
+    if (alert.clock_skew) skews_total.add_one();
     alert.doc = alert_document(alert, rules->hash(), members_of(*rule));
     outcome.alerts.push_back(std::move(alert));
   }

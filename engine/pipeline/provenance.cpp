@@ -11,6 +11,9 @@ namespace {
 constexpr std::array<std::string_view, 3> kOwnPrograms{"/usr/bin/firebreak-agent", "/usr/bin/firebreak-agent-helper",
                                                        "/usr/bin/firebreak"};
 
+constexpr size_t kMaxActionId = 128;
+constexpr size_t kMostActionIds = 8;
+
 // Calls `use` with every text below the path, in dotted and nested spellings and mixtures of both.
 template <class Use>
 void each_at(const JsonNode& node, std::string_view path, const Use& use) {
@@ -40,21 +43,22 @@ bool any_text(const JsonNode& event, std::string_view path, bool (*wanted)(const
 
 }  // namespace
 
-bool is_self_caused(std::string_view event_json) {
-  if (event_json.find("firebreak") == std::string_view::npos) return false;
+OwnDoing own_doing(std::string_view event_json) {
+  OwnDoing own;
+  if (event_json.find("firebreak") == std::string_view::npos) return own;
   const Result<JsonNode> event = parse_json_tree(event_json);
-  if (!event) return false;  // the decoder took it, so this is not reached; then no reason to hold an action back
-  bool has_action = false;
-  each_at(*event, "firebreak.action_id", [&](const JsonNode&) { has_action = true; });
-  if (has_action) return true;
-  if (any_text(*event, "event.module", [](const std::string& v) { return v == "firebreak"; })) return true;
-  if (any_text(*event, "event.dataset",
-               [](const std::string& v) { return v == "firebreak" || v.starts_with("firebreak."); })) {
-    return true;
-  }
-  return any_text(*event, "process.executable", [](const std::string& v) {
-    return std::find(kOwnPrograms.begin(), kOwnPrograms.end(), v) != kOwnPrograms.end();
+  if (!event) return own;  // the decoder took it, so this is not reached; then no reason to hold an action back
+  each_at(*event, "firebreak.action_id", [&](const JsonNode& n) {
+    const bool may_be_one = n.kind == JsonNode::Kind::string && n.text.size() <= kMaxActionId;
+    if (may_be_one && own.action_ids.size() < kMostActionIds) own.action_ids.push_back(n.text);
   });
+  own.certain = any_text(*event, "event.module", [](const std::string& v) { return v == "firebreak"; }) ||
+                any_text(*event, "event.dataset",
+                         [](const std::string& v) { return v == "firebreak" || v.starts_with("firebreak."); }) ||
+                any_text(*event, "process.executable", [](const std::string& v) {
+                  return std::find(kOwnPrograms.begin(), kOwnPrograms.end(), v) != kOwnPrograms.end();
+                });
+  return own;
 }
 
 Result<IdentityBindings> IdentityBindings::parse(const std::map<std::string, std::string>& patterns) {

@@ -13,10 +13,15 @@
 
 namespace fb {
 
-// True for an event with a field firebreak.action_id, of the module or data set `firebreak`, or about a process of the
-// agent where the package puts it (a name alone would let anybody hide behind it). Costs a search for one word where
-// the event doesn't have it, else a parse of the event.
-bool is_self_caused(std::string_view event_json);
+// `certain` for an event of the module or data set `firebreak`, or about a process of the agent where the package puts
+// it (a name alone would let anybody hide behind it). `action_ids`: what stands in firebreak.action_id; anybody can
+// write one there, so only the record can say which it gave. Costs a search for one word where the event doesn't have
+// it, else a parse of the event.
+struct OwnDoing {
+  bool certain = false;
+  std::vector<std::string> action_ids;  // a few at most
+};
+OwnDoing own_doing(std::string_view event_json);
 
 // `kafka.identity_bound`: topics that belong to one host each, under the broker's access rules. A pattern is a topic's
 // name with {host.id} or {agent.id} in the place of the host: `events.host-{host.id}`.

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "engine/base/result.h"
 #include "engine/model/model.h"
@@ -25,6 +26,7 @@ struct Command {
   std::string comment;
   int64_t lease_ms = 0;  // 0 = until released
   int64_t expires_at_ms = 0;
+  bool override_protected = false;  // two people agreed that `protected` does not hold it back
 };
 
 enum class SendOutcome : uint8_t {
@@ -51,6 +53,10 @@ struct Report {
   int64_t at_ms = 0;
 };
 using ReportSink = std::function<void(Report)>;
+// How the message of a refusal begins that is the plugin's own: the command was never given to its endpoint, since this
+// stands against it and did not when it was sent.
+inline constexpr std::string_view kProtectedSince = "protected since it was sent";
+inline constexpr std::string_view kDuplicateSince = "duplicate_identity since it was sent";
 
 class ActionPlugin {
  public:

@@ -30,6 +30,8 @@ struct OpenAction {
   bool override_protected = false;  // a person asked for it and a second one agreed: `protected` does not hold it back
   int64_t event_base_ms = 0;        // the planned action's event_age_base_ms; 0 for a person's
   Severity severity = Severity::critical;  // the alert's; a person's request goes with the gravest
+  int64_t first_sent_at_ms = 0;            // 0 = not yet
+  int64_t stuck_at_ms = 0;                 // when people were told that it does not come to its end; 0 = they were not
 };
 
 // One step of an action's life (model/action_life.h says which are legal).
@@ -76,6 +78,8 @@ struct EndpointReport {
   int64_t lease_left_ms = 0;
   std::vector<std::string> problems;  // what keeps the agent from its work; not empty: unhealthy
   LocalRelease local_release;
+  std::string instance;  // of the agent's process, drawn anew at every start; never comes back once another was heard
+  int64_t clock_ms = 0;  // the host's wall clock when it wrote this; 0 = not told
   int64_t at_ms = 0;
 };
 
@@ -101,18 +105,18 @@ class ActionStore {
   virtual Result<ActionState> decide(const std::string& action_id, bool approve, const std::string& who,
                                      const std::string& comment) = 0;
 
-  // Enrolment: keeps the endpoint and the hash of its credential. already_exists when another agent has this host.
-  virtual Status enroll(const EndpointReport& agent, const std::string& credential_sha256) = 0;
+  // It was sent often enough and did not come to its end: people are told, once. The action goes on as it was.
+  virtual Status mark_stuck(const std::string& action_id, const std::string& why) = 0;
+
   // One-time enrolment tokens, kept hashed.
   virtual Status add_token(const std::string& token_sha256, int64_t expires_at_ms) = 0;
-  virtual Result<bool> use_token(const std::string& token_sha256, int64_t now_ms) = 0;
-  // "" when the credential is unknown or revoked.
-  virtual Result<std::string> endpoint_of_credential(const std::string& credential_sha256) = 0;
 
   // Heartbeat. Changes rows only when something but the time changed, or a minute has passed.
   virtual Status seen(const EndpointReport& report) = 0;
   virtual Status set_status(const std::string& endpoint_id, AgentStatus status, const std::string& why) = 0;
   virtual Result<std::vector<Endpoint>> endpoints() = 0;
+  // As it is at this moment: asked before an isolation leaves the house. not_found for an unknown endpoint.
+  virtual Result<bool> is_protected(const std::string& endpoint_id) = 0;
 
   virtual Result<bool> kill_switch() = 0;
   virtual Status set_kill_switch(bool on, const std::string& who, const std::string& why) = 0;

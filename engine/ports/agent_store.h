@@ -40,6 +40,10 @@ class AgentStore {
   // The next epoch of the service: above the stored one, above every agent's and above `above`. Stored first.
   virtual Result<int64_t> raise_epoch(int64_t above) = 0;
 
+  // Two machines use the identity of this endpoint: no isolation of it starts until a person has looked. Once.
+  virtual Status contest(const std::string& endpoint_id, const std::string& why) = 0;
+  virtual bool is_contested(const std::string& endpoint_id) const = 0;  // from memory
+
   virtual Status note(const std::string& actor, const std::string& what, const std::string& ref,
                       const std::string& detail) = 0;
 };

@@ -21,6 +21,7 @@ class Ledger {
   struct EndpointFacts {
     bool known = false;
     bool is_protected = false;  // by tag or by the config's list
+    bool is_duplicate = false;  // two machines use its identity
     AgentStatus status = AgentStatus::offline;
     Isolation desired = Isolation::released;
     Isolation observed = Isolation::unknown;
@@ -34,7 +35,7 @@ class Ledger {
     int64_t generation = 0;
   };
   virtual Result<EndpointFacts> endpoint(const std::string& endpoint_id) = 0;
-  virtual Result<int64_t> enrolled() = 0;                                                        // endpoints known
+  virtual Result<int64_t> enrolled() = 0;  // endpoints with a certificate that is valid
   virtual Result<int64_t> rule_intents_since(const std::string& rule_id, int64_t since_ms) = 0;  // distinct endpoints
   virtual Result<int64_t> auto_intents_since(int64_t since_ms) = 0;                              // distinct endpoints
   virtual Result<int64_t> standing_auto_isolations() = 0;                                        // endpoints
@@ -56,6 +57,8 @@ class Ledger {
   virtual Result<int64_t> rule_first_seen(const std::string& rule_id, const std::string& rule_hash) = 0;
   // Distinct rules that alerted on the endpoint since then, those of the batch at hand included.
   virtual Result<int64_t> rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) = 0;
+  // An action that this record gave to this endpoint and that is on its way, holds it, or was over not before then.
+  virtual Result<bool> issued(const std::string& action_id, const std::string& endpoint_id, int64_t since_ms) = 0;
   // A time of maintenance that covers the endpoint now.
   struct Maintenance {
     std::string id;

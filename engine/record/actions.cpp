@@ -111,7 +111,8 @@ Result<std::vector<OpenAction>> Store::open_actions() {
         Rows rows,
         db.query("SELECT action_id, verb, endpoint_id, generation, comment, rule_id, lease_ms, created_at, expires_at, "
                  "next_try, attempts, state, boot_id, override_protected AND decided_by <> '', event_age_base, manual, "
-                 "(SELECT severity FROM alerts WHERE alerts.alert_id = actions.alert_id) FROM actions "
+                 "(SELECT severity FROM alerts WHERE alerts.alert_id = actions.alert_id), dispatched_at, stuck_at FROM "
+                 "actions "
                  "WHERE state IN ('requested', 'queued', 'dispatched', 'unknown', 'accepted') ORDER BY seq"));
     for (;;) {
       FB_TRY(const bool more, rows.next());
@@ -133,6 +134,8 @@ Result<std::vector<OpenAction>> Store::open_actions() {
       a.override_protected = rows.integer(13) != 0;
       a.event_base_ms = rows.integer(14);
       if (rows.integer(15) == 0) a.severity = from_string<Severity>(rows.text(16)).value_or(Severity::critical);
+      a.first_sent_at_ms = rows.integer(17);
+      a.stuck_at_ms = rows.integer(18);
       list.push_back(std::move(a));
     }
   });
@@ -395,6 +398,18 @@ Result<bool> Store::move(const ActionMove& m) {
   return moved;
 }
 
+Status Store::mark_stuck(const std::string& action_id, const std::string& why) {
+  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+    const std::string detail = "stuck: " + to_utf8(why);
+    FB_TRY(const int64_t changed,
+           txn.db.change("UPDATE actions SET stuck_at = ?2, detail = ?3 WHERE action_id = ?1 AND stuck_at = 0 AND "
+                         "state IN ('dispatched', 'unknown', 'accepted')",
+                         action_id, txn.now_ms, detail));
+    if (changed == 0) return {};  // told already, or over meanwhile
+    return txn.audit("dispatcher", "stuck", action_id, to_utf8(why));
+  });
+}
+
 // What the dispatcher knows of the endpoint may be a second old; here nothing can come between the look and the row
 // that says "sent".
 Result<bool> Store::Impl::may_go_out(Txn& txn, const PlannedAction& planned, int64_t generation,
@@ -414,6 +429,9 @@ Result<bool> Store::Impl::may_go_out(Txn& txn, const PlannedAction& planned, int
     // The word of one person is not enough, also when the protection came after it.
     guard = Guard::protected_endpoint;
     why = "the endpoint is protected";
+  } else if (facts.is_duplicate) {
+    guard = Guard::unknown_target;
+    why = "two machines use the identity of the endpoint";
   } else if (generation < facts.generation) {
     end = ActionState::superseded;
     why = "a later command has generation " + std::to_string(facts.generation);

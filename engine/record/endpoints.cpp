@@ -18,6 +18,7 @@ constexpr int64_t kHeartbeatRowMs = 60'000;           // a heartbeat that says n
 constexpr int64_t kMaxGeneration = int64_t{1} << 53;  // an agent that claims more is wrong; room to count on
 constexpr size_t kMaxWordBytes = 1024;                // one id, name or address of an endpoint
 constexpr size_t kMaxAddresses = 256;
+constexpr int64_t kHealthRestMs = 600'000;     // so long the audit tells of one endpoint's health only once
 constexpr int64_t kLeaseToleranceMs = 60'000;  // how much earlier than ours a host's lease may be over
 
 // A host that got a new agent is the new one's: an endpoint without a valid certificate gives it up to one that has.
@@ -82,6 +83,17 @@ Status Store::Impl::load_directory(Sqlite& db) {
   return {};
 }
 
+Status Store::Impl::load_contested(Sqlite& db) {
+  FB_TRY(Rows rows, db.query("SELECT endpoint_id FROM endpoints WHERE duplicate_since > 0"));
+  const std::lock_guard lock(seen_mutex);
+  contested.clear();
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return {};
+    contested.insert(rows.string(0));
+  }
+}
+
 // What was read back. Only this makes an endpoint observed isolated.
 Status Store::Impl::observe(Txn& txn, const std::string& endpoint_id, Isolation observed, int64_t generation, Told told,
                             const std::string& actor) {
@@ -140,8 +152,10 @@ Status Store::set_tags(const std::string& endpoint_id, const std::vector<std::st
   });
 }
 
-Status Store::seen(const EndpointReport& report) {
-  FB_TRY_VOID(Impl::check_report(report));
+Status Store::seen(const EndpointReport& told) {
+  FB_TRY_VOID(Impl::check_report(told));
+  EndpointReport report = told;
+  if (is_contested(report.endpoint_id)) report.problems.emplace_back(kDuplicateIdentity);
   const int64_t now = impl_->clock->wall_ms();
   {
     const std::lock_guard lock(impl_->seen_mutex);
@@ -179,7 +193,7 @@ Status Store::seen(const EndpointReport& report) {
                    report.agent_version, report.simulated, report.generation, txn.now_ms, is_now, trouble, report.epoch,
                    report.revision, report.rule_digest, report.policy_digest, report.drops, report.drift_events,
                    record::string_list_json(report.problems)));
-    if (status != is_now) FB_TRY_VOID(txn.audit(actor, is_now, report.endpoint_id, trouble));
+    FB_TRY_VOID(impl_->tell_health(txn, report.endpoint_id, status, is_now, trouble, actor));
     FB_TRY_VOID(
         impl_->observe(txn, report.endpoint_id, report.observed, report.generation, Impl::Told::in_heartbeat, actor));
     txn.after_commit.push_back([this, report, at = txn.now_ms] {
@@ -188,6 +202,34 @@ Status Store::seen(const EndpointReport& report) {
     });
     return {};
   });
+}
+
+// The first change is told at once. What changes to and fro within kHealthRestMs is counted, and told in one row when
+// that time is over: a host can't fill the audit by its problems.
+Status Store::Impl::tell_health(Txn& txn, const std::string& endpoint_id, const std::string& before,
+                                const std::string& is_now, const std::string& trouble, const std::string& actor) {
+  std::string detail = trouble;
+  {
+    const std::lock_guard lock(seen_mutex);
+    Health& health = healths[endpoint_id];
+    if (before != is_now) ++health.changes;
+    // Somebody else wrote the row (offline, enrolled anew): that is the last word now.
+    const bool others = !health.told.empty() && before == to_string(AgentStatus::offline);
+    if (health.told.empty() || others) health.told = before;
+    const int64_t rested = txn.now_ms - health.told_ms;
+    if (health.told == is_now && health.changes < 2) {
+      health.changes = 0;
+      return {};
+    }
+    if (health.told_ms > 0 && !others && rested >= 0 && rested < kHealthRestMs) return {};
+    if (health.changes > 1)
+      detail += (detail.empty() ? "" : "; ") + std::string("changed ") + std::to_string(health.changes) +
+                " times since it was last told";
+    health.told = is_now;
+    health.told_ms = txn.now_ms;
+    health.changes = 0;
+  }
+  return txn.audit(actor, is_now, endpoint_id, detail);
 }
 
 // Why the endpoint counts as unhealthy, "" when it does not.
@@ -276,10 +318,12 @@ Status Store::Impl::take_local_release(Txn& txn, const EndpointReport& report) {
   return {};
 }
 
-Status Store::set_status(const std::string& endpoint_id, AgentStatus status, const std::string& why) {
+Status Store::set_status(const std::string& endpoint_id, AgentStatus asked, const std::string& why) {
   return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+    AgentStatus status = asked;
     FB_TRY(const auto before, txn.db.text("SELECT agent_status FROM endpoints WHERE endpoint_id = ?", endpoint_id));
     if (!before) return fail(ErrorCode::not_found, "no endpoint has this id", endpoint_id);
+    if (status == AgentStatus::online && is_contested(endpoint_id)) status = AgentStatus::unhealthy;
     if (*before == to_string(status)) return {};
     FB_TRY_VOID(txn.db.run("UPDATE endpoints SET agent_status = ?, status_detail = ? WHERE endpoint_id = ?",
                            to_string(status), to_utf8(why), endpoint_id));
@@ -292,9 +336,11 @@ Result<std::vector<Endpoint>> Store::endpoints() {
   return impl_->readers->with<std::vector<Endpoint>>([this](Sqlite& db) -> Result<std::vector<Endpoint>> {
     std::vector<Endpoint> list;
     FB_TRY(Rows rows,
-           db.query("SELECT endpoint_id, host_id, hostname, os, ips, tags, agent_version, agent_status, desired, "
-                    "observed, simulated, generation, ordered_generation, lease_until, last_seen FROM endpoints "
-                    "ORDER BY endpoint_id"));
+           db.query(
+               "SELECT endpoint_id, host_id, hostname, os, ips, tags, agent_version, agent_status, desired, "
+               "observed, simulated, generation, ordered_generation, lease_until, last_seen, duplicate_since > 0 FROM "
+               "endpoints "
+               "ORDER BY endpoint_id"));
     for (;;) {
       FB_TRY(const bool more, rows.next());
       if (!more) return list;
@@ -314,9 +360,19 @@ Result<std::vector<Endpoint>> Store::endpoints() {
       e.ordered_generation = rows.integer(12);
       e.lease_until_ms = rows.integer(13);
       e.last_seen_ms = rows.integer(14);
+      e.is_duplicate = rows.integer(15) != 0;
       e.is_protected = impl_->protection.covers(e.endpoint_id, e.host_id, e.hostname, e.tags);
       list.push_back(std::move(e));
     }
+  });
+}
+
+Result<bool> Store::is_protected(const std::string& endpoint_id) {
+  return impl_->readers->with<bool>([&](Sqlite& db) -> Result<bool> {
+    record::DbLedger ledger(db, impl_->protection, 0);
+    FB_TRY(const Ledger::EndpointFacts facts, ledger.endpoint(endpoint_id));
+    if (!facts.known) return fail(ErrorCode::not_found, "no endpoint has this id", endpoint_id);
+    return facts.is_protected;
   });
 }
 

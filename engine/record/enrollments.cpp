@@ -54,37 +54,6 @@ void Store::Impl::reload_directory_after(Txn& txn, const std::string& endpoint_i
   });
 }
 
-Status Store::enroll(const EndpointReport& agent, const std::string& credential_sha256) {
-  FB_TRY_VOID(Impl::check_report(agent));
-  if (credential_sha256.empty()) return fail(ErrorCode::invalid_argument, "an enrolment without a credential");
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    if (!agent.host_id.empty()) {
-      FB_TRY(const auto other, txn.db.text("SELECT endpoint_id FROM endpoints WHERE host_id = ? AND endpoint_id <> ?",
-                                           agent.host_id, agent.endpoint_id));
-      if (other) {
-        return fail(ErrorCode::already_exists, "host " + agent.host_id + " is enrolled as endpoint " + *other,
-                    agent.endpoint_id);
-      }
-    }
-    FB_TRY(const auto standing,
-           txn.db.text("SELECT sha256 FROM credentials WHERE endpoint_id = ? AND revoked_at = 0 LIMIT 1",
-                       agent.endpoint_id));
-    if (standing && *standing == credential_sha256) return {};  // the answer was lost and the agent asks again
-    if (standing) {
-      return fail(ErrorCode::already_exists, "endpoint " + agent.endpoint_id +
-                                                 " is enrolled; its credential must be revoked before it enrols again");
-    }
-    FB_TRY(const auto revoked,
-           txn.db.integer("SELECT 1 FROM credentials WHERE sha256 = ? AND (revoked_at > 0 OR endpoint_id <> ?)",
-                          credential_sha256, agent.endpoint_id));
-    if (revoked)
-      return fail(ErrorCode::refused, "this credential was revoked or is another endpoint's", agent.endpoint_id);
-    FB_TRY_VOID(impl_->write_enrolled(txn, agent));
-    return txn.db.run("INSERT INTO credentials(sha256, endpoint_id, created_at) VALUES(?,?,?) ON CONFLICT DO NOTHING",
-                      credential_sha256, agent.endpoint_id, txn.now_ms);
-  });
-}
-
 Status Store::add_token(const std::string& token_sha256, int64_t expires_at_ms) {
   return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
     FB_TRY(const int64_t added,
@@ -92,27 +61,6 @@ Status Store::add_token(const std::string& token_sha256, int64_t expires_at_ms) 
                          token_sha256, txn.now_ms, expires_at_ms));
     if (added == 0) return fail(ErrorCode::already_exists, "this enrolment token is there already");
     return txn.audit("record", "token_added", token_sha256.substr(0, 12), "");
-  });
-}
-
-Result<bool> Store::use_token(const std::string& token_sha256, int64_t now_ms) {
-  bool used = false;
-  FB_TRY_VOID(impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
-    FB_TRY(const int64_t changed, txn.db.change("UPDATE tokens SET used_at = ?1 WHERE sha256 = ?2 AND used_at = 0 AND "
-                                                "expires_at > ?1",
-                                                now_ms, token_sha256));
-    used = changed == 1;
-    if (!used) return {};
-    return txn.audit("record", "token_used", token_sha256.substr(0, 12), "");
-  }));
-  return used;
-}
-
-Result<std::string> Store::endpoint_of_credential(const std::string& credential_sha256) {
-  return impl_->readers->with<std::string>([&](Sqlite& db) -> Result<std::string> {
-    FB_TRY(auto found,
-           db.text("SELECT endpoint_id FROM credentials WHERE sha256 = ? AND revoked_at = 0", credential_sha256));
-    return std::move(found).value_or("");
   });
 }
 
@@ -201,6 +149,7 @@ Status Store::keep_agent(const EndpointReport& agent, const std::string& certifi
       FB_TRY_VOID(txn.audit("record", "credential_revoked", old, "agent " + id + " enrolled in its place"));
     }
     FB_TRY_VOID(impl_->write_enrolled(txn, agent));
+    FB_TRY_VOID(impl_->end_contest(txn, id));  // whoever had the identity before is out
     return impl_->add_certificate(txn, id, certificate_sha256, expires_at_ms);
   });
 }
@@ -264,9 +213,61 @@ Status Store::decide_enrollment(const std::string& agent_id, bool approve, const
            txn.db.change("UPDATE pending_enrollments SET decided_by = ?, decided_at = ?, approved = ? "
                          "WHERE agent_id = ? AND decided_at = 0",
                          who, txn.now_ms, approve, agent_id));
-    if (changed == 0) return fail(ErrorCode::not_found, "no enrolment of this agent waits for a decision", agent_id);
+    if (changed == 0) {
+      FB_TRY(const auto contested,
+             txn.db.integer("SELECT duplicate_since > 0 FROM endpoints WHERE endpoint_id = ?", agent_id));
+      if (!approve || contested.value_or(0) == 0) {
+        return fail(ErrorCode::not_found, "no enrolment of this agent waits for a decision", agent_id);
+      }
+      FB_TRY_VOID(impl_->end_contest(txn, agent_id));
+      return txn.audit(who, "identity_approved", agent_id, to_utf8(why));
+    }
     return txn.audit(who, approve ? "enrollment_approved" : "enrollment_denied", agent_id, to_utf8(why));
   });
+}
+
+// Rows and memory together: what is asked from memory must not run ahead of the disk.
+Status Store::contest(const std::string& endpoint_id, const std::string& why) {
+  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+    FB_TRY(const auto since,
+           txn.db.integer("SELECT duplicate_since FROM endpoints WHERE endpoint_id = ?", endpoint_id));
+    if (!since) return fail(ErrorCode::not_found, "no endpoint has this id", endpoint_id);
+    if (*since > 0) return {};
+    FB_TRY(const auto problems, txn.db.text("SELECT problems FROM endpoints WHERE endpoint_id = ?", endpoint_id));
+    std::vector<std::string> list = record::string_list(problems.value_or("[]"));
+    list.emplace_back(kDuplicateIdentity);
+    FB_TRY_VOID(
+        txn.db.run("UPDATE endpoints SET duplicate_since = ?2, agent_status = 'unhealthy', status_detail = ?3, "
+                   "problems = ?4 WHERE endpoint_id = ?1",
+                   endpoint_id, txn.now_ms, kDuplicateIdentity, record::string_list_json(list)));
+    txn.commit_now = true;
+    txn.after_commit.push_back([this, id = endpoint_id] {
+      const std::lock_guard lock(impl_->seen_mutex);
+      impl_->contested.insert(id);
+      impl_->last_seen.erase(id);
+    });
+    return txn.audit("service", kDuplicateIdentity, endpoint_id, to_utf8(why));
+  });
+}
+
+Status Store::Impl::end_contest(Txn& txn, const std::string& endpoint_id) {
+  FB_TRY(const auto problems, txn.db.text("SELECT problems FROM endpoints WHERE endpoint_id = ?", endpoint_id));
+  std::vector<std::string> list = record::string_list(problems.value_or("[]"));
+  std::erase(list, kDuplicateIdentity);
+  FB_TRY_VOID(txn.db.run("UPDATE endpoints SET duplicate_since = 0, problems = ?2 WHERE endpoint_id = ?1", endpoint_id,
+                         record::string_list_json(list)));
+  txn.commit_now = true;
+  txn.after_commit.push_back([this, id = endpoint_id] {
+    const std::lock_guard lock(seen_mutex);
+    contested.erase(id);
+    last_seen.erase(id);
+  });
+  return {};
+}
+
+bool Store::is_contested(const std::string& endpoint_id) const {
+  const std::lock_guard lock(impl_->seen_mutex);
+  return impl_->contested.contains(endpoint_id);
 }
 
 Result<std::vector<AgentRow>> Store::agents() {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/record/directory.h"
@@ -17,6 +18,9 @@
 #include "engine/record/writer.h"
 
 namespace fb {
+
+// The word in an endpoint's problems, and of its audit row.
+inline constexpr const char* kDuplicateIdentity = "duplicate_identity";
 
 namespace record {
 
@@ -81,9 +85,16 @@ struct Store::Impl {
     int64_t window_began_at = 0;  // the drift events it had told of then
     bool fights = false;          // in the window before
     bool unproven = false;        // it let itself back in and could not prove why
+    // What the audit says last of its health, and how often that changed since without a row of its own.
+    std::string told;
+    int64_t told_ms = 0;
+    int64_t changes = 0;
   };
   std::unordered_map<std::string, Health> healths;
   std::string trouble_of(const EndpointReport& report, int64_t now_ms);
+  Status tell_health(record::Txn& txn, const std::string& endpoint_id, const std::string& before,
+                     const std::string& is_now, const std::string& trouble, const std::string& actor);
+  std::unordered_set<std::string> contested;  // endpoints with duplicate_since > 0; under seen_mutex
 
   std::unique_ptr<record::Writer> writer;
 
@@ -108,9 +119,11 @@ struct Store::Impl {
   Status observe(record::Txn& txn, const std::string& endpoint_id, Isolation observed, int64_t generation, Told told,
                  const std::string& actor);
   Status load_directory(record::Sqlite& db);
+  Status load_contested(record::Sqlite& db);
   static Status check_report(const EndpointReport& report);
   Status take_local_release(record::Txn& txn, const EndpointReport& report);
   // enrollments.cpp
+  Status end_contest(record::Txn& txn, const std::string& endpoint_id);
   Status write_enrolled(record::Txn& txn, const EndpointReport& agent);
   void reload_directory_after(record::Txn& txn, const std::string& endpoint_id);
   Status add_certificate(record::Txn& txn, const std::string& endpoint_id, const std::string& sha256,

@@ -41,9 +41,10 @@ bool Protection::covers(std::string_view endpoint_id, std::string_view host_id, 
 
 Result<Ledger::EndpointFacts> DbLedger::endpoint(const std::string& endpoint_id) {
   EndpointFacts facts;
-  FB_TRY(Rows row, db_.query("SELECT host_id, hostname, tags, agent_status, desired, observed, standing_isolate, "
-                             "released_at, released_rule, generation FROM endpoints WHERE endpoint_id = ?",
-                             endpoint_id));
+  FB_TRY(Rows row,
+         db_.query("SELECT host_id, hostname, tags, agent_status, desired, observed, standing_isolate, "
+                   "released_at, released_rule, generation, duplicate_since > 0 FROM endpoints WHERE endpoint_id = ?",
+                   endpoint_id));
   FB_TRY(const bool any, row.next());
   if (!any) return facts;
   facts.known = true;
@@ -56,6 +57,7 @@ Result<Ledger::EndpointFacts> DbLedger::endpoint(const std::string& endpoint_id)
   facts.released_at_ms = row.integer(7);
   facts.released_rule = row.string(8);
   facts.generation = row.integer(9);
+  facts.is_duplicate = row.integer(10) != 0;
   FB_TRY(Rows open,
          db_.query("SELECT action_id, state FROM actions WHERE endpoint_id = ? AND verb = 'isolate' AND state IN "
                    "('requested', 'awaiting_approval', 'queued', 'dispatched', 'unknown', 'accepted') "
@@ -70,7 +72,8 @@ Result<Ledger::EndpointFacts> DbLedger::endpoint(const std::string& endpoint_id)
 }
 
 Result<int64_t> DbLedger::enrolled() {
-  FB_TRY(const auto count, db_.integer("SELECT count(*) FROM endpoints"));
+  // Who was revoked or replaced is no part of the fleet any more: it would make every share of it larger.
+  FB_TRY(const auto count, db_.integer("SELECT count(DISTINCT endpoint_id) FROM credentials WHERE revoked_at = 0"));
   return count.value_or(0);
 }
 
@@ -138,7 +141,8 @@ Result<std::vector<Ledger::Group>> DbLedger::groups_of(const std::string& endpoi
                      "SELECT 1 FROM actions a WHERE a.endpoint_id = e.endpoint_id AND a.verb = 'isolate' AND "
                      "a.manual = 0 AND a.intent_at > 0 AND a.state IN "
                      "('requested', 'awaiting_approval', 'queued', 'dispatched', 'unknown', 'accepted')) AS by_rule "
-                     "FROM endpoints e WHERE instr(e.tags, ?2) > 0)",
+                     "FROM endpoints e WHERE instr(e.tags, ?2) > 0 AND (e.endpoint_id = ?1 OR EXISTS("
+                     "SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0)))",
                      endpoint_id, list.substr(1, list.size() - 2)));
     FB_TRY(const bool any, row.next());
     if (any) groups.push_back({tag, row.integer(0), row.integer(1), row.integer(2)});
@@ -158,6 +162,15 @@ Result<int64_t> DbLedger::rules_alerting_since(const std::string& endpoint_id, i
   FB_TRY(const auto count, db_.integer("SELECT count(*) FROM endpoint_rules WHERE endpoint_id = ? AND last_alert >= ?",
                                        endpoint_id, since_ms));
   return count.value_or(0);
+}
+
+Result<bool> DbLedger::issued(const std::string& action_id, const std::string& endpoint_id, int64_t since_ms) {
+  FB_TRY(const auto found,
+         db_.integer("SELECT 1 FROM actions WHERE action_id = ?1 AND endpoint_id = ?2 AND dispatched_at > 0 AND "
+                     "(finished_at = 0 OR finished_at >= ?3 OR EXISTS(SELECT 1 FROM endpoints WHERE endpoint_id = ?2 "
+                     "AND standing_isolate = ?1))",
+                     action_id, endpoint_id, since_ms));
+  return found.has_value();
 }
 
 Result<std::vector<Ledger::Maintenance>> DbLedger::maintenance_of(const std::string& endpoint_id, int64_t now_ms) {

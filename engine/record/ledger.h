@@ -38,6 +38,7 @@ class DbLedger final : public Ledger {
   Result<std::vector<Group>> groups_of(const std::string& endpoint_id) override;
   Result<int64_t> rule_first_seen(const std::string& rule_id, const std::string& rule_hash) override;
   Result<int64_t> rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) override;
+  Result<bool> issued(const std::string& action_id, const std::string& endpoint_id, int64_t since_ms) override;
   Result<std::vector<Maintenance>> maintenance_of(const std::string& endpoint_id, int64_t now_ms) override;
 
  private:

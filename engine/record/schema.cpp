@@ -489,6 +489,11 @@ CREATE TABLE alert_notes(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX alert_notes_by_alert ON alert_notes(alert_id);
 CREATE INDEX alerts_by_read_time ON alerts(read_time);
+
+-- Two machines with one identity, and actions that do not come to their end.
+ALTER TABLE endpoints ADD COLUMN duplicate_since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE actions ADD COLUMN stuck_at INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX credentials_valid ON credentials(endpoint_id) WHERE revoked_at = 0;
 )sql";
 
 // Step i leads from version i to i + 1.

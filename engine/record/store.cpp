@@ -214,6 +214,7 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
   std::unique_ptr<Sqlite> db = std::move(*opened);
 
   FB_TRY_VOID(impl->load_directory(*db));
+  FB_TRY_VOID(impl->load_contested(*db));
   FB_TRY(const auto kill, db->text("SELECT value FROM settings WHERE key = 'kill_switch'"));
   impl->kill_switch = kill == "on";
   FB_TRY(const record::AuditHead head, record::audit_head(*db));

@@ -102,13 +102,12 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Result<std::vector<Submitted>> submit(const ActionRequest& request) override;
   Result<ActionState> decide(const std::string& action_id, bool approve, const std::string& who,
                              const std::string& comment) override;
-  Status enroll(const EndpointReport& agent, const std::string& credential_sha256) override;
+  Status mark_stuck(const std::string& action_id, const std::string& why) override;
   Status add_token(const std::string& token_sha256, int64_t expires_at_ms) override;
-  Result<bool> use_token(const std::string& token_sha256, int64_t now_ms) override;
-  Result<std::string> endpoint_of_credential(const std::string& credential_sha256) override;
   Status seen(const EndpointReport& report) override;
   Status set_status(const std::string& endpoint_id, AgentStatus status, const std::string& why) override;
   Result<std::vector<Endpoint>> endpoints() override;
+  Result<bool> is_protected(const std::string& endpoint_id) override;
   Result<bool> kill_switch() override;  // from memory: a guard may ask from inside its judgement
   Status set_kill_switch(bool on, const std::string& who, const std::string& why) override;
 
@@ -121,11 +120,14 @@ class Store final : public Record, public ActionStore, public AgentStore {
                          int64_t expires_at_ms) override;
   Result<std::string> use_certificate(const std::string& certificate_sha256) override;
   Result<int64_t> raise_epoch(int64_t above) override;
+  Status contest(const std::string& endpoint_id, const std::string& why) override;
+  bool is_contested(const std::string& endpoint_id) const override;
   Status note(const std::string& actor, const std::string& what, const std::string& ref,
               const std::string& detail) override;
 
   // Beyond the ports.
-  // An enrolment that waits; not_found when none of this agent does.
+  // An enrolment that waits, or an endpoint whose identity two machines used: approved, it is as before. not_found when
+  // there is neither.
   Status decide_enrollment(const std::string& agent_id, bool approve, const std::string& who, const std::string& why);
   Result<std::vector<AgentRow>> agents();
   // Of the isolation that the host is in, as far as the record knows; 0 = of none.

@@ -55,6 +55,7 @@ DispatchCore::DispatchCore(ActionStore& store, ActionPlugin& plugin, KillSwitch&
       stray_reports_(metrics.counter("firebreak_stray_reports_total", "Reports from endpoints that are not enrolled.")),
       troubles_(metrics.counter("firebreak_dispatch_troubles_total",
                                 "Reports, actions or endpoints that the record refused a change for.")),
+      stuck_(metrics.gauge("firebreak_actions_stuck", "Actions that were sent again and again and do not end.")),
       offline_(metrics.gauge("firebreak_endpoints_offline", "Enrolled endpoints that do not answer.")),
       stopped_(metrics.gauge("firebreak_kill_switch", "1 while no isolation may start.")) {}
 
@@ -80,6 +81,7 @@ Status DispatchCore::pass() {
   if (sweep) {
     FB_TRY_VOID(mark_silent());
     FB_TRY_VOID(end_leases());
+    FB_TRY_VOID(tell_stuck());
   }
   FB_TRY_VOID(advance());
   return sweep ? repair() : Status{};
@@ -289,6 +291,16 @@ Status DispatchCore::take_answer(const Report& r, OpenAction& a, bool late) {
       change = Change{State::failed, told("the endpoint could not do it")};
       break;
     case Report::Kind::refused:
+      // Not by the host. After more than one sending an earlier one may have arrived; then the action waits for what
+      // the endpoint says.
+      if (r.message.starts_with(kProtectedSince) || r.message.starts_with(kDuplicateSince)) {
+        const bool never_arrived = a.attempts <= 1;
+        change = Change{never_arrived ? State::blocked : State::unknown, r.message};
+        if (never_arrived) {
+          change->guard = r.message.starts_with(kProtectedSince) ? Guard::protected_endpoint : Guard::unknown_target;
+        }
+        break;
+      }
       if (r.generation > a.generation || r.message.starts_with("stale")) {
         change = Change{State::superseded, told("refused: the endpoint has obeyed a later command")};
       } else if (r.message.starts_with("expired") || (a.expires_at_ms > 0 && now_ms_ >= a.expires_at_ms)) {
@@ -331,6 +343,34 @@ Status DispatchCore::mark_silent() {
     if (e.status == AgentStatus::offline) ++offline;
   }
   offline_.set(static_cast<double>(offline));
+  return {};
+}
+
+// Taken and never done, or done and never read back: the action goes on as it is, since nobody knows what has become of
+// it, and a person is told once. One that waits for an endpoint that is away is not stuck.
+Status DispatchCore::tell_stuck() {
+  int64_t stuck = 0;
+  for (OpenAction& a : actions_) {
+    const bool sent = a.state == State::dispatched || a.state == State::unknown || a.state == State::accepted;
+    if (!sent) continue;
+    if (a.stuck_at_ms > 0) {
+      ++stuck;
+      continue;
+    }
+    const Endpoint* const e = endpoint(a.endpoint_id);
+    if (e == nullptr || e->status == AgentStatus::offline || a.attempts < settings_.stuck_attempts ||
+        now_ms_ - a.first_sent_at_ms < settings_.stuck_after_ms) {
+      continue;
+    }
+    const std::string why = "sent " + std::to_string(a.attempts) + " times within " +
+                            std::to_string((now_ms_ - a.first_sent_at_ms) / 60'000) + " min, still " +
+                            std::string(to_string(a.state));
+    FB_TRY_VOID(tolerate(store_.mark_stuck(a.action_id, why), "stuck_not_told", a.action_id));
+    a.stuck_at_ms = now_ms_;
+    ++stuck;
+    log(LogLevel::error, "action_stuck", why, {{"action_id", a.action_id}, {"endpoint_id", a.endpoint_id}});
+  }
+  stuck_.set(static_cast<double>(stuck));
   return {};
 }
 
@@ -454,6 +494,10 @@ bool DispatchCore::may_isolate(const Endpoint& e, bool override_protected, std::
     why = "the endpoint is protected";
     return false;
   }
+  if (e.is_duplicate) {
+    why = "duplicate_identity: two machines use the identity of the endpoint";
+    return false;
+  }
   return true;
 }
 
@@ -464,7 +508,9 @@ Status DispatchCore::send_if_due(OpenAction& a, const Endpoint& e) {
       // What may have arrived is not called blocked; it is not sent again either, and waits for its answer.
       if (unsent(a.state)) {
         Change change{State::blocked, why};
-        change.guard = kill_switch_.on() ? Guard::kill_switch : Guard::protected_endpoint;
+        change.guard = kill_switch_.on()                         ? Guard::kill_switch
+                       : e.is_protected && !a.override_protected ? Guard::protected_endpoint
+                                                                 : Guard::unknown_target;
         FB_TRY_VOID(move(a, std::move(change)));
       }
       return {};
@@ -504,6 +550,7 @@ Status DispatchCore::send(OpenAction& a, const Endpoint& e) {
   c.comment = a.comment;
   c.lease_ms = a.lease_ms;
   c.expires_at_ms = a.verb == Verb::isolate ? a.expires_at_ms : 0;  // a release is never refused for time
+  c.override_protected = a.override_protected;
   const Result<SendOutcome> outcome = plugin_.send(c);
   FB_TRY_VOID(failpoint("dispatch.after_send"));
   if (first) {

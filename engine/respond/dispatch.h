@@ -30,18 +30,20 @@
 namespace fb {
 
 struct DispatchSettings {
-  int64_t tick_ms = 1000;              // a step at least this often
-  int64_t endpoints_every_ms = 1000;   // how old the view of the endpoints may be while actions go out
-  int64_t heartbeat_ms = 10'000;       // how often an endpoint is expected to speak
-  int64_t missed_heartbeats = 3;       // that many in a row missed: offline
-  int64_t answer_timeout_ms = 15'000;  // sent, and no sign of acceptance: unknown
-  int64_t result_timeout_ms = 60'000;  // accepted, and no result: unknown
-  int64_t retry_first_ms = 1000;       // the wait before a try doubles from here,
-  int64_t retry_max_ms = 5 * 60'000;   // to this; each is drawn evenly from nothing to its bound
-  int64_t drift_grace_ms = 15'000;     // observed differs from desired for this long: repair
-  int64_t late_report_ms = 60'000;     // so long a report of an older generation is taken for a late one
-  uint64_t seed = 0x5eed;              // of the jitter
-  int64_t connector_per_minute = 0;    // isolations sent at most; 0 = no limit. Releases are never held
+  int64_t tick_ms = 1000;                // a step at least this often
+  int64_t endpoints_every_ms = 1000;     // how old the view of the endpoints may be while actions go out
+  int64_t heartbeat_ms = 10'000;         // how often an endpoint is expected to speak
+  int64_t missed_heartbeats = 3;         // that many in a row missed: offline
+  int64_t answer_timeout_ms = 15'000;    // sent, and no sign of acceptance: unknown
+  int64_t result_timeout_ms = 60'000;    // accepted, and no result: unknown
+  int64_t stuck_after_ms = 10 * 60'000;  // after its first sending, when
+  int stuck_attempts = 3;                // it was sent so often and has not come to its end: people are told
+  int64_t retry_first_ms = 1000;         // the wait before a try doubles from here,
+  int64_t retry_max_ms = 5 * 60'000;     // to this; each is drawn evenly from nothing to its bound
+  int64_t drift_grace_ms = 15'000;       // observed differs from desired for this long: repair
+  int64_t late_report_ms = 60'000;       // so long a report of an older generation is taken for a late one
+  uint64_t seed = 0x5eed;                // of the jitter
+  int64_t connector_per_minute = 0;      // isolations sent at most; 0 = no limit. Releases are never held
 };
 
 class DispatchCore {
@@ -77,6 +79,7 @@ class DispatchCore {
   Status mark_silent();
   Status supersede(OpenAction& action, std::string why);
   Status end_leases();
+  Status tell_stuck();
   Status submit_release(const Endpoint& endpoint, std::string comment, std::string requested_by, std::string key);
   // An error about one thing is logged and counted, and the others go on; one of the record as a whole is handed on.
   Status tolerate(Status done, const char* event, const std::string& about);
@@ -136,6 +139,7 @@ class DispatchCore {
   Counter& repairs_;
   Counter& stray_reports_;
   Counter& troubles_;
+  Gauge& stuck_;
   Gauge& offline_;
   Gauge& stopped_;
 };

@@ -13,6 +13,12 @@ using Facts = Ledger::EndpointFacts;
 using Answer = Result<std::optional<Judgement>>;  // nothing: this guard passes
 
 constexpr int64_t kDay = 86'400'000;
+constexpr int64_t kOwnEventsMs = 60 * 60'000;  // so long after an action of ours its own events may still come
+constexpr size_t kMostToldActions = 8;         // an event of ours names one
+
+std::string short_of(const std::string& id) {
+  return id.size() <= 12 ? id : id.substr(0, 12) + "...";
+}
 
 // One judgement's view of the world; the endpoint's facts are asked for once.
 struct Case {
@@ -32,9 +38,22 @@ struct Case {
     FB_TRY(const int64_t since, ledger.rule_first_seen(action.rule->rule_id, action.rule->hash));
     return now_ms - since < settings.probation_days * kDay;
   }
+  // The event tells of our own doing. An id that it names counts when this record gave that action to this very
+  // endpoint, and lately: a made-up or an old one would be a way to stay unharmed.
+  Result<bool> self_caused() const {
+    if (action.self_caused) return true;
+    for (size_t i = 0; i < action.told_actions.size() && i < kMostToldActions; ++i) {
+      FB_TRY(const bool ours, ledger.issued(action.told_actions[i], action.endpoint_id, now_ms - kOwnEventsMs));
+      if (ours) return true;
+    }
+    return false;
+  }
   // It can't become an isolation whatever the budgets say, so it must not trip them either.
   Result<bool> only_watches() const {
-    if (action.self_caused && settings.is_on(Guard::loop)) return true;
+    if (settings.is_on(Guard::loop)) {
+      FB_TRY(const bool own, self_caused());
+      if (own) return true;
+    }
     return on_trial();
   }
 };
@@ -72,6 +91,12 @@ Answer check_protected(const Case& c) {
 }
 
 Answer check_unknown_target(const Case& c) {
+  // One name for two machines is none: nobody knows which of them would be cut off.
+  if (c.facts.is_duplicate && c.action.verb == Verb::isolate) {
+    return decided(Verdict::blocked, Guard::unknown_target,
+                   "duplicate_identity: two machines use the identity of endpoint " + c.action.endpoint_id +
+                       "; see `firebreak agents`, then approve or revoke it");
+  }
   if (c.facts.known) return std::nullopt;
   std::string why = c.action.target_note;
   if (why.empty()) {
@@ -241,7 +266,8 @@ Answer check_lease(const Case& c) {
 }
 
 Answer check_loop(const Case& c) {
-  if (!c.action.self_caused) return std::nullopt;
+  FB_TRY(const bool own, c.self_caused());
+  if (!own) return std::nullopt;
   return decided(Verdict::blocked, Guard::loop, "the event tells of Firebreak's own doing");
 }
 
@@ -284,7 +310,15 @@ Result<Judgement> judge_isolate(const Case& c) {
     if (answer->verdict != Verdict::awaiting_approval) return std::move(*answer);
     if (!question) question = std::move(answer);
   }
-  if (!question) return decided(Verdict::would_act, Guard::none, "all guards passed");
+  if (!question) {
+    std::string detail = "all guards passed";
+    // It stood in the event and was no action of ours: somebody may have hoped to be spared by it.
+    if (!c.action.told_actions.empty()) {
+      detail +=
+          "; the event names action " + short_of(c.action.told_actions.front()) + ", which is none of this endpoint";
+    }
+    return decided(Verdict::would_act, Guard::none, std::move(detail));
+  }
   // One question an endpoint: a second alert joins the first while it waits.
   if (c.facts.open_isolate_awaits_approval && c.facts.open_isolate != c.action.action_id) {
     return decided(Verdict::joined, Guard::in_flight, "an isolation of this endpoint awaits approval",

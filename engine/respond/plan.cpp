@@ -44,6 +44,7 @@ void plan(const Alert& alert, const EndpointDirectory& directory, const PlanDefa
     p.ceiling = rule.response.mode;
     p.event_age_base_ms = freshness_base_ms(alert);
     p.self_caused = alert.self_caused;
+    p.told_actions = alert.told_actions;
     out.push_back(std::move(p));
   }
 }

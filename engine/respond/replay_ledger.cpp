@@ -143,6 +143,10 @@ Result<int64_t> ReplayLedger::rules_alerting_since(const std::string& endpoint_i
   return it == alerted_.end() ? 0 : count_since(it->second, since_ms);
 }
 
+Result<bool> ReplayLedger::issued(const std::string&, const std::string&, int64_t) {
+  return false;
+}
+
 Result<std::vector<Ledger::Maintenance>> ReplayLedger::maintenance_of(const std::string&, int64_t) {
   return std::vector<Maintenance>{};
 }

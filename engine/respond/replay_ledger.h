@@ -42,10 +42,11 @@ class ReplayLedger final : public Ledger {
   Result<bool> fleet_tripped() override;
   Status trip_rule(const std::string& rule_id, const std::string& why) override;
   Status trip_fleet(const std::string& why) override;
-  // A replay knows no tags, no history of rules and no maintenance.
+  // A replay knows no tags, no history of rules, no actions that were given and no maintenance.
   Result<std::vector<Group>> groups_of(const std::string& endpoint_id) override;
   Result<int64_t> rule_first_seen(const std::string& rule_id, const std::string& rule_hash) override;
   Result<int64_t> rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) override;
+  Result<bool> issued(const std::string& action_id, const std::string& endpoint_id, int64_t since_ms) override;
   Result<std::vector<Maintenance>> maintenance_of(const std::string& endpoint_id, int64_t now_ms) override;
 
  private:

@@ -20,6 +20,7 @@
 #include "engine/record/store.h"
 #include "tests/bench/bench_support.h"
 #include "tests/bench/light_fleet.h"
+#include "tests/support/enrol.h"
 
 namespace fb::bench {
 namespace {
@@ -114,7 +115,7 @@ Status enrol_all(Store& store, const std::string& folder, size_t agents) {
         agent.os = "linux";
         const auto certificate = net::sign_client_certificate(folder + "/ca.pem", folder + "/ca.key", csr,
                                                               agent.endpoint_id, system_clock().wall_ms() + 86'400'000);
-        if (!certificate || !store.enroll(agent, certificate->sha256)) failed = true;
+        if (!certificate || !fb::test::enrol(store, agent, certificate->sha256)) failed = true;
         if (certificate) std::ofstream(folder + "/" + std::to_string(i) + ".pem") << certificate->pem << key;
       }
     });

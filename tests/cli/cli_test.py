@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The contracts of the command line, on the real program. usage: cli_test.py PATH_TO_FIREBREAK"""
-import gzip, json, os, re, shutil, signal, sqlite3, subprocess, sys, tempfile, time, unittest, urllib.error, urllib.request
+import ctypes, gzip, json, os, re, shutil, signal, sqlite3, subprocess, sys, tempfile, time, unittest, urllib.error, urllib.request
 
 FIREBREAK = sys.argv.pop(1)
+LIBC = ctypes.CDLL(None, use_errno=True)
 ROOT = os.path.realpath(os.environ.get("FB_SOURCE_DIR", os.path.join(os.path.dirname(__file__), "..", "..")))
 RULES = os.path.join(ROOT, "rules")
 
@@ -247,6 +248,32 @@ class Service(Case):
         self.assertIsNone(service.poll(), read(os.path.join(self.dir, "log")))
         return service
 
+    def until_log(self, words):
+        path = os.path.join(self.dir, "log")
+        for _ in range(200):
+            if words in read(path):
+                break
+            time.sleep(0.05)
+        self.assertIn(words, read(path))
+        return read(path)
+
+    def with_closed_socket(self, *args):
+        """Runs it where the socket is closed to it; root loses the right to pass that by."""
+        socket = os.path.join(self.dir, "data", "firebreak.sock")
+
+        def give_up_rights():
+            for right in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+                if os.geteuid() == 0 and LIBC.prctl(24, right, 0, 0, 0) != 0:  # PR_CAPBSET_DROP
+                    os._exit(99)
+
+        os.chmod(socket, 0)
+        try:
+            done = subprocess.run([FIREBREAK, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+                                  preexec_fn=give_up_rights)
+            return done.returncode, done.stdout.decode(), done.stderr.decode()
+        finally:
+            os.chmod(socket, 0o600)
+
     def test_config_problems_end_with_2_and_name_the_place(self):
         config = self.config(response={"mode": "enforced"})
         code, _, err = firebreak("run", "-c", config)
@@ -288,6 +315,9 @@ class Service(Case):
         self.assertEqual((code, out.strip()), (0, "no endpoint is enrolled"), err)
         for what in ("alerts", "actions", "deadletters"):
             self.assertEqual(firebreak(what, "-c", config)[0], 0)
+        code, out, err = self.with_closed_socket("endpoints", "-c", config)
+        self.assertEqual((code, out), (2, ""), err)
+        self.assertRegex(err, "you may not use the service's socket .*firebreak.sock: run this as root")
         code, _, err = firebreak("isolate", "nobody", "--comment", "x", "-c", config)
         self.assertEqual(code, 2)
         self.assertIn("nobody", err)
@@ -296,9 +326,13 @@ class Service(Case):
         second = subprocess.run([FIREBREAK, "run", "-c", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         self.assertEqual(second.returncode, 2)
         self.assertIn(b"data", second.stderr)
+        self.config(response={"mode": "enforce", "isolation": {"dhcp": False}})
         service.send_signal(signal.SIGHUP)
-        time.sleep(0.5)
+        told = self.until_log('"key":"response.isolation.dhcp"')
         self.assertIsNone(service.poll())
+        self.assertRegex(told, r'"event":"config_needs_restart","message":"response.mode has changed in the file; it takes effect when')
+        self.assertRegex(told, r'"event":"config_changed","message":"response.isolation.dhcp has changed and takes effect now"')
+        self.config()
         service.send_signal(signal.SIGTERM)
         self.assertEqual(service.wait(timeout=30), 0)
         self.assertEqual(firebreak("endpoints", "-c", config)[0], 2)
@@ -431,6 +465,42 @@ class Demo(Case):
         self.assertEqual((code, out.count("second person")), (1, 2), out)
         code, out, _ = ask("actions", "deny", waiting[0][:12], waiting[1], "--comment", "it was a lamp")
         self.assertEqual((code, out.count("denied")), (0, 2), out)
+        self.assertRegex(out, rf"denied: isolate {re.escape(host['hostname'])} \({host['endpoint_id']}\), asked for by user:local .*nothing is sent")
+
+        # People see the names, and which tags a host has.
+        for what in ("alerts", "actions"):
+            self.assertRegex(ask(what)[1], rf"{re.escape(host['hostname'])} +{host['endpoint_id']}")
+        table = ask("endpoints")[1]
+        self.assertRegex(table, rf"{re.escape(host['hostname'])} .* \d+ s ago +dns")
+        self.assertNotIn("tags", rows("endpoints")[0])
+
+        # Who did what, from the record itself.
+        database = os.path.join(os.path.dirname(socket), "firebreak.db")
+        chain = [json.loads(line) for line in firebreak("audit", "list", "--db", database, "--json", "--limit", "100000")[1].splitlines()]
+        self.assertEqual([row["seq"] for row in chain], list(range(len(chain), 0, -1)))
+        self.assertEqual(set(chain[0]), {"seq", "at", "actor", "what", "ref", "detail", "hash"})
+
+        def audit(*args):
+            return [json.loads(line) for line in firebreak("audit", "list", "--db", database, "--json", "--limit", "1000", *args)[1].splitlines()]
+
+        mine = audit("--actor", "user:local")
+        self.assertEqual([row["seq"] for row in mine], [row["seq"] for row in chain if "user:local" in row["actor"]])
+        self.assertIn("kill_switch_on", [row["what"] for row in mine])
+        about = audit("--endpoint", host["hostname"])
+        ids = {a["action_id"] for a in rows("actions", "--host", host["endpoint_id"])}
+        self.assertEqual([row["seq"] for row in about], [row["seq"] for row in chain if row["ref"] in ids | {host["endpoint_id"]}
+                                                         or row["actor"] == "agent:" + host["endpoint_id"]])
+        self.assertTrue({"tag_added", "verified"} <= {row["what"] for row in about}, about)
+        self.assertEqual(audit("--since", "2031-01-01T00:00:00Z"), [])
+        self.assertEqual(len(audit("--since", "1h")), len(chain))
+        table = firebreak("audit", "list", "--db", database, "--host", host["endpoint_id"])[1]
+        self.assertRegex(table, rf"user:local +tag_added +{re.escape(host['hostname'])} ")
+        in_its_folder = subprocess.run([FIREBREAK, "audit", "list", "--json", "--limit", "100000"], stdout=subprocess.PIPE, timeout=60,
+                                       env={**os.environ, "FIREBREAK_DATA_DIR": os.path.dirname(database)})
+        self.assertGreaterEqual(len(in_its_folder.stdout.splitlines()), len(chain))
+        code, _, err = firebreak("audit", "list", "--db", database, "--host", "nobody")
+        self.assertEqual((code, "nobody" in err), (2, True), err)
+        self.assertEqual(firebreak("audit", "list", "--db", database, "--since", "yesterday")[0], 2)
 
         self.assertEqual(rows("deadletters"), [])
         table = ask("actions", "--host", host["endpoint_id"])[1].splitlines()

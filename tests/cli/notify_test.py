@@ -145,6 +145,24 @@ class Notify(unittest.TestCase):
             self.assertEqual(code, 2, words)
             self.assertIn("notifications.webhook", err)
             self.assertNotIn(CANARY, out + err)
+        code, out, err = firebreak("config", "check", config)
+        self.assertEqual((code, "notifications.webhook" in err), (1, True), err)
+        self.assertNotIn(CANARY, out + err)
+
+    def test_config_check_finds_what_no_sink_could_be_made_of_or_sent_to(self):
+        self.assertEqual(firebreak("config", "check", self.config())[0], 0)
+        mail = {"from": "firebreak@example.com", "to": ["soc@example.com"], "server": "smtp://mail.example.com:587"}
+        secret = {"secret_file": self.secret("hook2", CANARY)}
+        for more, says in (({"webhook": {"url": "https://hooks.example.com/x", "secret_file": "/nowhere"}}, "/nowhere"),
+                           ({"webhook": {"url": "ftp://hooks.example.com/x", **secret}}, "notifications.webhook.url"),
+                           ({"allow_http": False, "webhook": {"url": "http://hooks.example.com", **secret}}, "https"),
+                           ({"allow_private": [], "webhook": {"url": "https://127.0.0.1/x", **secret}}, "not a public address"),
+                           ({"slack": {"url_file": self.secret("slack2", "not a url " + CANARY)}}, "notifications.slack.url_file"),
+                           ({"webhook": {"url": "https://hooks.example.com/x", "events": ["isolted"], **secret}}, "notifications.webhook.events"),
+                           ({"smtp": {**mail, "to": ["soc@example.com\r\nBcc: x@example.com"]}}, "notifications.smtp")):
+            code, out, err = firebreak("config", "check", self.config(**more))
+            self.assertEqual((code, says in err), (1, True), (more, err))
+            self.assertNotIn(CANARY, out + err)
 
     def test_a_private_address_is_not_called_unless_it_is_listed(self):
         config = self.config(allow_private=[])

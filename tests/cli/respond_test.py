@@ -253,6 +253,29 @@ class OverPipes(WithStub):
         self.assertLess(time.monotonic() - began, 5)
         self.assertEqual(code, 0)
         self.assertIn("dispatched", out)
+        self.assertIn("not known to be isolated yet", out)
+
+    def command(self, *args):
+        done = subprocess.run([FIREBREAK, *args, "--socket", self.socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def test_with_a_wait_only_what_the_host_confirmed_ends_with_0(self):
+        self.stub("requested", "dispatched")
+        code, out, _ = self.command("isolate", "web-1", "--wait", "1s")
+        self.assertEqual(code, 1)
+        self.assertIn("isolate agent-1: dispatched\nthe host is not known to be isolated yet", out)
+        self.assertEqual(self.command("isolate", "web-1", "--wait", "0")[0], 0)
+        for wrong in ("soon", "2h", "-1"):
+            code, out, err = self.command("isolate", "web-1", "--wait", wrong)
+            self.assertEqual((code, out, len(err.splitlines())), (2, "", 1), wrong)
+
+    def test_an_agent_that_is_offline_is_waited_for_only_when_asked_to(self):
+        self.stub("queued", "queued", "dispatched", "verified")
+        code, out, _ = self.command("release", "web-1")
+        self.assertEqual(code, 0)
+        self.assertIn("the agent is offline: it goes out when the agent is back", out)
+        code, out, _ = self.command("release", "web-1", "--wait", "10s")
+        self.assertEqual((code, out), (0, "release agent-1: verified\n"))
 
     def test_hosts_that_are_not_one(self):
         self.stub()
@@ -284,9 +307,9 @@ class AgainstTheDemo(unittest.TestCase):
                               input=b"release --comment 'it was a drill'\nstatus\nisolate --comment again\nhistory 2\n", timeout=60)
         out = done.stdout.decode()
         self.assertEqual(done.returncode, 0, out)
-        self.assertRegex(out, r"release \S+: verified")
+        self.assertRegex(out, r"release \S+ \(\S+\): verified")
         self.assertRegex(out, r"observed +released")
-        self.assertRegex(out, r"isolate \S+: verified")
+        self.assertRegex(out, r"isolate \S+ \(\S+\): verified")
         self.assertEqual(len(re.findall(r"\bverified +-", out)), 2, out)  # two rows of history
 
 

@@ -102,6 +102,7 @@ class Tool {
     }
     reply["state"] = to_string(seen->state);
     reply["intact"] = seen->intact;
+    reply["links_changed"] = seen->links_changed;
     reply["digest"] = seen->rule_digest;
     reply["drops"] = seen->drops;
     reply["problems"] = seen->problems;

@@ -251,6 +251,38 @@ def answers_udp(space, address, port, patience=0.4):
     return space.inside(attempt)
 
 
+def refused_udp(space, address, port, at_most=0.2):
+    """Is a program that sends a datagram and waits for the answer told at once that there will be none?"""
+    def attempt():
+        with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+            s.settimeout(2)
+            s.connect((address, port))
+            began = time.monotonic()
+            try:
+                s.send(MARK)
+            except OSError:
+                pass  # many programs look at the answer only
+            try:
+                s.recv(100)
+            except TimeoutError:
+                return False
+            except OSError:
+                return time.monotonic() - began < at_most
+            return False
+    return space.inside(attempt)
+
+
+def send_as(space, address, packet):
+    """A packet with an IP header of the sender's choice; it takes the way of all IP packets."""
+    def attempt():
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as s:
+            try:
+                s.sendto(packet, (address, 0))
+            except OSError:
+                pass
+    return space.inside(attempt)
+
+
 def pings(space, address, patience=0.4):
     v6 = ':' in address
 

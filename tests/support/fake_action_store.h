@@ -86,10 +86,6 @@ class FakeActionStore final : public ActionStore, public Ledger {
     const std::lock_guard lock(mutex_);
     return keep_locked(p);
   }
-  void revoke_credentials(const std::string& endpoint_id) {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(credentials_, [&](const auto& c) { return c.second == endpoint_id; });
-  }
   // The next `count` writes fail.
   void fail_writes(int count, Error error) {
     const std::lock_guard lock(mutex_);
@@ -153,6 +149,7 @@ class FakeActionStore final : public ActionStore, public Ledger {
     set_state(a, m.to, m.detail);
     a.row.next_try_ms = m.next_try_ms;
     if (m.count_attempt) ++a.row.attempts;
+    if (m.to == ActionState::dispatched && a.row.first_sent_at_ms == 0) a.row.first_sent_at_ms = clock_.wall_ms();
     if (!m.boot_id.empty()) a.row.boot_id = m.boot_id;
     Endpoint& e = endpoints_[a.row.endpoint_id];
     if (m.observed) e.observed = *m.observed;
@@ -210,18 +207,12 @@ class FakeActionStore final : public ActionStore, public Ledger {
     return a.row.state;
   }
 
-  Status enroll(const EndpointReport& agent, const std::string& credential_sha256) override {
+  Status mark_stuck(const std::string& action_id, const std::string& why) override {
     const std::lock_guard lock(mutex_);
     FB_TRY_VOID(may_write());
-    for (const auto& [id, e] : endpoints_) {
-      if (id != agent.endpoint_id && !agent.host_id.empty() && e.host_id == agent.host_id) {
-        return fail(ErrorCode::already_exists, "host " + agent.host_id + " has another agent");
-      }
-    }
-    Endpoint& e = endpoints_[agent.endpoint_id];
-    e.endpoint_id = agent.endpoint_id;
-    describe(e, agent);
-    credentials_[credential_sha256] = agent.endpoint_id;
+    FakeAction& a = actions_.at(action_id);
+    if (a.row.stuck_at_ms == 0) a.details.push_back("stuck: " + why);
+    a.row.stuck_at_ms = clock_.wall_ms();
     return {};
   }
   Status add_token(const std::string& token_sha256, int64_t expires_at_ms) override {
@@ -230,20 +221,6 @@ class FakeActionStore final : public ActionStore, public Ledger {
     tokens_[token_sha256] = expires_at_ms;
     return {};
   }
-  Result<bool> use_token(const std::string& token_sha256, int64_t now_ms) override {
-    const std::lock_guard lock(mutex_);
-    FB_TRY_VOID(may_write());
-    const auto it = tokens_.find(token_sha256);
-    if (it == tokens_.end() || it->second <= now_ms) return false;
-    tokens_.erase(it);
-    return true;
-  }
-  Result<std::string> endpoint_of_credential(const std::string& credential_sha256) override {
-    const std::lock_guard lock(mutex_);
-    const auto it = credentials_.find(credential_sha256);
-    return it == credentials_.end() ? std::string() : it->second;
-  }
-
   Status seen(const EndpointReport& report) override {
     const std::lock_guard lock(mutex_);
     FB_TRY_VOID(may_write());
@@ -267,6 +244,13 @@ class FakeActionStore final : public ActionStore, public Ledger {
     std::vector<Endpoint> all;
     for (const auto& [id, e] : endpoints_) all.push_back(e);
     return all;
+  }
+
+  Result<bool> is_protected(const std::string& endpoint_id) override {
+    const std::lock_guard lock(mutex_);
+    const auto it = endpoints_.find(endpoint_id);
+    if (it == endpoints_.end()) return fail(ErrorCode::not_found, "no endpoint " + endpoint_id);
+    return it->second.is_protected;
   }
 
   Result<bool> kill_switch() override {
@@ -293,6 +277,7 @@ class FakeActionStore final : public ActionStore, public Ledger {
     const Endpoint& e = it->second;
     f.known = true;
     f.is_protected = e.is_protected;
+    f.is_duplicate = e.is_duplicate;
     f.status = e.status;
     f.desired = e.desired;
     f.observed = e.observed;
@@ -358,6 +343,10 @@ class FakeActionStore final : public ActionStore, public Ledger {
   Result<int64_t> rules_alerting_since(const std::string& endpoint_id, int64_t since_ms) override {
     const auto& rules = alerted_[endpoint_id];
     return std::count_if(rules.begin(), rules.end(), [since_ms](const auto& r) { return r.second >= since_ms; });
+  }
+  Result<bool> issued(const std::string& action_id, const std::string& endpoint_id, int64_t) override {
+    const auto it = actions_.find(action_id);
+    return it != actions_.end() && it->second.row.endpoint_id == endpoint_id && it->second.row.first_sent_at_ms > 0;
   }
   Result<std::vector<Maintenance>> maintenance_of(const std::string& endpoint_id, int64_t) override {
     const auto it = maintenance_.find(endpoint_id);
@@ -496,7 +485,6 @@ class FakeActionStore final : public ActionStore, public Ledger {
   std::map<std::string, Standing> standing_;
   std::map<std::string, int64_t> tokens_;
   std::map<std::string, std::pair<int64_t, int64_t>> local_releases_;
-  std::map<std::string, std::string> credentials_;
   std::set<std::string> tripped_rules_;
   std::map<std::pair<std::string, std::string>, int64_t> rule_seen_;
   std::map<std::string, std::map<std::string, int64_t>> alerted_;  // endpoint -> rule -> last

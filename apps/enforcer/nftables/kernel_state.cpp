@@ -1,9 +1,5 @@
 #include "apps/enforcer/nftables/kernel_state.h"
 
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "engine/base/digest.h"
@@ -11,8 +7,7 @@
 namespace fb::agent {
 namespace {
 
-constexpr int kReadAttempts = 5;  // somebody may change the tables while they are read
-constexpr uint32_t kEgressHook = 1;
+constexpr int kReadAttempts = 3;  // somebody may change the tables while they are read
 
 std::vector<SetToRead> sets_to_read() {
   std::vector<SetToRead> sets;
@@ -24,30 +19,11 @@ Result<KernelState> read_all(Netlink& netlink) {
   FB_TRY(const auto tables, read_table_names(netlink));
   const auto sets = sets_to_read();
   KernelState state;
-  for (const std::string& table : tables) {
+  for (const std::string& table : tables.names) {
     if (!is_our_table(table)) continue;
     FB_TRY(state[table], read_table(netlink, table, sets));
   }
   return state;
-}
-
-ChainHook wanted_hook(const Chain& chain, const std::string& device) {
-  if (chain.hook.empty()) return {};
-  ChainHook hook{.type = "filter", .number = 0, .priority = kPriority, .policy = NF_DROP, .devices = {}};
-  if (chain.hook == "input") hook.number = NF_INET_LOCAL_IN;
-  if (chain.hook == "output") hook.number = NF_INET_LOCAL_OUT;
-  if (chain.hook == "forward") hook.number = NF_INET_FORWARD;
-  if (chain.hook == "egress") {
-    hook.number = kEgressHook;
-    hook.devices = {device};
-  }
-  return hook;
-}
-
-bool same_set(const TableState& actual, const TableState& expected, const std::string& name) {
-  const auto a = actual.set_sorts.find(name);
-  const auto b = expected.set_sorts.find(name);
-  return a != actual.set_sorts.end() && b != expected.set_sorts.end() && a->second == b->second;
 }
 
 }  // namespace
@@ -87,49 +63,11 @@ Result<const KernelState*> KernelView::read() {
   return tl::unexpected<Error>(trouble);
 }
 
-Result<Reference> learn_reference(NftSession& session) {
-  Reference reference;
-  FB_TRY(Netlink netlink, Netlink::open(NETLINK_NETFILTER));
-  const auto sets = set_contents(Cut{}, {});
-  const std::string own = "_probe_" + std::to_string(getpid());
-  const std::pair<TableKind, std::string> kinds[] = {{TableKind::inet, "inet firebreak" + own},
-                                                     {TableKind::egress_ethernet, "netdev firebreak" + own},
-                                                     {TableKind::egress_bare, "netdev firebreak" + own + "_bare"}};
-  for (const auto& [kind, table] : kinds) {
-    // Nothing to delete is the rule; the pair of commands makes the deletion safe in both cases.
-    const std::string remove = "add table " + table + "\ndelete table " + table + "\n";
-    const auto made = session.run(remove + make_sets(table, kind, sets) + make_unhooked_chains(table, kind));
-    if (!made && kind == TableKind::inet) return tl::unexpected<Error>(made.error());
-    if (!made) {
-      reference.egress_reason = made.error().message;
-      return reference;
-    }
-    auto state = read_table(netlink, table, {});
-    FB_TRY_VOID(session.run(remove));
-    if (!state) return tl::unexpected<Error>(state.error());
-    for (const Chain& chain : chains_of(kind)) {
-      if (state->chains[chain.name].rules.size() == chain.rules.size()) continue;
-      return fail(ErrorCode::unavailable, "the kernel does not hold the rules of chain " + chain.name + " as given");
-    }
-    reference.tables[kind] = std::move(*state);
-  }
-  // The hooks, judged by the kernel and not made.
-  const std::string& inet = kinds[0].second;
-  FB_TRY_VOID(session.check(make_sets(inet, TableKind::inet, sets) + make_chains(inet, TableKind::inet, "")));
-  const auto egress =
-      session.check("add table netdev firebreak" + own + "\nadd chain netdev firebreak" + own +
-                    " egress { type filter hook egress device \"lo\" priority -300; policy accept; }\n");
-  reference.egress = egress.has_value();
-  if (!egress) reference.egress_reason = egress.error().message;
-  return reference;
-}
-
 std::map<std::string, WantedTable> wanted_tables(const std::vector<Link>& links, bool egress) {
   std::map<std::string, WantedTable> wanted;
   wanted[kInetTable] = {TableKind::inet, ""};
   if (!egress) return wanted;
   for (const Link& link : links) {
-    if (!can_be_written(link)) continue;
     wanted[egress_table(link.index)] = {link.ethernet ? TableKind::egress_ethernet : TableKind::egress_bare, link.name};
   }
   return wanted;
@@ -139,12 +77,12 @@ std::string rules_difference(const TableState& actual, const WantedTable& wanted
   const TableState& expected = reference.tables.at(wanted.kind);
   // Every flag matters: a table that sleeps has no hooks.
   if (actual.flags != 0) return "the table has flags";
-  if (!actual.strange.empty()) return actual.strange[0].first + " " + actual.strange[0].second + " was added";
+  if (!actual.strange.empty()) return "object " + actual.strange[0].name + " was added";
   for (const Chain& chain : chains_of(wanted.kind)) {
     const auto at = actual.chains.find(chain.name);
     if (at == actual.chains.end()) return "chain " + chain.name + " is missing";
     if (at->second.rules != expected.chains.at(chain.name).rules) return "the rules of " + chain.name + " were changed";
-    if (at->second.hook != wanted_hook(chain, wanted.device)) return "the hook of " + chain.name + " was changed";
+    if (at->second.hook != hook_of(chain, wanted.device)) return "the hook of " + chain.name + " was changed";
   }
   if (actual.chains.size() != expected.chains.size()) return "a chain was added";
   if (actual.set_sorts != expected.set_sorts) return "sets were added or changed";
@@ -163,45 +101,13 @@ std::vector<const SetContent*> set_differences(const TableState& actual, const s
   return different;
 }
 
-std::string mend_table(const std::string& table, const TableState& actual, const WantedTable& wanted,
-                       const Reference& reference, const std::vector<SetContent>& sets) {
-  const TableState& expected = reference.tables.at(wanted.kind);
-  const auto chains = chains_of(wanted.kind);
-  std::string text = "add table " + table + "\n";  // without flags: wakes one that sleeps
-  const auto remove = [&](const std::string& word, const std::string& name) {
-    text += "delete " + word + " " + table + " " + name + "\n";
-  };
-  for (const auto& [name, unused] : actual.chains) text += "flush chain " + table + " " + name + "\n";
-  for (const auto& [name, state] : actual.chains) {
-    const auto at = std::find_if(chains.begin(), chains.end(), [&, &n = name](const Chain& c) { return c.name == n; });
-    if (at == chains.end() || state.hook != wanted_hook(*at, wanted.device)) remove("chain", name);
-  }
-  // No rule is left that could use them.
-  for (const auto& [name, sort] : actual.set_sorts) {
-    if (!name.starts_with("__") && !same_set(actual, expected, name)) remove("set", name);
-  }
-  for (const auto& [name, packets] : actual.counters) {
-    if (!expected.counters.contains(name)) remove("counter", name);
-  }
-  for (const auto& [word, name] : actual.strange) remove(word, name);
-  std::vector<SetContent> missing;
-  for (const SetContent& set : sets) {
-    if (!same_set(actual, expected, set.name)) {
-      missing.push_back(set);
-    } else if (const auto at = actual.sets.find(set.name); at == actual.sets.end() || at->second != set.keys) {
-      text += update_set(table, set);
-    }
-  }
-  return text + make_sets(table, wanted.kind, missing) + make_chains(table, wanted.kind, wanted.device);
-}
-
 bool cuts_off(const KernelState& state) {
   const auto inet = state.find(kInetTable);
   if (inet == state.end() || inet->second.flags != 0) return false;
   const auto chains = chains_of(TableKind::inet);
   return std::all_of(chains.begin(), chains.end(), [&](const Chain& chain) {
     const auto at = inet->second.chains.find(chain.name);
-    return at != inet->second.chains.end() && at->second.hook == wanted_hook(chain, "");
+    return at != inet->second.chains.end() && at->second.hook == hook_of(chain, "");
   });
 }
 
@@ -241,7 +147,9 @@ std::string digest_of(const KernelState& state) {
       for (const KeyRange& range : keys->second) put(range.low + range.high);
     }
     count(read.strange.size());
-    for (const auto& [word, name] : read.strange) put(word + " " + name);
+    for (const OtherObject& object : read.strange) {
+      put((object.flowtable ? "flowtable" : std::to_string(object.type)) + " " + object.name);
+    }
   }
   return hex(sha256(text));
 }

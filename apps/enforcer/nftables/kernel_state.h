@@ -1,4 +1,4 @@
-// What the kernel holds of an isolation, what it should hold, and the way from one to the other. Reading costs about a
+// What the kernel holds of an isolation, and how that differs from what it should hold. Reading costs about a
 // millisecond for each table, more with thousands of exceptions. Not thread-safe.
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "apps/enforcer/nftables/links.h"
-#include "apps/enforcer/nftables/nft_session.h"
+#include "apps/enforcer/nftables/reference.h"
 #include "apps/enforcer/nftables/ruleset.h"
 #include "apps/enforcer/nftables/table_reader.h"
 
@@ -19,7 +19,10 @@ bool is_our_table(const std::string& table);
 // stands still, what was read holds, and a look costs next to nothing even with thousands of exceptions.
 class KernelView {
  public:
-  Result<const KernelState*> read();  // holds until the next call
+  // Holds until the next call. While others change rules without pause it is what could be read of ours, which may lack
+  // something; then exact() is false.
+  Result<const KernelState*> read();
+  bool exact() const { return known_; }
   // The next read starts anew: links come and go without being counted.
   void forget() { known_ = false; }
 
@@ -28,15 +31,6 @@ class KernelView {
   uint32_t generation_ = 0;
   bool known_ = false;
 };
-
-// The rules as this kernel and this nft hold them: made without hooks in a table of another name, read, and deleted
-// again. Also shows what this kernel can do.
-struct Reference {
-  std::map<TableKind, TableState> tables;  // those of links only when they could be made
-  bool egress = false;                     // links can be covered
-  std::string egress_reason;               // why not
-};
-Result<Reference> learn_reference(NftSession& session);
 
 struct WantedTable {
   TableKind kind = TableKind::inet;
@@ -49,11 +43,6 @@ std::string rules_difference(const TableState& actual, const WantedTable& wanted
 
 // Those whose elements differ.
 std::vector<const SetContent*> set_differences(const TableState& actual, const std::vector<SetContent>& sets);
-
-// One transaction that makes the rules of a changed table right again. Sets that still are what they should be are
-// kept, so that allowed traffic is not interrupted.
-std::string mend_table(const std::string& table, const TableState& actual, const WantedTable& wanted,
-                       const Reference& reference, const std::vector<SetContent>& sets);
 
 // All three chains of the inet table are there, on their hooks, and drop.
 bool cuts_off(const KernelState& state);

@@ -22,7 +22,7 @@ Result<std::vector<Link>> list_links() {
   // Statistics and virtual functions are not asked for: they make up most of the answer.
   mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   std::vector<Link> links;
-  FB_TRY_VOID(netlink.dump(*request, [&](const nlmsghdr& message) {
+  const auto on_message = [&](const nlmsghdr& message) {
     if (message.nlmsg_type != RTM_NEWLINK) return;
     const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&message));
     if (info->ifi_type == ARPHRD_LOOPBACK) return;
@@ -31,15 +31,13 @@ Result<std::vector<Link>> list_links() {
       if (mnl_attr_get_type(&attribute) == IFLA_IFNAME) link.name = mnl_attr_get_str(&attribute);
     });
     links.push_back(std::move(link));
+  };
+  FB_TRY_VOID(read_whole([&] {
+    links.clear();
+    return netlink.dump(*request, on_message);
   }));
   std::sort(links.begin(), links.end());
   return links;
-}
-
-bool can_be_written(const Link& link) {
-  return !link.name.empty() && std::all_of(link.name.begin(), link.name.end(), [](char c) {
-    return c > ' ' && c < 127 && c != '"' && c != '\\' && c != '*' && c != '$';
-  });
 }
 
 }  // namespace fb::agent

@@ -20,7 +20,4 @@ struct Link {
 // All but loopback, by index; links that are down are listed too, they may come up.
 Result<std::vector<Link>> list_links();
 
-// Can the name stand in a rule set's text? The kernel allows nearly every character in a name.
-bool can_be_written(const Link& link);
-
 }  // namespace fb::agent

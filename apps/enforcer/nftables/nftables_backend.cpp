@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 
+#include "apps/enforcer/nftables/batch.h"
 #include "apps/enforcer/nftables/dhcp_leases.h"
 #include "apps/enforcer/nftables/kernel_state.h"
 #include "apps/enforcer/nftables/monitor.h"
 #include "apps/enforcer/nftables/nftables_options.h"
+#include "apps/enforcer/nftables/plan.h"
 #include "apps/enforcer/nftables/xdp_sockets.h"
 
 namespace fb::agent {
@@ -18,63 +22,8 @@ constexpr int kAttempts = 4;           // links come and go, and others change r
 constexpr int kLastResortAttempt = 2;  // from then on a table that resists mending is made anew
 constexpr const char* kNotCovered = "raw sockets not covered: ";
 
-struct Work {
-  std::string sets;                                            // of the inet table, and updates of all others
-  std::string inet_chains;                                     // of a table whose sets are new
-  std::string egress_sets;                                     // of links' tables that are new
-  std::vector<std::pair<std::string, std::string>> per_table;  // table, its chains or what mends it
-  std::string stale;                                           // tables of links that are gone
-  bool empty() const {
-    return sets.empty() && inet_chains.empty() && egress_sets.empty() && per_table.empty() && stale.empty();
-  }
-};
-
-Work plan(const KernelState& state, const std::map<std::string, WantedTable>& wanted, const Reference& reference,
-          const std::vector<SetContent>& sets, bool last_resort) {
-  Work work;
-  for (const auto& [table, want] : wanted) {
-    const auto at = state.find(table);
-    if (at == state.end()) {
-      const bool inet = want.kind == TableKind::inet;
-      (inet ? work.sets : work.egress_sets) += make_sets(table, want.kind, sets);
-      std::string chains = make_chains(table, want.kind, want.device);
-      if (inet) {
-        work.inet_chains = std::move(chains);
-      } else {
-        work.per_table.emplace_back(table, std::move(chains));
-      }
-    } else if (rules_difference(at->second, want, reference).empty()) {
-      for (const SetContent* set : set_differences(at->second, sets)) work.sets += update_set(table, *set);
-    } else if (last_resort) {
-      // Whoever changed it found a way that can't be undone piece by piece. In one transaction: there is no moment
-      // without rules, though a packet in flight may be dropped.
-      work.per_table.emplace_back(table, "delete table " + table + "\n" + make_sets(table, want.kind, sets) +
-                                             make_chains(table, want.kind, want.device));
-    } else {
-      work.per_table.emplace_back(table, mend_table(table, at->second, want, reference, sets));
-    }
-  }
-  for (const auto& [table, unused] : state) {
-    if (!wanted.contains(table)) work.stale += "delete table " + table + "\n";
-  }
-  return work;
-}
-
-// When the tables can't be read: everything, without looking.
-Work plan_blind(const std::map<std::string, WantedTable>& wanted, const std::vector<SetContent>& sets) {
-  Work work;
-  for (const auto& [table, want] : wanted) {
-    const bool inet = want.kind == TableKind::inet;
-    (inet ? work.sets : work.egress_sets) += force_sets(table, want.kind, sets);
-    std::string chains = force_chains(table, want.kind, want.device);
-    if (inet) {
-      work.inet_chains = std::move(chains);
-    } else {
-      work.per_table.emplace_back(table, std::move(chains));
-    }
-  }
-  return work;
-}
+// Many links' tables in one transaction when they are small: each has to wait for the whole system once.
+constexpr size_t kElementsTogether = 50'000;
 
 class NftablesBackend final : public IsolationBackend {
  public:
@@ -97,18 +46,21 @@ class NftablesBackend final : public IsolationBackend {
     }
     // Kept before it is done: when it fails half-way, observe says that it is not as it should be.
     sets_ = set_contents(cut, cut.dhcp ? dhcp_servers(options_.lease_root) : std::vector<endpoint::Prefix>{});
-    FB_TRY(NftSession session, NftSession::open());
     Error trouble{ErrorCode::unavailable, Retry::yes, "the rules could not be made", ""};
     bool inet_is_right = false;
+    bool written_blind = false;
     for (int attempt = 0; attempt <= kAttempts; ++attempt) {
       FB_TRY(const auto links, links_now());
       const auto wanted = wanted_tables(links, reference_.egress);
+      const Aim aim{wanted, *sets_, reference_, attempt >= kLastResortAttempt};
       const auto read = read_back();
       if (!read) {
-        // Who changes rules without pause must not keep the host from being cut off.
-        trouble = read.error();
+        // Who keeps the rules from being read must not keep the host from being cut off.
+        if (!written_blind && attempt < kAttempts) {
+          written_blind = carry_out(plan_blind(aim), attempt == 0, trouble);
+        }
+        if (written_blind) trouble = read.error();
         inet_is_right = false;
-        if (attempt < kAttempts) carry_out(session, plan_blind(wanted, *sets_), attempt == 0, trouble);
         continue;
       }
       const KernelState& state = **read;
@@ -116,9 +68,13 @@ class NftablesBackend final : public IsolationBackend {
       inet_is_right = inet != state.end() &&
                       rules_difference(inet->second, wanted.at(kInetTable), reference_).empty() &&
                       set_differences(inet->second, *sets_).empty();
-      const Work work = plan(state, wanted, reference_, *sets_, attempt >= kLastResortAttempt);
-      if (work.empty()) return {};
-      if (attempt < kAttempts) carry_out(session, work, attempt == 0, trouble);
+      // What was sent as a difference and refused is sent whole.
+      Work work = plan(state, view_.exact() && attempt == 0, aim);
+      if (work.empty()) {
+        isolated_links_ = links;
+        return {};
+      }
+      if (attempt < kAttempts) carry_out(std::move(work), attempt == 0, trouble);
     }
     // A link that can't be covered does not make the host less cut off; observe tells of it.
     if (inet_is_right) return {};
@@ -127,18 +83,25 @@ class NftablesBackend final : public IsolationBackend {
 
   Status release() override {
     sets_.reset();
-    FB_TRY(NftSession session, NftSession::open());
     Status status;
+    bool blind = false;
     for (int attempt = 0; attempt <= kAttempts; ++attempt) {
       FB_TRY(Netlink netlink, Netlink::open(NETLINK_NETFILTER));
-      FB_TRY(const auto tables, read_table_names(netlink));
-      std::string text;
-      for (const std::string& table : tables) {
-        if (is_our_table(table)) text += "delete table " + table + "\n";
+      const auto read = read_table_names(netlink);
+      std::vector<std::string> tables = read ? read->names : std::vector<std::string>{};
+      blind = !read || !read->whole;
+      if (blind) {
+        // Every table that there may be.
+        tables.push_back(kInetTable);
+        const auto links = list_links();
+        for (const Link& link : links.value_or(std::vector<Link>{})) tables.push_back(egress_table(link.index));
       }
-      if (text.empty()) return {};
-      status = session.run(text);
+      const Transaction transaction = removal(tables);
+      if (transaction.empty()) return {};
+      status = commit(transaction);
     }
+    // The kernel took them all away; that could only not be read back.
+    if (status && blind) return {};
     if (status) return fail(ErrorCode::unavailable, "somebody makes the isolation's tables again", "", Retry::yes);
     return status;
   }
@@ -191,38 +154,36 @@ class NftablesBackend final : public IsolationBackend {
     return links;
   }
 
-  // Sets before the chains that use them, and the host as a whole before its links: thousands of exceptions take their
-  // time, once for each link. Together when all goes well; table by table when something failed, so that
-  // one link that just vanished doesn't hold up the others.
-  static void carry_out(NftSession& session, const Work& work, bool together, Error& trouble) {
-    const auto run = [&](const std::string& text) {
-      if (text.empty()) return;
-      if (const auto status = session.run(text); !status) trouble = status.error();
+  // `together` when all goes well; table by table when something failed, so that one link that just vanished doesn't
+  // hold up the others. False when something failed.
+  static bool carry_out(Work work, bool together, Error& trouble) {
+    bool good = true;
+    const auto run = [&](const Transaction& transaction) {
+      const auto status = commit(transaction);
+      good = good && status;
+      if (!status) trouble = status.error();
+    };
+    const auto run_all = [&](std::vector<Transaction>& transactions) {
+      Transaction next;
+      for (Transaction& transaction : transactions) {
+        next.append(std::move(transaction));
+        if (together && next.elements() < kElementsTogether) continue;
+        run(next);
+        next = {};
+      }
+      run(next);
     };
     run(work.sets);
     run(work.inet_chains);
-    run(work.egress_sets);
-    std::string egress;
-    for (const auto& [table, text] : work.per_table) {
-      if (together && table != kInetTable) {
-        egress += text;
-      } else {
-        run(text);
-      }
-    }
-    run(egress);
+    run_all(work.egress_sets);
+    run_all(work.egress_chains);
     run(work.stale);
+    return good;
   }
 
   void judge(const std::vector<Link>& links, const KernelState& state, Observation& seen) const {
     const auto wanted = wanted_tables(links, reference_.egress);
     if (!reference_.egress) seen.problems.push_back(kNotCovered + reference_.egress_reason);
-    for (const Link& link : links) {
-      if (reference_.egress && !can_be_written(link)) {
-        seen.problems.push_back(std::string(kNotCovered) + "link " + std::to_string(link.index) +
-                                " has a name that rules can't hold");
-      }
-    }
     // A process that has just started does not know what was applied; then the tables must at least agree.
     const auto inet = state.find(kInetTable);
     std::vector<SetContent> expected = sets_.value_or(set_contents(Cut{}, {}));
@@ -232,15 +193,29 @@ class NftablesBackend final : public IsolationBackend {
         if (at != inet->second.sets.end()) set.keys = at->second;
       }
     }
+    // Tables of links that are not what they were when it was isolated: their difference is nobody's doing.
+    std::set<std::string> of_changed_links;
+    std::vector<Link> changed;
+    std::set_symmetric_difference(links.begin(), links.end(), isolated_links_.begin(), isolated_links_.end(),
+                                  std::back_inserter(changed));
+    for (const Link& link : changed) of_changed_links.insert(egress_table(link.index));
+    bool only_links = true;
+    const auto differs = [&](const std::string& table) {
+      seen.intact = false;
+      only_links = only_links && of_changed_links.contains(table);
+    };
     for (const auto& [table, want] : wanted) {
       const auto at = state.find(table);
       const bool right = at != state.end() && rules_difference(at->second, want, reference_).empty() &&
                          set_differences(at->second, expected).empty();
       if (right) continue;
-      seen.intact = false;
+      differs(table);
       if (want.kind != TableKind::inet) seen.problems.push_back(kNotCovered + want.device);
     }
-    for (const auto& [table, unused] : state) seen.intact = seen.intact && wanted.contains(table);
+    for (const auto& [table, unused] : state) {
+      if (!wanted.contains(table)) differs(table);
+    }
+    seen.links_changed = !seen.intact && only_links && sets_.has_value();
   }
 
   const NftablesOptions options_;
@@ -248,7 +223,8 @@ class NftablesBackend final : public IsolationBackend {
   std::optional<std::vector<SetContent>> sets_;  // of the last isolate; none after release
   bool kernel_tells_xdp_ = true;
   KernelView view_;
-  std::vector<Link> links_;  // when view_ was read
+  std::vector<Link> links_;           // when view_ was read
+  std::vector<Link> isolated_links_;  // covered by the last isolate
   std::atomic<bool> look_again_ = false;
   std::unique_ptr<ChangeMonitor> monitor_;  // last: its thread uses look_again_
 };
@@ -256,8 +232,7 @@ class NftablesBackend final : public IsolationBackend {
 }  // namespace
 
 Result<std::unique_ptr<IsolationBackend>> make_nftables_backend_with(const NftablesOptions& options) {
-  FB_TRY(NftSession session, NftSession::open());
-  FB_TRY(Reference reference, learn_reference(session));
+  FB_TRY(Reference reference, learn_reference());
   return std::make_unique<NftablesBackend>(options, std::move(reference));
 }
 

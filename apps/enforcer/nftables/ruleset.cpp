@@ -1,11 +1,15 @@
 #include "apps/enforcer/nftables/ruleset.h"
 
+#include <linux/netfilter.h>
+
 #include <algorithm>
 
 namespace fb::agent {
 namespace {
 
 using endpoint::Prefix;
+
+constexpr uint32_t kEgressHook = 1;
 
 // Neighbour discovery is bounded in size and number: it must work, and it must not carry much of anything else.
 constexpr const char* kNdBounds = "ip6 hoplimit 255 ip6 length <= 64 limit rate 200/second burst 400 packets accept";
@@ -30,14 +34,12 @@ std::string port_key(uint16_t port) {
   return {static_cast<char>(port >> 8), static_cast<char>(port & 0xff), 0, 0};
 }
 
-void add(SetContent& set, KeyRange keys, const std::string& element) {
-  if (!set.elements.empty()) set.elements += ", ";
-  set.elements += element;
-  set.keys.push_back(std::move(keys));
+void add(SetContent& set, const std::string& key) {
+  set.keys.push_back({key, key});
 }
 
 void add_prefixes(SetContent& v4, SetContent& v6, const std::vector<Prefix>& prefixes) {
-  for (const Prefix& p : endpoint::merge(prefixes)) add(p.v6 ? v6 : v4, range_of(p), to_string(p));
+  for (const Prefix& p : endpoint::merge(prefixes)) (p.v6 ? v6 : v4).keys.push_back(range_of(p));
   v4.keys = joined(std::move(v4.keys));
   v6.keys = joined(std::move(v6.keys));
 }
@@ -54,10 +56,7 @@ enum Icmp6 : uint8_t {
 };
 
 void add_types(SetContent& set, std::initializer_list<Icmp6> types) {
-  for (const Icmp6 type : types) {
-    const std::string key(1, static_cast<char>(type));
-    add(set, {key, key}, std::to_string(type));
-  }
+  for (const Icmp6 type : types) add(set, std::string(1, static_cast<char>(type)));
 }
 
 Prefix numeric(std::string_view text) {
@@ -88,11 +87,15 @@ std::vector<std::string> operator+(std::vector<std::string> a, const std::vector
 }
 
 Chain output_chain() {
-  return {"output", "output",
-          std::vector<std::string>{"oif \"lo\" accept"} + outward4() + outward6() +
-              // A local program learns at once that its connection is gone, instead of waiting for an answer.
-              std::vector<std::string>{"meta l4proto tcp counter name out_reset reject with tcp reset",
-                                       "counter name out_drop"}};
+  return {
+      "output", "output",
+      std::vector<std::string>{"oif \"lo\" accept"} + outward4() + outward6() +
+          // A local program learns at once that its connection is gone, or that nobody will answer its question.
+          // What tells it goes to the sender's own address, so it stays on this host; sent for a false address it
+          // would have to pass this chain.
+          std::vector<std::string>{"meta l4proto tcp counter name out_reset reject with tcp reset",
+                                   "meta l4proto udp counter name out_refused reject with icmpx type admin-prohibited",
+                                   "counter name out_drop"}};
 }
 
 // The mirror of what may leave, so that answers come in. A bare SYN is refused where only outward connections are
@@ -142,22 +145,6 @@ Chain egress_bare_chain() {
            "counter name egress_drop"}};
 }
 
-std::string add_rules(const std::string& table, const Chain& chain) {
-  std::string text;
-  for (const auto& rule : chain.rules) text += "add rule " + table + " " + chain.name + " " + rule + "\n";
-  return text;
-}
-
-std::string add_chains(const std::string& table, TableKind kind, std::string_view device, bool hooked) {
-  std::string text;
-  for (const Chain& chain : chains_of(kind)) {
-    text += "add chain " + table + " " + chain.name;
-    if (hooked && !chain.hook.empty()) text += " { " + hook_line(chain, device) + " }";
-    text += "\n";
-  }
-  return text;
-}
-
 }  // namespace
 
 std::string egress_table(int ifindex) {
@@ -166,17 +153,17 @@ std::string egress_table(int ifindex) {
 
 std::vector<SetContent> set_contents(const Cut& cut, const std::vector<Prefix>& dhcp_servers) {
   std::vector<SetContent> sets = {
-      {.name = "exc4", .type = "ipv4_addr", .interval = true, .key_size = 4, .keys = {}, .elements = {}},
-      {.name = "exc6", .type = "ipv6_addr", .interval = true, .key_size = 16, .keys = {}, .elements = {}},
-      {.name = "dns4", .type = "ipv4_addr", .interval = true, .key_size = 4, .keys = {}, .elements = {}},
-      {.name = "dns6", .type = "ipv6_addr", .interval = true, .key_size = 16, .keys = {}, .elements = {}},
-      {.name = "svc4", .type = "ipv4_addr . inet_service", .key_size = 8, .keys = {}, .elements = {}},
-      {.name = "svc6", .type = "ipv6_addr . inet_service", .key_size = 20, .keys = {}, .elements = {}},
-      {.name = "dhcp4", .type = "ipv4_addr", .key_size = 4, .keys = {}, .elements = {}},
-      {.name = "dhcp6", .type = "inet_service . inet_service", .key_size = 8, .keys = {}, .elements = {}},
-      {.name = "nd_out", .type = "icmpv6_type", .key_size = 1, .keys = {}, .elements = {}},
-      {.name = "nd_in", .type = "icmpv6_type", .key_size = 1, .keys = {}, .elements = {}},
-      {.name = "mld_out", .type = "icmpv6_type", .key_size = 1, .keys = {}, .elements = {}},
+      {.name = "exc4", .type = "ipv4_addr", .interval = true, .key_size = 4, .keys = {}},
+      {.name = "exc6", .type = "ipv6_addr", .interval = true, .key_size = 16, .keys = {}},
+      {.name = "dns4", .type = "ipv4_addr", .interval = true, .key_size = 4, .keys = {}},
+      {.name = "dns6", .type = "ipv6_addr", .interval = true, .key_size = 16, .keys = {}},
+      {.name = "svc4", .type = "ipv4_addr . inet_service", .key_size = 8, .keys = {}},
+      {.name = "svc6", .type = "ipv6_addr . inet_service", .key_size = 20, .keys = {}},
+      {.name = "dhcp4", .type = "ipv4_addr", .key_size = 4, .keys = {}},
+      {.name = "dhcp6", .type = "inet_service . inet_service", .key_size = 8, .keys = {}},
+      {.name = "nd_out", .type = "icmpv6_type", .key_size = 1, .keys = {}},
+      {.name = "nd_in", .type = "icmpv6_type", .key_size = 1, .keys = {}},
+      {.name = "mld_out", .type = "icmpv6_type", .key_size = 1, .keys = {}},
   };
   add_prefixes(sets[0], sets[1], cut.exceptions);
   add_prefixes(sets[2], sets[3], cut.dns);
@@ -188,8 +175,7 @@ std::vector<SetContent> set_contents(const Cut& cut, const std::vector<Prefix>& 
   std::sort(services.begin(), services.end());
   services.erase(std::unique(services.begin(), services.end()), services.end());
   for (const OpenService& s : services) {
-    const std::string key = key_of(s.address) + port_key(s.port);
-    add(sets[s.address.v6 ? 5 : 4], {key, key}, to_string(s.address) + " . " + std::to_string(s.port));
+    add(sets[s.address.v6 ? 5 : 4], key_of(s.address) + port_key(s.port));
   }
   if (cut.dhcp) {
     std::vector<Prefix> servers = dhcp_servers;
@@ -197,10 +183,10 @@ std::vector<SetContent> set_contents(const Cut& cut, const std::vector<Prefix>& 
     std::sort(servers.begin(), servers.end());
     servers.erase(std::unique(servers.begin(), servers.end()), servers.end());
     for (const Prefix& p : servers) {
-      if (!p.v6) add(sets[6], range_of(p), to_string(p));
+      if (!p.v6) sets[6].keys.push_back(range_of(p));
     }
-    add(sets[7], {port_key(546) + port_key(547), port_key(546) + port_key(547)}, "546 . 547");
-    add(sets[7], {port_key(547) + port_key(546), port_key(547) + port_key(546)}, "547 . 546");
+    add(sets[7], port_key(546) + port_key(547));
+    add(sets[7], port_key(547) + port_key(546));
   }
   return sets;
 }
@@ -215,58 +201,35 @@ std::vector<Chain> chains_of(TableKind kind) {
 }
 
 std::vector<std::string> counters_of(TableKind kind) {
-  if (kind == TableKind::inet) return {"in_drop", "out_drop", "out_reset", "fwd_drop"};
+  if (kind == TableKind::inet) return {"in_drop", "out_drop", "out_reset", "out_refused", "fwd_drop"};
   return {"egress_drop"};
 }
 
-std::string hook_line(const Chain& chain, std::string_view device) {
-  std::string text = "type filter hook " + chain.hook;
-  if (chain.hook == "egress") text += " device \"" + std::string(device) + "\"";
-  return text + " priority " + std::to_string(kPriority) + "; policy drop;";
+ChainHook hook_of(const Chain& chain, const std::string& device) {
+  if (chain.hook.empty()) return {};
+  ChainHook hook{.type = "filter", .number = 0, .priority = kPriority, .policy = NF_DROP, .devices = {}};
+  if (chain.hook == "input") hook.number = NF_INET_LOCAL_IN;
+  if (chain.hook == "output") hook.number = NF_INET_LOCAL_OUT;
+  if (chain.hook == "forward") hook.number = NF_INET_FORWARD;
+  if (chain.hook == "egress") {
+    hook.number = kEgressHook;
+    hook.devices = {device};
+  }
+  return hook;
 }
 
-std::string make_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets) {
+std::string learning_text(const std::string& table, TableKind kind) {
   std::string text = "add table " + table + "\n";
   for (const auto& counter : counters_of(kind)) text += "add counter " + table + " " + counter + "\n";
-  for (const SetContent& set : sets) {
+  for (const SetContent& set : set_contents(Cut{}, {})) {
     text += "add set " + table + " " + set.name + " { type " + set.type + ";" +
             (set.interval ? " flags interval;" : "") + " }\n";
-    if (!set.elements.empty()) text += "add element " + table + " " + set.name + " { " + set.elements + " }\n";
   }
-  return text;
-}
-
-std::string make_chains(const std::string& table, TableKind kind, std::string_view device) {
-  return add_chains(table, kind, device, true) + fill_chains(table, kind);
-}
-
-std::string make_unhooked_chains(const std::string& table, TableKind kind) {
-  return add_chains(table, kind, "", false) + fill_chains(table, kind);
-}
-
-std::string update_set(const std::string& table, const SetContent& set) {
-  std::string text = "flush set " + table + " " + set.name + "\n";
-  if (!set.elements.empty()) text += "add element " + table + " " + set.name + " { " + set.elements + " }\n";
-  return text;
-}
-
-std::string force_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets) {
-  std::vector<SetContent> empty = sets;
-  for (SetContent& set : empty) set.elements.clear();
-  std::string text = make_sets(table, kind, empty);
-  for (const SetContent& set : sets) text += update_set(table, set);
-  return text;
-}
-
-std::string force_chains(const std::string& table, TableKind kind, std::string_view device) {
-  std::string text = add_chains(table, kind, device, true);
-  for (const Chain& chain : chains_of(kind)) text += "flush chain " + table + " " + chain.name + "\n";
-  return text + fill_chains(table, kind);
-}
-
-std::string fill_chains(const std::string& table, TableKind kind) {
-  std::string text;
-  for (const Chain& chain : chains_of(kind)) text += add_rules(table, chain);
+  const auto chains = chains_of(kind);
+  for (const Chain& chain : chains) text += "add chain " + table + " " + chain.name + "\n";
+  for (const Chain& chain : chains) {
+    for (const auto& rule : chain.rules) text += "add rule " + table + " " + chain.name + " " + rule + "\n";
+  }
   return text;
 }
 

@@ -1,5 +1,6 @@
-// The rules of an isolation as nft text, and the keys that their sets hold. The rules never change: what stays open is
-// told by the sets alone, so an update touches nothing else. Pure.
+// The rules of an isolation as nft text, from which the kernel's form of them is learned once (reference.h), and the
+// keys that their sets hold. The rules never change: what stays open is told by the sets alone, so an update touches
+// nothing else. Pure.
 //
 // Two kinds of table:
 //   inet firebreak_iso               input, output, forward; what goes through the IP stack
@@ -12,6 +13,7 @@
 
 #include "apps/enforcer/backend.h"
 #include "apps/enforcer/nftables/set_reader.h"
+#include "apps/enforcer/nftables/table_reader.h"
 
 namespace fb::agent {
 
@@ -26,7 +28,6 @@ struct SetContent {
   bool interval = false;
   size_t key_size = 0;         // bytes of a key in the kernel
   std::vector<KeyRange> keys;  // joined or sorted, as read_set gives them
-  std::string elements;        // the same for nft; "" = none
 };
 // All sets, the same for every table. Exceptions and name servers need not be merged.
 std::vector<SetContent> set_contents(const Cut& cut, const std::vector<endpoint::Prefix>& dhcp_servers);
@@ -42,19 +43,10 @@ enum class TableKind { inet, egress_ethernet, egress_bare };  // bare: a link wi
 std::vector<Chain> chains_of(TableKind kind);
 std::vector<std::string> counters_of(TableKind kind);
 
-// "type filter hook output priority -300; policy drop;". device: of an egress chain.
-std::string hook_line(const Chain& chain, std::string_view device);
+// What the kernel holds of a chain's hook. device: of an egress chain.
+ChainHook hook_of(const Chain& chain, const std::string& device);
 
-// Texts of nft commands; one text is one transaction, and several may be put together.
-std::string make_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets);
-std::string make_chains(const std::string& table, TableKind kind, std::string_view device);
-// The same chains without hooks: they see no packet. What the kernel holds of them is what it must hold of the others.
-std::string make_unhooked_chains(const std::string& table, TableKind kind);
-std::string update_set(const std::string& table, const SetContent& set);
-// For a table of which nothing is known: whatever is there, afterwards sets and rules are as wanted (but for sets of
-// another sort and chains on another hook, which make it fail). Two transactions.
-std::string force_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets);
-std::string force_chains(const std::string& table, TableKind kind, std::string_view device);
-std::string fill_chains(const std::string& table, TableKind kind);  // of chains that are there and empty
+// nft commands that make a table with everything but elements and hooks: it sees no packet.
+std::string learning_text(const std::string& table, TableKind kind);
 
 }  // namespace fb::agent

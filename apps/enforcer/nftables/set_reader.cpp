@@ -13,12 +13,12 @@
 namespace fb::agent {
 namespace {
 
-// The next key, or the one before; false when there is none.
-bool step(std::string& key, bool up) {
+// False when there is none.
+bool step(std::string& key, int by, unsigned char last) {
   for (size_t i = key.size(); i-- > 0;) {
     const auto byte = static_cast<unsigned char>(key[i]);
-    key[i] = static_cast<char>(up ? byte + 1 : byte - 1);
-    if (byte != (up ? 0xff : 0x00)) return true;
+    key[i] = static_cast<char>(byte + by);
+    if (byte != last) return true;
   }
   return false;
 }
@@ -57,7 +57,7 @@ std::vector<KeyRange> pair_up(std::vector<Element> elements, size_t key_size) {
   for (Element& element : elements) {
     if (open) {
       ranges.back().high = element.key;
-      step(ranges.back().high, false);
+      step(ranges.back().high, -1, 0x00);
     }
     open = !element.end;
     if (open) ranges.push_back({element.key, std::string(key_size, '\xff')});
@@ -67,13 +67,17 @@ std::vector<KeyRange> pair_up(std::vector<Element> elements, size_t key_size) {
 
 }  // namespace
 
+bool to_next_key(std::string& key) {
+  return step(key, 1, 0xff);
+}
+
 std::vector<KeyRange> joined(std::vector<KeyRange> ranges) {
   std::sort(ranges.begin(), ranges.end());
   std::vector<KeyRange> result;
   for (KeyRange& range : ranges) {
     if (!result.empty()) {
       std::string next = result.back().high;
-      if (!step(next, true) || range.low <= next) {
+      if (!to_next_key(next) || range.low <= next) {
         result.back().high = std::max(result.back().high, range.high);
         continue;
       }
@@ -95,7 +99,7 @@ Result<std::vector<KeyRange>> read_set(Netlink& netlink, int family, const std::
   mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set.c_str());
   std::vector<Element> elements;
   bool everything = false;
-  FB_TRY_VOID(netlink.dump(*request, [&](const nlmsghdr& message) {
+  const auto on_message = [&](const nlmsghdr& message) {
     each_attribute_of(message, sizeof(nfgenmsg), [&](const nlattr& list) {
       if (mnl_attr_get_type(&list) != NFTA_SET_ELEM_LIST_ELEMENTS) return;
       each_nested(list, [&](const nlattr& nest) {
@@ -103,6 +107,11 @@ Result<std::vector<KeyRange>> read_set(Netlink& netlink, int family, const std::
         everything = everything || elements.back().everything;
       });
     });
+  };
+  FB_TRY_VOID(read_whole([&] {
+    elements.clear();
+    everything = false;
+    return netlink.dump(*request, on_message);
   }));
   if (everything) return std::vector<KeyRange>{{std::string(key_size, '\0'), std::string(key_size, '\xff')}};
   if (interval) return joined(pair_up(std::move(elements), key_size));
@@ -110,6 +119,7 @@ Result<std::vector<KeyRange>> read_set(Netlink& netlink, int family, const std::
   keys.reserve(elements.size());
   for (const Element& element : elements) keys.push_back({element.key, element.key});
   std::sort(keys.begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());  // an interrupted reading may tell a key twice
   return keys;
 }
 

@@ -18,6 +18,9 @@ struct KeyRange {
   auto operator<=>(const KeyRange&) const = default;
 };
 
+// The key after this one; false when it was the last.
+bool to_next_key(std::string& key);
+
 // Sorts, and makes one range of those that overlap or adjoin: two lists of the same keys become the same.
 std::vector<KeyRange> joined(std::vector<KeyRange> ranges);
 

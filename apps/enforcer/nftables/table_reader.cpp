@@ -15,11 +15,6 @@
 namespace fb::agent {
 namespace {
 
-int family_of(const std::string& table) {
-  if (table.starts_with("inet ")) return NFPROTO_INET;
-  return table.starts_with("netdev ") ? NFPROTO_NETDEV : NFPROTO_UNSPEC;
-}
-
 std::string family_name(int family) {
   switch (family) {
     case NFPROTO_INET:
@@ -43,16 +38,21 @@ std::string text(const nlattr& attribute) {
   return bytes(attribute).c_str();
 }
 
+void append_attribute(const nlattr& attribute, std::string& to) {
+  to.append(reinterpret_cast<const char*>(&attribute), attribute.nla_len);
+  to.resize((to.size() + 3) & ~size_t{3}, '\0');
+}
+
 // Every message about something in a table has the table's name as its first attribute. The kernel passes over other
 // tables where it can; where it can't (chains) they are passed over here.
 constexpr uint16_t kTable = 1;
 
 using OnAttribute = std::function<void(const nlattr&)>;
 
-Status each_of(Netlink& netlink, int type, const std::string& table, const std::function<OnAttribute()>& next,
-               const std::function<void()>& done) {
+Status each_of(Netlink& netlink, int type, const std::string& table, const std::function<void()>& begin,
+               const std::function<OnAttribute()>& next, const std::function<void()>& done) {
   const int family = family_of(table);
-  const std::string name = table.substr(table.find(' ') + 1);
+  const std::string name = name_of(table);
   alignas(nlmsghdr) std::array<char, 1024> buffer{};
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = static_cast<uint16_t>((NFNL_SUBSYS_NFTABLES << 8) | type);
@@ -60,7 +60,7 @@ Status each_of(Netlink& netlink, int type, const std::string& table, const std::
   head->nfgen_family = static_cast<uint8_t>(family);
   head->version = NFNETLINK_V0;
   mnl_attr_put_strz(request, kTable, name.c_str());
-  return netlink.dump(*request, [&](const nlmsghdr& message) {
+  const auto on_message = [&](const nlmsghdr& message) {
     const auto* from = static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(&message));
     if (from->nfgen_family != family) return;
     bool ours = false;
@@ -70,7 +70,12 @@ Status each_of(Netlink& netlink, int type, const std::string& table, const std::
     if (!ours) return;
     each_attribute_of(message, sizeof(nfgenmsg), next());
     done();
-  });
+  };
+  return read_whole([&] {
+           begin();
+           return netlink.dump(*request, on_message);
+         })
+      .map([](Dump) {});
 }
 
 void read_hook(const nlattr& nest, ChainHook& hook) {
@@ -105,7 +110,7 @@ Status read_chains(Netlink& netlink, const std::string& table, TableState& state
   std::string name;
   ChainHook hook;
   return each_of(
-      netlink, NFT_MSG_GETCHAIN, table,
+      netlink, NFT_MSG_GETCHAIN, table, [&] { state.chains.clear(); },
       [&]() -> OnAttribute {
         hook = {};
         return [&](const nlattr& attribute) {
@@ -124,6 +129,9 @@ Status read_rules(Netlink& netlink, const std::string& table, TableState& state)
   std::string expressions;
   return each_of(
       netlink, NFT_MSG_GETRULE, table,
+      [&] {
+        for (auto& [name, read] : state.chains) read.rules.clear();
+      },
       [&]() -> OnAttribute {
         expressions.clear();
         return [&](const nlattr& attribute) {
@@ -138,11 +146,17 @@ Status read_rules(Netlink& netlink, const std::string& table, TableState& state)
 Status read_set_sorts(Netlink& netlink, const std::string& table, TableState& state) {
   std::string name;
   std::string sort;
+  std::string attributes;
   return each_of(
       netlink, NFT_MSG_GETSET, table,
+      [&] {
+        state.set_sorts.clear();
+        state.set_attributes.clear();
+      },
       [&]() -> OnAttribute {
         // A set without flags is told without the attribute.
         sort.assign(sizeof(uint32_t), '\0');
+        attributes.clear();
         return [&](const nlattr& attribute) {
           const auto type = mnl_attr_get_type(&attribute);
           if (type == NFTA_SET_NAME) name = text(attribute);
@@ -150,30 +164,16 @@ Status read_set_sorts(Netlink& netlink, const std::string& table, TableState& st
           const bool tells_sort = type == NFTA_SET_KEY_TYPE || type == NFTA_SET_KEY_LEN || type == NFTA_SET_DATA_TYPE ||
                                   type == NFTA_SET_DATA_LEN || type == NFTA_SET_TIMEOUT || type == NFTA_SET_OBJ_TYPE;
           if (tells_sort) sort += std::to_string(type) + ":" + bytes(attribute);
+          // nft keeps there how keys are to be shown.
+          const bool makes_it = tells_sort || type == NFTA_SET_FLAGS || type == NFTA_SET_USERDATA ||
+                                type == NFTA_SET_DESC || type == NFTA_SET_POLICY;
+          if (makes_it && mnl_attr_get_payload_len(&attribute) > 0) append_attribute(attribute, attributes);
         };
       },
-      [&] { state.set_sorts[name] = sort; });
-}
-
-const char* word_for_object(uint32_t type) {
-  switch (type) {
-    case NFT_OBJECT_QUOTA:
-      return "quota";
-    case NFT_OBJECT_CT_HELPER:
-      return "ct helper";
-    case NFT_OBJECT_LIMIT:
-      return "limit";
-    case NFT_OBJECT_CT_TIMEOUT:
-      return "ct timeout";
-    case NFT_OBJECT_SECMARK:
-      return "secmark";
-    case NFT_OBJECT_CT_EXPECT:
-      return "ct expectation";
-    case NFT_OBJECT_SYNPROXY:
-      return "synproxy";
-    default:
-      return "object";
-  }
+      [&] {
+        state.set_sorts[name] = sort;
+        state.set_attributes[name] = attributes;
+      });
 }
 
 Status read_objects(Netlink& netlink, const std::string& table, TableState& state) {
@@ -182,6 +182,10 @@ Status read_objects(Netlink& netlink, const std::string& table, TableState& stat
   int64_t packets = 0;
   FB_TRY_VOID(each_of(
       netlink, NFT_MSG_GETOBJ, table,
+      [&] {
+        state.counters.clear();
+        state.strange.clear();
+      },
       [&]() -> OnAttribute {
         packets = 0;
         return [&](const nlattr& attribute) {
@@ -199,53 +203,70 @@ Status read_objects(Netlink& netlink, const std::string& table, TableState& stat
         if (kind == NFT_OBJECT_COUNTER) {
           state.counters[name] = packets;
         } else {
-          state.strange.emplace_back(word_for_object(kind), name);
+          state.strange.push_back({.name = name, .type = kind});
         }
       }));
+  const auto is_flowtable = [](const OtherObject& object) { return object.flowtable; };
   return each_of(
-      netlink, NFT_MSG_GETFLOWTABLE, table,
+      netlink, NFT_MSG_GETFLOWTABLE, table, [&] { std::erase_if(state.strange, is_flowtable); },
       [&]() -> OnAttribute {
         return [&](const nlattr& attribute) {
           if (mnl_attr_get_type(&attribute) == NFTA_FLOWTABLE_NAME) name = text(attribute);
         };
       },
-      [&] { state.strange.emplace_back("flowtable", name); });
+      [&] { state.strange.push_back({.name = name, .flowtable = true}); });
 }
 
-// Names and flags of all tables.
-Result<std::map<std::string, uint32_t>> read_tables(Netlink& netlink) {
+struct Tables {
+  std::map<std::string, uint32_t> flags;  // by name
+  Dump dump = Dump::whole;
+};
+
+Result<Tables> read_tables(Netlink& netlink) {
   alignas(nlmsghdr) std::array<char, 128> buffer{};
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE;
   auto* head = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(nfgenmsg)));
   head->nfgen_family = NFPROTO_UNSPEC;
   head->version = NFNETLINK_V0;
-  std::map<std::string, uint32_t> tables;
-  FB_TRY_VOID(netlink.dump(*request, [&](const nlmsghdr& message) {
+  Tables tables;
+  const auto on_message = [&](const nlmsghdr& message) {
     std::string name = family_name(static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(&message))->nfgen_family) + " ";
     uint32_t flags = 0;
     each_attribute_of(message, sizeof(nfgenmsg), [&](const nlattr& attribute) {
       if (mnl_attr_get_type(&attribute) == NFTA_TABLE_NAME) name += text(attribute);
       if (mnl_attr_get_type(&attribute) == NFTA_TABLE_FLAGS) flags = number(attribute);
     });
-    tables[name] = flags;
-  }));
+    tables.flags[name] = flags;
+  };
+  // What an interrupted reading showed is kept for the next one.
+  FB_TRY(tables.dump, read_whole([&] { return netlink.dump(*request, on_message); }));
   return tables;
 }
 
 }  // namespace
 
-Result<std::vector<std::string>> read_table_names(Netlink& netlink) {
-  FB_TRY(const auto tables, read_tables(netlink));
-  std::vector<std::string> names;
-  for (const auto& [name, flags] : tables) names.push_back(name);
-  return names;
+int family_of(const std::string& table) {
+  if (table.starts_with("inet ")) return NFPROTO_INET;
+  return table.starts_with("netdev ") ? NFPROTO_NETDEV : NFPROTO_UNSPEC;
+}
+
+std::string name_of(const std::string& table) {
+  return table.substr(table.find(' ') + 1);
+}
+
+Result<TableNames> read_table_names(Netlink& netlink) {
+  FB_TRY(const Tables tables, read_tables(netlink));
+  TableNames result;
+  for (const auto& [name, flags] : tables.flags) result.names.push_back(name);
+  result.whole = tables.dump == Dump::whole;
+  return result;
 }
 
 Result<TableState> read_table(Netlink& netlink, const std::string& table, const std::vector<SetToRead>& sets) {
-  FB_TRY(const auto tables, read_tables(netlink));
-  const auto at = tables.find(table);
-  if (at == tables.end()) return fail(ErrorCode::not_found, "no table " + table);
+  FB_TRY(const Tables tables, read_tables(netlink));
+  const auto at = tables.flags.find(table);
+  if (at == tables.flags.end()) return fail(ErrorCode::not_found, "no table " + table);
   TableState state;
   state.flags = at->second;
   FB_TRY_VOID(read_chains(netlink, table, state));
@@ -255,8 +276,8 @@ Result<TableState> read_table(Netlink& netlink, const std::string& table, const 
   for (const SetToRead& set : sets) {
     const auto sort = state.set_sorts.find(set.name);
     if (sort == state.set_sorts.end()) continue;
-    FB_TRY(state.sets[set.name], read_set(netlink, family_of(table), table.substr(table.find(' ') + 1), set.name,
-                                          set.key_size, set.interval));
+    FB_TRY(state.sets[set.name],
+           read_set(netlink, family_of(table), name_of(table), set.name, set.key_size, set.interval));
   }
   return state;
 }

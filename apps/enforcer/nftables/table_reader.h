@@ -30,13 +30,21 @@ struct ChainState {
   bool operator==(const ChainState&) const = default;
 };
 
+// What else a table can hold: quotas, limits, flowtables ...
+struct OtherObject {
+  std::string name;
+  uint32_t type = 0;  // NFT_OBJECT_*
+  bool flowtable = false;
+};
+
 struct TableState {
   uint32_t flags = 0;
   std::map<std::string, ChainState> chains;
-  std::map<std::string, std::string> set_sorts;              // flags, key and data of every set and map, as bytes
-  std::map<std::string, std::vector<KeyRange>> sets;         // the elements of those that were asked for
-  std::map<std::string, int64_t> counters;                   // packets
-  std::vector<std::pair<std::string, std::string>> strange;  // (nft's word, name) of all other objects
+  std::map<std::string, std::string> set_sorts;       // flags, key and data of every set and map, as bytes
+  std::map<std::string, std::string> set_attributes;  // what it takes to make the same set, as netlink bytes
+  std::map<std::string, std::vector<KeyRange>> sets;  // the elements of those that were asked for
+  std::map<std::string, int64_t> counters;            // packets
+  std::vector<OtherObject> strange;
 };
 using KernelState = std::map<std::string, TableState>;  // by "inet firebreak_iso"
 
@@ -46,8 +54,18 @@ struct SetToRead {
   bool interval = false;
 };
 
-// The names of all tables: "inet firebreak_iso".
-Result<std::vector<std::string>> read_table_names(Netlink& netlink);
+// "inet firebreak_iso": NFPROTO_INET and "firebreak_iso".
+int family_of(const std::string& table);
+std::string name_of(const std::string& table);
+
+// While others change rules a reading can be interrupted. It is made again a few times; then what was read counts,
+// which may lack something. That the rules' generation changed meanwhile tells.
+
+struct TableNames {
+  std::vector<std::string> names;  // "inet firebreak_iso"
+  bool whole = true;               // false: interrupted each time; these are all names that were seen
+};
+Result<TableNames> read_table_names(Netlink& netlink);
 
 // not_found when there is no such table.
 Result<TableState> read_table(Netlink& netlink, const std::string& table, const std::vector<SetToRead>& sets);

@@ -1,8 +1,12 @@
 // The program firebreak-agent as a process: its command line, its end, and its death in the middle of a command.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <thread>
 
 #include "apps/enforcer/journal.h"
 #include "tests/unit/agent/gateway_support.h"
@@ -38,6 +42,7 @@ class Process {
     if (pid_ == 0) {
       if (freopen(output.c_str(), "w", stdout) == nullptr) _exit(126);
       dup2(1, 2);
+      ::close_range(3, ~0u, 0);  // else it would hold the service's own listener open
       execve(argv[0], argv.data(), env);
       _exit(127);
     }
@@ -149,6 +154,65 @@ TEST(AgentProgram, EndsWhileItWaitsForTheService) {
   rig.service.stop();
   Process agent({"run", "-c", rig.config}, rig.output);
   usleep(500'000);
+  agent.signal(SIGTERM);
+  EXPECT_EQ(agent.wait(), 0);
+}
+
+// A port on which whoever calls is hung up on.
+class HangsUp {
+ public:
+  explicit HangsUp(uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const int yes = 1;
+    ::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const bool listens =
+        ::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 && ::listen(fd_, 16) == 0;
+    EXPECT_TRUE(listens);
+    thread_ = std::thread([this] {
+      for (int caller = ::accept(fd_, nullptr, nullptr); caller >= 0; caller = ::accept(fd_, nullptr, nullptr)) {
+        ::close(caller);
+      }
+    });
+  }
+  ~HangsUp() {
+    ::shutdown(fd_, SHUT_RDWR);
+    thread_.join();
+    ::close(fd_);
+  }
+  HangsUp(const HangsUp&) = delete;
+  HangsUp& operator=(const HangsUp&) = delete;
+
+ private:
+  int fd_;
+  std::thread thread_;
+};
+
+TEST(AgentProgram, TellsWhyTheServiceIsAwayNowNotOnlyWhyItWentAway) {
+  Rig rig;
+  Process agent({"run", "-c", rig.config}, rig.output);
+  ASSERT_TRUE(rig.polls()) << get_file(rig.output);
+  const auto reasons = [&] {
+    std::vector<std::string> out;
+    for (const std::string& line : lines_of(rig.output)) {
+      const size_t at = line.find("\"message\"");
+      if (line.find("\"service_lost\"") != std::string::npos) out.push_back(line.substr(at, line.find('}', at) - at));
+    }
+    return out;
+  };
+  const uint16_t port = rig.service.plugin->port();
+  rig.service.stop();
+  ASSERT_TRUE(eventually([&] { return !reasons().empty(); }, 10'000)) << get_file(rig.output);
+  // Nobody is there, for some tries: told once. The first reason may have been the end of the open poll.
+  usleep(1'500'000);
+  const size_t before = reasons().size();
+  EXPECT_LE(before, 2u) << get_file(rig.output);
+  const std::string away = reasons().back();
+  const HangsUp other(port);
+  ASSERT_TRUE(eventually([&] { return reasons().size() > before; }, 20'000)) << get_file(rig.output);
+  EXPECT_NE(reasons().back(), away);
   agent.signal(SIGTERM);
   EXPECT_EQ(agent.wait(), 0);
 }

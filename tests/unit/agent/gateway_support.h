@@ -123,7 +123,7 @@ class Service {
   void set_policy(endpoint::CutPolicy policy) {
     {
       const std::lock_guard lock(mutex_);
-      policy_ = std::move(policy);
+      policy_ = endpoint::in_force(std::move(policy));
     }
     if (plugin) plugin->policy_changed();
   }
@@ -135,7 +135,7 @@ class Service {
  private:
   mutable std::mutex mutex_;
   std::vector<Report> reports_;
-  endpoint::CutPolicy policy_;
+  endpoint::PolicyPtr policy_ = endpoint::in_force({});
   std::unique_ptr<Store> store_;
 };
 

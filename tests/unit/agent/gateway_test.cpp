@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "engine/net/http.h"
+#include "tests/support/enrol.h"
 #include "tests/unit/agent/gateway_support.h"
 
 namespace fb::agent {
@@ -140,7 +141,7 @@ TEST(Agent, AnAgentThatDidNotComeBackAfterARestartGoesOffline) {
   EndpointReport lost;
   lost.endpoint_id = "lost";
   lost.hostname = "lost.example";
-  ASSERT_TRUE(service.store().enroll(lost, "its certificate"));
+  ASSERT_TRUE(fb::test::enrol(service.store(), lost, "its certificate"));
   ASSERT_EQ(service.at("lost").status, AgentStatus::online);
   service.start();
   EXPECT_TRUE(eventually([&] { return service.at("lost").status == AgentStatus::offline; }));
@@ -498,7 +499,127 @@ TEST(Gateway, TwoAgentsWithOneIdentityAreTold) {
   clone.options.agent_id = "a1";
   agent.start();
   clone.start();
-  EXPECT_TRUE(eventually([&] { return service.audited("duplicate_agent", "a1") >= 1; }, 10'000));
+  EXPECT_TRUE(eventually([&] { return service.audited("duplicate_identity", "a1") == 1; }, 10'000));
+  EXPECT_TRUE(service.at("a1").is_duplicate);
+}
+
+EndpointReport beat_of(const RunningAgent& agent, const std::string& instance) {
+  EndpointReport beat;
+  beat.host_id = agent.options.host.host_id;
+  beat.hostname = agent.options.host.hostname;
+  beat.os = "linux";
+  beat.agent_version = "1";
+  beat.observed = Isolation::released;
+  beat.instance = instance;
+  return beat;
+}
+
+TEST(Gateway, NeitherOfTwoMachinesWithOneIdentityIsIsolatedOrBelievedUntilAPersonHasLooked) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  Peer one(service, &agent), two(service, &agent);
+  const auto beat = [&](Peer& peer, const std::string& instance) {
+    return peer.ask("POST", "/v1/heartbeat", endpoint::write_heartbeat(beat_of(agent, instance))).status;
+  };
+  const auto poll = [](Peer& peer, const std::string& instance) {
+    return peer.ask("GET", "/v1/commands?wait=0&instance=" + instance);
+  };
+  // An isolation that was sent before, and that nobody has fetched, goes back.
+  EXPECT_EQ(poll(one, "one").status, 204);
+  ASSERT_EQ(*service.plugin->send(command("i1", Verb::isolate, "a1", 1)), SendOutcome::sent);
+  for (int i = 0; i < 3; ++i) {
+    beat(one, "one");
+    beat(two, "two");
+  }
+  ASSERT_TRUE(eventually([&] { return service.store().is_contested("a1"); }));
+  EXPECT_TRUE(service.wait_for_end("i1").message.starts_with(kDuplicateSince));
+  EXPECT_EQ(beat(one, "one"), 409);
+  EXPECT_EQ(beat(two, "two"), 409);
+  EXPECT_EQ(one.ask("POST", "/v1/renew", R"({"csr":"x"})").status, 409);
+  ASSERT_EQ(*service.plugin->send(command("i2", Verb::isolate, "a1", 2)), SendOutcome::sent);
+  EXPECT_EQ(poll(one, "one").status, 204);
+  EXPECT_EQ(poll(two, "two").status, 204);
+  ASSERT_EQ(*service.plugin->send(command("r3", Verb::release, "a1", 3)), SendOutcome::sent);
+  EXPECT_EQ(poll(two, "two").status, 200) << "a release is never held";
+  Report done;
+  done.kind = Report::Kind::done;
+  done.action_id = "r3";
+  done.generation = 3;
+  done.observed = Isolation::released;
+  EXPECT_EQ(two.ask("POST", "/v1/reports", endpoint::write_report(done)).status, 200);
+
+  ASSERT_TRUE(service.store().decide_enrollment("a1", true, "user:ada", "the copy is switched off"));
+  EXPECT_EQ(beat(one, "one"), 200);
+  ASSERT_EQ(*service.plugin->send(command("i4", Verb::isolate, "a1", 4)), SendOutcome::sent);
+  EXPECT_EQ(poll(one, "one").status, 200);
+}
+
+TEST(Gateway, ARestartOfAnAgentIsNoSecondMachine) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  Peer peer(service, &agent);
+  const auto beat = [&](const std::string& instance) {
+    return peer.ask("POST", "/v1/heartbeat", endpoint::write_heartbeat(beat_of(agent, instance))).status;
+  };
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(beat("run-" + std::to_string(i)), 200);
+  EXPECT_EQ(beat("run-18"), 200) << "one that was late on its way";
+  EXPECT_EQ(beat("run-19"), 200);
+  EXPECT_EQ(beat("run-19"), 200);
+  EXPECT_FALSE(service.store().is_contested("a1"));
+}
+
+TEST(Gateway, ProtectionThatCameAfterTheSendingHoldsTheIsolation) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  Peer peer(service, &agent);
+  const auto poll = [&] { return peer.ask("GET", "/v1/commands?wait=0").status; };
+  EXPECT_EQ(poll(), 204);
+  ASSERT_EQ(*service.plugin->send(command("i1", Verb::isolate, "a1", 1)), SendOutcome::sent);
+  ASSERT_TRUE(service.store().set_tags("a1", {"dc"}, "user:ada", "it became a domain controller"));
+  EXPECT_EQ(poll(), 204);
+  const Report end = service.wait_for_end("i1");
+  EXPECT_EQ(end.kind, Report::Kind::refused);
+  EXPECT_TRUE(end.message.starts_with(kProtectedSince)) << end.message;
+  Command agreed = command("i2", Verb::isolate, "a1", 2);
+  agreed.override_protected = true;
+  ASSERT_EQ(*service.plugin->send(agreed), SendOutcome::sent);
+  EXPECT_EQ(poll(), 200) << "two people agreed";
+
+  // One that was handed out may have arrived: it is not called back, and not handed out again either.
+  ASSERT_TRUE(service.store().set_tags("a1", {}, "user:ada", ""));
+  ASSERT_EQ(*service.plugin->send(command("i3", Verb::isolate, "a1", 3)), SendOutcome::sent);
+  EXPECT_EQ(poll(), 200);
+  ASSERT_TRUE(service.store().set_tags("a1", {"dc"}, "user:ada", ""));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2 * service.options.redeliver_after_ms));
+  EXPECT_EQ(poll(), 204);
+  EXPECT_TRUE(service.reports("i3").empty());
+}
+
+TEST(Gateway, AHostWhoseClockIsWrongHasAProblem) {
+  Service service;
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  Peer peer(service, &agent);
+  const auto problems = [&](int64_t ahead_ms) {
+    EndpointReport beat = beat_of(agent, "one");
+    beat.clock_ms = system_clock().wall_ms() + ahead_ms;
+    EXPECT_EQ(peer.ask("POST", "/v1/heartbeat", endpoint::write_heartbeat(beat)).status, 200);
+    return service.store().agents().value().at(0).problems;
+  };
+  const std::vector<std::string> skewed{"clock_skew"};
+  EXPECT_TRUE(problems(0).empty());
+  EXPECT_TRUE(problems(60'000).empty());
+  EXPECT_EQ(problems(200'000), skewed);
+  EXPECT_EQ(problems(-200'000), skewed);
+  EXPECT_EQ(problems(1 - system_clock().wall_ms()), skewed) << "1970";
+  EXPECT_TRUE(problems(-60'000).empty());
 }
 
 TEST(Gateway, SaysWhyItCannotStart) {

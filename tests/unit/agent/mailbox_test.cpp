@@ -113,6 +113,33 @@ TEST(Mailboxes, TwoProcessesWithOneIdentityAreSeen) {
   }
 }
 
+TEST(Mailboxes, OneProcessThatAsksAgainFightsWithNobody) {
+  Rig rig;
+  for (int i = 0; i < 3 * Mailboxes::kFightTakeovers; ++i) {
+    rig.boxes.poll("ep", std::make_shared<FakePoll>(), rig.now, rig.now + 50'000, false, &rig.replaced, "one");
+  }
+  EXPECT_FALSE(rig.boxes.is_fought_over("ep", rig.now));
+  for (int i = 0; i < Mailboxes::kFightTakeovers; ++i) {
+    rig.boxes.poll("ep", std::make_shared<FakePoll>(), rig.now, rig.now + 50'000, false, &rig.replaced,
+                   i % 2 == 0 ? "two" : "one");
+  }
+  EXPECT_TRUE(rig.boxes.is_fought_over("ep", rig.now));
+}
+
+TEST(Mailboxes, OnlyAnIsolationThatWasNeverHandedOutComesBack) {
+  Rig rig;
+  rig.boxes.heard("ep", rig.now);
+  EXPECT_FALSE(rig.boxes.take_back("ep"));
+  rig.put("a", 1);
+  EXPECT_EQ(rig.boxes.take_back("ep")->action_id, "a");
+  EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).command);
+  rig.put("b", 2);
+  EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).again);
+  EXPECT_FALSE(rig.boxes.take_back("ep"));
+  rig.now += 1000;
+  EXPECT_TRUE(rig.poll(std::make_shared<FakePoll>()).again);
+}
+
 TEST(Mailboxes, KeepACommandForTheNextPoll) {
   Rig rig;
   rig.boxes.heard("ep", rig.now);

@@ -29,6 +29,8 @@ class EpochStore final : public AgentStore {
     if (broken) return fail(ErrorCode::busy, "locked");
     return epoch = std::max(epoch, above) + 1;
   }
+  Status contest(const std::string&, const std::string&) override { return {}; }
+  bool is_contested(const std::string&) const override { return false; }
   Status note(const std::string&, const std::string&, const std::string&, const std::string&) override { return {}; }
 
   int64_t epoch = 4;
@@ -42,7 +44,7 @@ struct Rig {
   std::shared_ptr<const Signer> first = signer("1.key");
   std::shared_ptr<const Signer> second = signer("2.key");
   CutPolicy policy{{"192.0.2.1"}, {}, {}, true, false, ""};
-  OrderDesk desk{{first}, "secret", [this](const std::string&) { return policy; }, store, clock};
+  OrderDesk desk{{first}, "secret", [this](const std::string&) { return in_force(policy); }, store, clock};
 
   Rig() { EXPECT_TRUE(desk.start()); }
   std::shared_ptr<const Signer> signer(const std::string& name) {

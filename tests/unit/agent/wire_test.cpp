@@ -75,6 +75,8 @@ TEST(Wire, EverythingReadsBackAsItWasWritten) {
   full.drift_events = 2;
   full.lease_left_ms = 60'000;
   full.problems = {"raw sockets not covered"};
+  full.instance = "0123abcd";
+  full.clock_ms = 1'767'225'600'000;
   full.local_release = {7, 2, "break_glass", "ABCDE-FGHJK", 1'800'000'000'000};
   const auto heartbeat = read_heartbeat(write_heartbeat(full));
   ASSERT_TRUE(heartbeat) << heartbeat.error().describe();
@@ -86,6 +88,8 @@ TEST(Wire, EverythingReadsBackAsItWasWritten) {
   EXPECT_EQ(heartbeat->drift_events, 2);
   EXPECT_EQ(heartbeat->lease_left_ms, 60'000);
   EXPECT_EQ(heartbeat->problems, full.problems);
+  EXPECT_EQ(heartbeat->instance, full.instance);
+  EXPECT_EQ(heartbeat->clock_ms, full.clock_ms);
   EXPECT_EQ(heartbeat->local_release.generation, 7);
   EXPECT_EQ(heartbeat->local_release.sequence, 2);
   EXPECT_EQ(heartbeat->local_release.how, "break_glass");

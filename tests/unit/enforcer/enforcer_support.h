@@ -88,6 +88,7 @@ class FakeBackend final : public IsolationBackend {
     Observation seen;
     seen.state = state;
     seen.intact = intact;
+    seen.links_changed = !intact && links_changed;
     if (state == Isolation::isolated) seen.rule_digest = "digest";
     return seen;
   }
@@ -100,7 +101,7 @@ class FakeBackend final : public IsolationBackend {
   Isolation state = Isolation::released;
   Cut last;
   bool simulates = true;
-  bool intact = true, broken = false, lies = false, blind = false;
+  bool intact = true, broken = false, lies = false, blind = false, links_changed = false;
   std::function<void()> changed;
   std::function<void(Isolation)> before_effect;
 };

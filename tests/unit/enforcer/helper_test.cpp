@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <random>
@@ -12,6 +13,7 @@
 #include "apps/enforcer/helper_client.h"
 #include "apps/enforcer/helper_server.h"
 #include "apps/enforcer/helper_wire.h"
+#include "tests/support/closed_root.h"
 #include "tests/unit/enforcer/enforcer_support.h"
 #include "tests/unit/enforcer/order_fuzz.h"
 
@@ -65,6 +67,31 @@ bool is_ended(int fd, int ms) {
     if (::recv(fd, buffer, sizeof buffer, MSG_DONTWAIT) <= 0) return true;
   }
   return false;
+}
+
+// Root is let in everywhere, so root calls as somebody else.
+TEST(Helper, ASocketThatIsClosedToTheUserIsNotCalledAHelperThatIsAway) {
+  ServedHost host;
+  const bool is_root = ::geteuid() == 0;
+  ASSERT_EQ(::chmod(host.serving.socket.c_str(), 0), 0);
+  if (is_root) {
+    ASSERT_EQ(::seteuid(65534), 0);
+  }
+  const auto closed = connect_helper(host.serving.socket)->status();
+  const Status typed = break_glass_at_helper(host.serving.socket, "code");
+  if (is_root) {
+    ASSERT_EQ(::seteuid(0), 0);
+  }
+  ASSERT_FALSE(closed);
+  EXPECT_EQ(closed.error().code, ErrorCode::unavailable) << "tried again: a helper that starts opens its socket last";
+  EXPECT_NE(closed.error().message.find("not open to this user"), std::string::npos) << closed.error().describe();
+  ASSERT_FALSE(typed);
+  EXPECT_NE(typed.error().message.find("run this as root"), std::string::npos);
+
+  host.server.reset();
+  const auto away = connect_helper(host.serving.socket)->status();
+  ASSERT_FALSE(away);
+  EXPECT_NE(away.error().message.find("the helper is not there"), std::string::npos) << away.error().describe();
 }
 
 TEST(Helper, CarriesOrdersAndTellsItsStatus) {
@@ -163,6 +190,7 @@ TEST(Helper, WhoMayNotConnectIsTurnedAway) {
   ASSERT_EQ(::chmod(host.dir.path().c_str(), 0777), 0);
   const pid_t child = ::fork();
   if (child == 0) {
+    if (!fb::test::walk_through_closed_root()) ::_exit(4);
     if (::getuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) ::_exit(3);
     const auto status = connect_helper(host.serving.socket)->status();
     ::_exit(status ? 1 : 0);

@@ -235,6 +235,20 @@ TEST(Drift, IsMendedAtOnceWhenTheBackendTellsAndSoonWhenItDoesNot) {
   EXPECT_EQ(host.backend.state, Isolation::released);
 }
 
+TEST(Drift, LinksThatComeAndGoAreFollowedAndAreNobodysDoing) {
+  Host host;
+  host.isolate("a", 1);
+  host.backend.links_changed = true;
+  for (int i = 0; i < 10; ++i) {
+    host.backend.intact = false;
+    host.backend.changed();
+    host.pass_ms(1);
+    ASSERT_TRUE(host.backend.intact) << i;
+  }
+  EXPECT_EQ(host.status().drift_events, 0);
+  EXPECT_FALSE(host.has_problem("again and again"));
+}
+
 TEST(Drift, WhoFightsTheIsolationIsToldAboutAndNeverWins) {
   Host host;
   host.isolate("a", 1);

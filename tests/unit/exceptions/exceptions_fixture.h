@@ -47,7 +47,7 @@ class ExceptionsTest : public testing::Test {
     isolation.leaves_open = [this](const std::string& id, const std::string& address) {
       return policies_.leaves_open(id, address);
     };
-    isolation.wanted_digest = [this](const std::string& id) { return policies_.digest_of(id); };
+    isolation.wanted_digest = [this](const std::string& id) { return policies_.of(id)->digest; };
     parts_ = std::make_unique<api::Parts>(api::Parts{.store = *store_,
                                                      .clock = clock_,
                                                      .metrics = metrics_,

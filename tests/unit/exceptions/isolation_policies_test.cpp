@@ -27,7 +27,7 @@ class IsolationPoliciesTest : public ExceptionsTest {
     r.at_ms = clock_.wall_ms();
     ASSERT_TRUE(store_->seen(r));
   }
-  std::vector<std::string> open(const std::string& id) { return policies_.of(id).exceptions; }
+  std::vector<std::string> open(const std::string& id) { return policies_.of(id)->policy.exceptions; }
 };
 
 using Addresses = std::vector<std::string>;
@@ -87,11 +87,11 @@ TEST_F(IsolationPoliciesTest, TheConfigIsKeptAndMergedWithTheItems) {
   make_list();
   enroll("lin", "linux");
   ASSERT_EQ(add(item_body("192.0.2.128/25")).status, 200);
-  const endpoint::CutPolicy p = policies_.of("lin");
+  const endpoint::CutPolicy p = policies_.of("lin")->policy;
   EXPECT_EQ(p.exceptions, Addresses{"192.0.2.0/24"});
   EXPECT_EQ(p.message, "m");
-  EXPECT_EQ(policies_.digest_of("lin"), endpoint::digest(p));
-  EXPECT_EQ(policies_.of("nobody").exceptions, Addresses{"192.0.2.0/25"}) << "of no platform";
+  EXPECT_EQ(policies_.of("lin")->digest, endpoint::digest(p));
+  EXPECT_EQ(policies_.of("nobody")->policy.exceptions, Addresses{"192.0.2.0/25"}) << "of no platform";
 }
 
 TEST_F(IsolationPoliciesTest, AllTogetherMayNotUndoAnIsolation) {
@@ -153,7 +153,7 @@ TEST_F(IsolationPoliciesTest, WhatIsLeftOutIsToldAsThat) {
   endpoint::CutPolicy config;
   config.exceptions = {"40.0.0.0/8"};
   policies_.replace_config(config);
-  seen_isolated("a", "linux", policies_.digest_of("a"));
+  seen_isolated("a", "linux", policies_.of("a")->digest);
   EXPECT_EQ(ask("GET", "/api/firebreak/exceptions/one/status").body["applied"], 1);
   const Answer two = ask("GET", "/api/firebreak/exceptions/two/status");
   EXPECT_EQ(two.body["applied"], 0) << two.text;
@@ -167,7 +167,7 @@ TEST_F(IsolationPoliciesTest, TheApiTellsWhoHasAppliedAnItem) {
   enroll("b", "windows");
   enroll("c", "macos");
   ASSERT_EQ(add(item_body("10.10.0.1", "one")).status, 200);
-  seen_isolated("a", "linux", policies_.digest_of("a"));
+  seen_isolated("a", "linux", policies_.of("a")->digest);
   seen_isolated("b", "windows", "another");
   const Answer a = ask("GET", "/api/firebreak/exceptions/one/status");
   ASSERT_EQ(a.status, 200) << a.text;

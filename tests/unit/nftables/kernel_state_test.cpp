@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+
+#include <algorithm>
+
+#include "apps/enforcer/nftables/plan.h"
 
 namespace fb::agent {
 namespace {
@@ -20,6 +25,7 @@ TableState table_as_made(TableKind kind, const std::string& device, const std::v
   }
   for (const SetContent& set : sets) {
     state.set_sorts[set.name] = set.type;
+    state.set_attributes[set.name] = set.type;
     state.sets[set.name] = set.keys;
   }
   for (const auto& counter : counters_of(kind)) state.counters[counter] = 0;
@@ -44,7 +50,20 @@ class KernelStateTest : public ::testing::Test {
   std::string link_difference(const std::string& name = "eth0") const {
     return rules_difference(link_, {TableKind::egress_ethernet, name}, reference_);
   }
-  std::string mended() const { return mend_table(kInetTable, inet_, {TableKind::inet, ""}, reference_, sets_); }
+  // "add set inet firebreak_iso svc4", one for each command.
+  std::vector<std::string> mended() const {
+    std::vector<std::string> said;
+    const auto mending = mend_table(kInetTable, inet_, {TableKind::inet, ""}, reference_, sets_);
+    for (const auto& command : mending.commands()) said.push_back(describe(command));
+    return said;
+  }
+  static size_t place(const std::vector<std::string>& said, const std::string& command) {
+    return static_cast<size_t>(std::find(said.begin(), said.end(), command) - said.begin());
+  }
+  Work planned(const KernelState& state, bool last_resort = false, bool exact = true) const {
+    const auto wanted = wanted_tables({{2, "eth0", true}}, true);
+    return plan(state, exact, {wanted, sets_, reference_, last_resort});
+  }
 
   std::vector<SetContent> sets_;
   Reference reference_;
@@ -80,7 +99,7 @@ TEST_F(KernelStateTest, EveryChangeIsSeen) {
   EXPECT_TRUE(seen([](TableState& t) { t.set_sorts["exc4"] = "another"; }));
   EXPECT_TRUE(seen([](TableState& t) { t.set_sorts["more"] = "x"; }));
   EXPECT_TRUE(seen([](TableState& t) { t.counters.erase("in_drop"); }));
-  EXPECT_TRUE(seen([](TableState& t) { t.strange.emplace_back("flowtable", "f"); }));
+  EXPECT_TRUE(seen([](TableState& t) { t.strange.push_back({.name = "f", .flowtable = true}); }));
 }
 
 TEST_F(KernelStateTest, ElementsAreCompared) {
@@ -102,11 +121,19 @@ TEST_F(KernelStateTest, AChainOnAnotherDeviceIsSeen) {
 
 TEST_F(KernelStateTest, MendingKeepsTheTableAndSetsThatAreRight) {
   inet_.chains["output"].rules.insert(inet_.chains["output"].rules.begin(), "accept");
-  const std::string text = mended();
-  EXPECT_EQ(text.find("delete"), std::string::npos) << text;
-  EXPECT_EQ(text.find("flush set"), std::string::npos);
-  EXPECT_NE(text.find("flush chain inet firebreak_iso output\n"), std::string::npos);
-  EXPECT_NE(text.find("add rule inet firebreak_iso output counter name out_drop\n"), std::string::npos);
+  const auto said = mended();
+  for (const auto& command : said) {
+    EXPECT_FALSE(command.starts_with("delete")) << command;
+    EXPECT_EQ(command.find(" set "), std::string::npos) << command;
+    EXPECT_EQ(command.find(" element "), std::string::npos) << command;
+    EXPECT_FALSE(command.starts_with("add counter")) << command << " would begin at zero";
+  }
+  const size_t flushed = place(said, "flush chain inet firebreak_iso output");
+  const size_t filled = place(said, "add rule inet firebreak_iso output");
+  EXPECT_LT(flushed, filled);
+  EXPECT_LT(filled, said.size());
+  const auto rules = std::count(said.begin(), said.end(), "add rule inet firebreak_iso output");
+  EXPECT_EQ(static_cast<size_t>(rules), reference_.tables[TableKind::inet].chains["output"].rules.size());
 }
 
 TEST_F(KernelStateTest, MendingRemovesWhatOthersAdded) {
@@ -115,19 +142,68 @@ TEST_F(KernelStateTest, MendingRemovesWhatOthersAdded) {
   inet_.set_sorts["more"] = "x";
   inet_.set_sorts["svc4"] = "another";
   inet_.sets["exc4"].clear();
-  inet_.strange.emplace_back("quota", "q");
-  const std::string text = mended();
-  for (const char* line : {"delete chain inet firebreak_iso extra\n", "delete chain inet firebreak_iso input\n",
-                           "delete set inet firebreak_iso more\n", "delete set inet firebreak_iso svc4\n",
-                           "delete quota inet firebreak_iso q\n", "flush set inet firebreak_iso exc4\n",
-                           "add element inet firebreak_iso exc4 { 192.0.2.0/24 }\n"}) {
-    EXPECT_NE(text.find(line), std::string::npos) << line;
+  inet_.counters["more"] = 1;
+  inet_.counters.erase("in_drop");
+  inet_.strange.push_back({.name = "q", .type = NFT_OBJECT_QUOTA});
+  inet_.strange.push_back({.name = "f", .flowtable = true});
+  const auto said = mended();
+  for (const char* command : {"delete chain inet firebreak_iso extra", "delete chain inet firebreak_iso input",
+                              "delete set inet firebreak_iso more", "delete set inet firebreak_iso svc4",
+                              "delete object inet firebreak_iso q", "delete object inet firebreak_iso more",
+                              "delete flowtable inet firebreak_iso f", "add counter inet firebreak_iso in_drop",
+                              "flush set inet firebreak_iso exc4", "add element inet firebreak_iso exc4"}) {
+    EXPECT_LT(place(said, command), said.size()) << command;
   }
-  EXPECT_EQ(text.find("delete set inet firebreak_iso exc4"), std::string::npos);
-  EXPECT_EQ(text.find("delete table"), std::string::npos);
+  for (const char* command : {"delete set inet firebreak_iso exc4", "delete table inet firebreak_iso"}) {
+    EXPECT_EQ(place(said, command), said.size()) << command;
+  }
   // Chains are emptied before what their rules use goes, and filled after it is there again.
-  EXPECT_LT(text.find("flush chain inet firebreak_iso output"), text.find("delete set inet firebreak_iso svc4"));
-  EXPECT_LT(text.find("add set inet firebreak_iso svc4"), text.find("add rule inet firebreak_iso output"));
+  EXPECT_LT(place(said, "flush chain inet firebreak_iso output"), place(said, "delete set inet firebreak_iso svc4"));
+  EXPECT_LT(place(said, "delete set inet firebreak_iso svc4"), place(said, "add set inet firebreak_iso svc4"));
+  EXPECT_LT(place(said, "add set inet firebreak_iso svc4"), place(said, "add rule inet firebreak_iso output"));
+}
+
+TEST_F(KernelStateTest, FromNothingSetsComeBeforeTheChainsThatUseThem) {
+  const Work work = planned({});
+  for (const auto& command : work.sets.commands()) EXPECT_EQ(command.table, kInetTable);
+  for (const auto& command : work.inet_chains.commands()) {
+    EXPECT_TRUE(command.kind == Command::Kind::add_chain || command.kind == Command::Kind::add_rule);
+  }
+  EXPECT_EQ(work.egress_sets.size(), 1u);
+  EXPECT_EQ(work.egress_chains.size(), 1u);
+  EXPECT_TRUE(work.stale.empty());
+}
+
+TEST_F(KernelStateTest, OnlyWhatDiffersIsSent) {
+  EXPECT_TRUE(planned({{kInetTable, inet_}, {egress_table(2), link_}}).empty());
+  const KeyRange foreign{std::string(4, '\xf0'), std::string(4, '\xf0')};
+  inet_.sets["exc4"].push_back(foreign);
+  const KernelState state = {{kInetTable, inet_}, {egress_table(2), link_}};
+  const Work work = planned(state);
+  ASSERT_EQ(work.sets.commands().size(), 1u);
+  EXPECT_EQ(work.sets.commands()[0].kind, Command::Kind::delete_elements);
+  EXPECT_EQ(work.sets.commands()[0].keys, std::vector<KeyRange>{foreign});
+  // Without a sure reading the set is emptied and filled.
+  const Work whole = planned(state, false, false);
+  ASSERT_EQ(whole.sets.commands().size(), 2u);
+  EXPECT_EQ(whole.sets.commands()[0].kind, Command::Kind::flush_set);
+  EXPECT_EQ(whole.sets.commands()[1].keys, sets_[0].keys);
+}
+
+TEST_F(KernelStateTest, WhatResistsIsMadeAnewAndLinksThatAreGoneAreCleared) {
+  inet_.chains["output"].rules.pop_back();
+  const Work work = planned({{kInetTable, inet_}, {egress_table(2), link_}, {egress_table(9), link_}}, true);
+  ASSERT_GT(work.inet_chains.commands().size(), 2u);
+  EXPECT_EQ(describe(work.inet_chains.commands()[1]), "delete table inet firebreak_iso");
+  EXPECT_EQ(work.inet_chains.commands().back().kind, Command::Kind::add_rule);
+  EXPECT_EQ(describe(work.stale.commands().back()), "delete table netdev firebreak_iso_9");
+}
+
+TEST_F(KernelStateTest, OnlyOurTablesAreRemoved) {
+  const auto commands = removal({"inet other", kInetTable, egress_table(2), "ip firebreak_iso"}).commands();
+  ASSERT_EQ(commands.size(), 4u);
+  EXPECT_EQ(describe(commands[1]), "delete table inet firebreak_iso");
+  EXPECT_EQ(describe(commands[3]), "delete table netdev firebreak_iso_2");
 }
 
 TEST_F(KernelStateTest, AHostIsCutOffOnlyWithAllThreeHooks) {
@@ -156,9 +232,10 @@ TEST_F(KernelStateTest, DigestFollowsRulesAndElementsButNotCounters) {
 }
 
 TEST_F(KernelStateTest, OneTableForEachLink) {
-  const std::vector<Link> links = {{2, "eth0", true}, {5, "tun0", false}, {6, "a\"b", true}};
+  const std::vector<Link> links = {{2, "eth0", true}, {5, "tun0", false}, {6, "a\"b", true}};  // any name
   const auto wanted = wanted_tables(links, true);
-  ASSERT_EQ(wanted.size(), 3u);
+  ASSERT_EQ(wanted.size(), 4u);
+  EXPECT_EQ(wanted.at("netdev firebreak_iso_6").device, "a\"b");
   EXPECT_EQ(wanted.at("netdev firebreak_iso_2").device, "eth0");
   EXPECT_EQ(wanted.at("netdev firebreak_iso_5").kind, TableKind::egress_bare);
   EXPECT_EQ(wanted_tables(links, false).size(), 1u);

@@ -42,13 +42,14 @@ class ScriptedSource final : public Source {
   std::vector<OffsetAdvance> told;
   std::string topic = "t";
   std::function<void()> waiting;  // what happens elsewhere meanwhile
+  int64_t broker_time_ms = 4'000;
 
   Result<Progress> poll(RawBatch& batch, const BatchLimits&, int) override {
     if (waiting) waiting();
     if (batches.empty()) return Progress::ended;
     batch.read_time_ms = 5'000;
     batch.streams.push_back({"c", topic, 0, 3, next_, next_ + static_cast<int64_t>(batches.front().size()), 0, 0});
-    for (const std::string& bytes : batches.front()) batch.add(bytes, 0, next_++, 4'000, false);
+    for (const std::string& bytes : batches.front()) batch.add(bytes, 0, next_++, broker_time_ms, false);
     batches.pop_front();
     return Progress::records;
   }
@@ -208,30 +209,105 @@ TEST(IdentityBindings, RefusesWhatProvesNothing) {
   EXPECT_FALSE(bound->owner_of("x.log"));
 }
 
-TEST(SelfCaused, IsToldByOurOwnWordsAndNotByAName) {
+TEST(OwnDoing, IsToldByOurOwnWordsAndNotByAName) {
   for (const char* own :
-       {R"({"firebreak":{"action_id":"1"}})", R"({"firebreak.action_id":["1"]})", R"({"event":{"module":"firebreak"}})",
-        R"({"event.dataset":"firebreak.agent"})", R"({"event":{"dataset":["x","firebreak"]}})",
-        R"({"process":{"executable":"/usr/bin/firebreak-agent"}})",
+       {R"({"event":{"module":"firebreak"}})", R"({"event.dataset":"firebreak.agent"})",
+        R"({"event":{"dataset":["x","firebreak"]}})", R"({"process":{"executable":"/usr/bin/firebreak-agent"}})",
         R"({"process.executable":"\/usr\/bin\/firebreak-agent-helper"})"}) {
-    EXPECT_TRUE(is_self_caused(own)) << own;
+    EXPECT_TRUE(own_doing(own).certain) << own;
   }
   for (const char* other :
        {R"({"process":{"executable":"/tmp/firebreak-agent"}})", R"({"process":{"name":"firebreak-agent"}})",
         R"({"message":"firebreak.action_id"})", R"({"event":{"dataset":"firebreakish"}})",
         R"({"firebreak":{"action_id":null}})", R"({"a":1})", R"({"firebreak":{"rule":"x"}})", "firebreak is no JSON"}) {
-    EXPECT_FALSE(is_self_caused(other)) << other;
+    EXPECT_FALSE(own_doing(other).certain) << other;
+    EXPECT_TRUE(own_doing(other).action_ids.empty()) << other;
   }
+}
+
+TEST(OwnDoing, AnActionIdIsOnlyAClaim) {
+  const auto ids = [](const std::string& event) { return own_doing(event).action_ids; };
+  using List = std::vector<std::string>;
+  EXPECT_EQ(ids(R"({"firebreak":{"action_id":"1"}})"), List{"1"});
+  EXPECT_EQ(ids(R"({"firebreak.action_id":["1","2"]})"), (List{"1", "2"}));
+  EXPECT_FALSE(own_doing(R"({"firebreak":{"action_id":"1"}})").certain);
+  EXPECT_EQ(ids(R"({"firebreak":{"action_id":")" + std::string(5000, 'a') + R"("}})"), List{}) << "no id is so long";
+  std::string many = R"({"firebreak.action_id":["0")";
+  for (int i = 1; i < 100; ++i) many += ",\"" + std::to_string(i) + "\"";
+  EXPECT_EQ(ids(many + "]}").size(), 8u) << "each is looked up";
 }
 
 TEST(Pipeline, AnEventOfOurOwnDoingIsMarkedWhereTheRuleResponds) {
   Rig rig;
-  rig.source.batches = {{R"({"event":{"code":1},"agent":{"id":"a1"},"firebreak":{"action_id":"x"}})", kHit}};
+  rig.source.batches = {{R"({"event":{"code":1,"module":"firebreak"},"agent":{"id":"a1"}})",
+                         R"({"event":{"code":1},"agent":{"id":"a1"},"firebreak":{"action_id":"x"}})", kHit}};
   ASSERT_TRUE(rig.turn());
   const BatchOutcome& kept = rig.record.kept_batches.at(0);
-  ASSERT_EQ(kept.planned.size(), 2u);
+  ASSERT_EQ(kept.planned.size(), 3u);
   EXPECT_TRUE(kept.planned[0].self_caused);
   EXPECT_FALSE(kept.planned[1].self_caused);
+  EXPECT_EQ(kept.planned[1].told_actions, std::vector<std::string>{"x"});
+  EXPECT_FALSE(kept.planned[2].self_caused);
+  EXPECT_TRUE(kept.planned[2].told_actions.empty());
+}
+
+// The broker got the event at 2026-01-01T00:00:00Z; what the event says of its own time is believed within five
+// minutes.
+TEST(Pipeline, AnEventsOwnTimeIsHeldNearTheBrokers) {
+  constexpr int64_t kBroker = 1'767'225'600'000;
+  constexpr int64_t kFive = 5 * 60'000;
+  struct Case {
+    const char* timestamp;
+    int64_t at_ms;
+    bool skew;
+    const char* original;
+  };
+  for (const Case& c : std::vector<Case>{
+           {R"("2025-12-31T23:58:00Z")", kBroker - 120'000, false, "2025-12-31T23:58:00.000Z"},
+           {R"("2026-01-01T00:05:00Z")", kBroker + kFive, false, "2026-01-01T00:05:00.000Z"},
+           {R"("2026-01-01T00:05:00.001Z")", kBroker + kFive, true, "2026-01-01T00:05:00.001Z"},
+           {R"("1970-01-01T00:00:00Z")", kBroker - kFive, true, "1970-01-01T00:00:00.000Z"},
+           {R"("2099-01-01T00:00:00Z")", kBroker + kFive, true, "2099-01-01T00:00:00.000Z"},
+           {"-1000", kBroker - kFive, true, "1969-12-31T23:59:59.000Z"},
+           {"1767225600000", kBroker, false, "2026-01-01T00:00:00.000Z"},
+           {"1767225600000000000", kBroker + kFive, true, "2026-01-01T00:05:00.000Z"},  // nanoseconds: no date of ours
+           {R"("yesterday")", kBroker, true, "2026-01-01T00:00:00.000Z"},
+       }) {
+    Rig rig;
+    rig.source.broker_time_ms = kBroker;
+    rig.source.batches = {
+        {R"({"event":{"code":1},"agent":{"id":"a1"},"@timestamp":)" + std::string(c.timestamp) + "}"}};
+    ASSERT_TRUE(rig.turn());
+    ASSERT_EQ(rig.record.kept_batches.at(0).alerts.size(), 1u) << c.timestamp;
+    const Alert& alert = rig.record.kept_batches[0].alerts[0];
+    EXPECT_EQ(alert.event_time_ms, c.at_ms) << c.timestamp;
+    EXPECT_EQ(alert.clock_skew, c.skew) << c.timestamp;
+    EXPECT_NE(alert.doc.find(R"("kibana.alert.original_time":")" + std::string(c.original)), std::string::npos)
+        << c.timestamp << "\n"
+        << alert.doc;
+    EXPECT_EQ(alert.doc.find(R"("firebreak.clock_skew":true)") != std::string::npos, c.skew) << c.timestamp;
+    EXPECT_EQ(alert.doc.find(R"("kibana.alert.workflow_tags":["clock_skew"])") != std::string::npos, c.skew);
+    EXPECT_NE(
+        rig.metrics.expose().find(c.skew ? "\nfirebreak_clock_skews_total 1\n" : "\nfirebreak_clock_skews_total 0\n"),
+        std::string::npos)
+        << c.timestamp;
+  }
+}
+
+// A rule that looks back from now can't be opened or closed by what the event says of its time.
+TEST(Pipeline, AWindowOfARuleGoesByTheTimeThatIsBelieved) {
+  Rig rig;
+  rig.folder.write("r1.yml", std::string(kRule).replace(kRule.find("'event.code: 1'"), 15,
+                                                        "'event.code: 1 and event.ingested >= \"now-15m\"'"));
+  ASSERT_TRUE(rig.book.reload().swapped);
+  rig.source.broker_time_ms = 1'767'225'600'000;
+  const auto event = [](const std::string& timestamp) {
+    return R"({"event":{"code":1,"ingested":"2025-12-31T23:59:00Z"},"agent":{"id":"a1"},"@timestamp":")" + timestamp +
+           "\"}";
+  };
+  rig.source.batches = {{event("2025-12-31T23:59:00Z"), event("2099-01-01T00:00:00Z")}};
+  ASSERT_TRUE(rig.turn());
+  EXPECT_EQ(rig.record.kept_batches.at(0).alerts.size(), 2u) << "a time far ahead would have closed the window";
 }
 
 TEST(Pipeline, ARefusalThatMayPassIsWaitedOutWithTheSameResults) {

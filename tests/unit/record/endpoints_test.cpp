@@ -1,4 +1,5 @@
 // Endpoints: enrolment, credentials, heartbeats, drift, the directory, the kill switch.
+#include "tests/support/enrol.h"
 #include "tests/unit/record/record_fixture.h"
 
 namespace fb::test {
@@ -66,40 +67,36 @@ TEST_F(Endpoints, TellsTheGenerationOrderedHereApartFromTheOneAnAgentTells) {
 
 TEST_F(Endpoints, HostAndAgentEnrolOnce) {
   enroll("ep-1", "h-1");
-  const Status other_agent = store_->enroll(agent("ep-2", "h-1"), "c2");
-  ASSERT_FALSE(other_agent);
-  EXPECT_EQ(other_agent.error().code, ErrorCode::already_exists);
-  const Status same_agent = store_->enroll(agent("ep-1", "h-1"), "another credential");
-  ASSERT_FALSE(same_agent);
-  EXPECT_EQ(same_agent.error().code, ErrorCode::already_exists);
-  const int64_t audit = count("SELECT count(*) FROM audit");
-  EXPECT_TRUE(store_->enroll(agent("ep-1", "h-1"), hex(sha256("credential of ep-1")))) << "the same again is no error";
+  EXPECT_EQ(enrol(*store_, agent("ep-2", "h-1"), "c2").error().code, ErrorCode::already_exists);
+  EXPECT_EQ(enrol(*store_, agent("ep-1", "h-1"), "c3").error().code, ErrorCode::already_exists);
   EXPECT_EQ(count("SELECT count(*) FROM endpoints"), 1);
-  EXPECT_EQ(count("SELECT count(*) FROM audit"), audit);
 }
 
 TEST_F(Endpoints, RevokedCredentialLetsNobodyIn) {
   enroll("ep-1");
   const std::string credential = hex(sha256("credential of ep-1"));
-  EXPECT_EQ(store_->endpoint_of_credential(credential).value(), "ep-1");
-  EXPECT_EQ(store_->endpoint_of_credential("made up").value(), "");
+  EXPECT_EQ(store_->use_certificate(credential).value(), "ep-1");
+  EXPECT_EQ(store_->use_certificate("made up").value(), "");
   ASSERT_TRUE(store_->revoke_credentials("ep-1", "user:ada", "lost laptop"));
-  EXPECT_EQ(store_->endpoint_of_credential(credential).value(), "");
-  EXPECT_EQ(store_->enroll(agent("ep-1"), credential).error().code, ErrorCode::refused);
-  ASSERT_TRUE(store_->enroll(agent("ep-1"), "new"));
-  EXPECT_EQ(store_->endpoint_of_credential("new").value(), "ep-1");
+  EXPECT_EQ(store_->use_certificate(credential).value(), "");
+  ASSERT_TRUE(enrol(*store_, agent("ep-1"), "new"));
+  EXPECT_EQ(store_->use_certificate("new").value(), "ep-1");
   EXPECT_EQ(store_->revoke_credentials("ghost", "user:ada", "").error().code, ErrorCode::not_found);
 }
 
 TEST_F(Endpoints, TokenIsGoodOnceAndUntilItExpires) {
   const int64_t now = clock_.wall_ms();
+  const auto admitted = [&](const std::string& id, const std::string& token) {
+    return store_->admit(agent(id), "key of " + id, token).value();
+  };
   ASSERT_TRUE(store_->add_token("t1", now + 1000));
   ASSERT_TRUE(store_->add_token("t2", now + 1000));
   EXPECT_EQ(store_->add_token("t1", now + 9000).error().code, ErrorCode::already_exists);
-  EXPECT_TRUE(store_->use_token("t1", now).value());
-  EXPECT_FALSE(store_->use_token("t1", now).value());
-  EXPECT_FALSE(store_->use_token("t2", now + 1000).value());
-  EXPECT_FALSE(store_->use_token("t3", now).value());
+  EXPECT_EQ(admitted("ep-1", "t1"), Admission::granted);
+  EXPECT_EQ(admitted("ep-2", "t1"), Admission::refused);
+  clock_.advance_ms(1000);
+  EXPECT_EQ(admitted("ep-2", "t2"), Admission::refused);
+  EXPECT_EQ(admitted("ep-2", "t3"), Admission::refused);
 }
 
 TEST_F(Endpoints, HeartbeatThatSaysNothingNewIsWrittenOnceAMinute) {
@@ -185,7 +182,7 @@ TEST_F(Endpoints, AgentThatWasInstalledAnewIsBelieved) {
   // Its state directory is gone, and the isolation with it: "released", by generation 0, is what it says from now on.
   ASSERT_TRUE(store_->revoke_credentials("ep-1", "user:ada", "installed anew"));
   r.generation = 0;
-  ASSERT_TRUE(store_->enroll(r, "new credential"));
+  ASSERT_TRUE(enrol(*store_, r, "new credential"));
   EXPECT_EQ(row("observed || drifted || generation"), "released110");
   r.observed = Isolation::isolated;
   ASSERT_TRUE(store_->seen(r));
@@ -233,12 +230,104 @@ TEST_F(Endpoints, KillSwitchOutlivesTheProcess) {
 TEST_F(Endpoints, RefusesNamesThatAreNotText) {
   EndpointReport r = agent("ep-1");
   r.hostname = "\xff\xfe";
-  EXPECT_EQ(store_->enroll(r, "c").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(enrol(*store_, r, "c1").error().code, ErrorCode::invalid_argument);
   r = agent(std::string(5000, 'x'));
-  EXPECT_EQ(store_->enroll(r, "c").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(enrol(*store_, r, "c2").error().code, ErrorCode::invalid_argument);
   r = agent("ep-1");
   r.ips.assign(1000, "192.0.2.1");
-  EXPECT_EQ(store_->enroll(r, "c").error().code, ErrorCode::limit);
+  EXPECT_EQ(enrol(*store_, r, "c3").error().code, ErrorCode::limit);
+}
+
+// Who was revoked, or replaced by a new agent of the same host, is no part of the fleet: budgets are shares of it.
+TEST_F(Endpoints, OnlyThoseWithAValidCertificateCount) {
+  for (const char* id : {"ep-1", "ep-2", "ep-3"}) enroll(id, std::string("h-") + id);
+  for (const char* id : {"ep-1", "ep-2", "ep-3"}) ASSERT_TRUE(store_->set_tags(id, {"group:web"}, "user:ada", ""));
+  int64_t enrolled = -1;
+  std::vector<Ledger::Group> groups;
+  int64_t offset = 0;
+  const auto look = [&] {
+    judge_.answer = [&](const PlannedAction& a, Ledger& ledger, int64_t) -> Result<Judgement> {
+      FB_TRY(enrolled, ledger.enrolled());
+      FB_TRY(groups, ledger.groups_of(a.endpoint_id));
+      return ScriptedJudge::says(Verdict::blocked, Guard::protected_endpoint, "");
+    };
+    keep(batch(rule("r1"), "ep-1", offset++));
+  };
+  look();
+  EXPECT_EQ(enrolled, 3);
+  EXPECT_EQ(groups.at(0).members, 3);
+  ASSERT_TRUE(store_->revoke_credentials("ep-3", "user:ada", "gone"));
+  ASSERT_TRUE(store_->revoke_credentials("ep-2", "user:ada", "installed anew"));
+  ASSERT_TRUE(enrol(*store_, agent("ep-2b", "h-ep-2"), "its new agent"));
+  look();
+  EXPECT_EQ(count("SELECT count(*) FROM endpoints"), 4);
+  EXPECT_EQ(enrolled, 2) << "ep-1 and the new agent of h-ep-2";
+  EXPECT_EQ(groups.at(0).members, 1);
+}
+
+TEST_F(Endpoints, AProblemThatComesAndGoesFillsNoAudit) {
+  enroll("ep-1");
+  const auto rows = [&] {
+    return count("SELECT count(*) FROM audit WHERE actor = 'agent:ep-1' AND what IN ('unhealthy', 'online')");
+  };
+  EndpointReport r = agent("ep-1");
+  for (int beat = 0; beat < 360; ++beat) {  // an hour
+    r.problems = beat % 2 == 0 ? std::vector<std::string>{"clock_skew"} : std::vector<std::string>{};
+    ASSERT_TRUE(store_->seen(r));
+    EXPECT_EQ(row("agent_status"), beat % 2 == 0 ? "unhealthy" : "online") << "what is now is always told";
+    clock_.advance_ms(10'000);
+  }
+  EXPECT_GE(rows(), 1);
+  EXPECT_LE(rows(), 7) << "once in ten minutes";
+  EXPECT_EQ(ask("SELECT detail FROM audit WHERE what = 'unhealthy' ORDER BY seq LIMIT 1"), "clock_skew") << "at once";
+  // It ends well, and that is the last word.
+  r.problems.clear();
+  for (int beat = 0; beat < 180; ++beat) {
+    ASSERT_TRUE(store_->seen(r));
+    clock_.advance_ms(10'000);
+  }
+  EXPECT_EQ(ask("SELECT what FROM audit WHERE actor = 'agent:ep-1' ORDER BY seq DESC LIMIT 1"), "online");
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE detail LIKE '%times since it was last told'") > 0, true);
+  const int64_t settled = rows();
+  for (int beat = 0; beat < 360; ++beat) {
+    ASSERT_TRUE(store_->seen(r));
+    clock_.advance_ms(10'000);
+  }
+  EXPECT_EQ(rows(), settled);
+}
+
+TEST_F(Endpoints, AContestedIdentityIsAProblemUntilAPersonHasLooked) {
+  enroll("ep-1");
+  enroll("ep-2");
+  ASSERT_TRUE(store_->seen(agent("ep-1")));
+  ASSERT_TRUE(store_->contest("ep-1", "two machines"));
+  ASSERT_TRUE(store_->contest("ep-1", "again"));
+  EXPECT_EQ(store_->contest("ghost", "").error().code, ErrorCode::not_found);
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'duplicate_identity' AND ref = 'ep-1'"), 1);
+  close();
+  open();
+  EXPECT_TRUE(store_->is_contested("ep-1")) << "it outlives the process";
+  EXPECT_FALSE(store_->is_contested("ep-2"));
+  const std::vector<std::string> problems{"duplicate_identity"};
+  EXPECT_EQ(store_->agents().value()[0].problems, problems);
+  EXPECT_TRUE(store_->endpoints().value()[0].is_duplicate);
+  ASSERT_TRUE(store_->set_status("ep-1", AgentStatus::online, "it speaks"));
+  EXPECT_EQ(row("agent_status"), "unhealthy");
+  ASSERT_TRUE(store_->seen(agent("ep-1")));
+  EXPECT_EQ(store_->agents().value()[0].problems, problems);
+
+  EXPECT_EQ(store_->decide_enrollment("ep-1", false, "user:ada", "").error().code, ErrorCode::not_found);
+  EXPECT_EQ(store_->decide_enrollment("ep-2", true, "user:ada", "").error().code, ErrorCode::not_found);
+  ASSERT_TRUE(store_->decide_enrollment("ep-1", true, "user:ada", "the copy is switched off"));
+  EXPECT_FALSE(store_->is_contested("ep-1"));
+  EXPECT_TRUE(store_->agents().value()[0].problems.empty());
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'identity_approved' AND actor = 'user:ada'"), 1);
+
+  ASSERT_TRUE(store_->contest("ep-1", "again"));
+  ASSERT_TRUE(store_->revoke_credentials("ep-1", "user:ada", "neither of them"));
+  EXPECT_TRUE(store_->is_contested("ep-1"));
+  ASSERT_TRUE(enrol(*store_, agent("ep-1"), "enrolled anew"));
+  EXPECT_FALSE(store_->is_contested("ep-1")) << "nobody else has a certificate any more";
 }
 
 }  // namespace

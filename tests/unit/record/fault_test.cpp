@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "engine/base/failpoint.h"
+#include "tests/support/enrol.h"
 #include "tests/unit/record/record_fixture.h"
 
 namespace fb::test {
@@ -35,7 +36,7 @@ class Faults : public RecordTest {
     Store& store = **opened;
     judge_.answer = join_open;
     for (const char* id : {"ep-1", "ep-2"}) {
-      if (!store.enroll(agent(id), hex(sha256(id)))) return false;
+      if (!enrol(store, agent(id), hex(sha256(id)))) return false;
     }
     for (int64_t offset = 0; offset < 6; offset += 2) {
       BatchOutcome b;
@@ -384,7 +385,7 @@ TEST_F(Faults, WriteErrorIsNoSuccessAndTheNextStartIsWhole) {
     open();
     if (HasFatalFailure()) ::_exit(2);
     judge_.answer = join_open;
-    if (!store_->enroll(agent("ep-1"), "c")) ::_exit(3);
+    if (!enrol(*store_, agent("ep-1"), "c")) ::_exit(3);
     const rlimit limit{600'000, 600'000};
     if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(4);
     for (int64_t i = 0; i < 200; ++i) {
@@ -484,7 +485,7 @@ TEST_F(Faults, ManyThreadsAtOnceLoseAndDoubleNothing) {
   }
   writers.emplace_back([&] {
     for (int i = 0; i < 10; ++i) {
-      if (!store_->enroll(agent("late-" + std::to_string(i)), "c-" + std::to_string(i))) ++failures;
+      if (!enrol(*store_, agent("late-" + std::to_string(i)), "c-" + std::to_string(i))) ++failures;
     }
   });
   for (auto& t : writers) t.join();

@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/record/sqlite.h"
+#include "tests/support/enrol.h"
 #include "tests/unit/record/record_fixture.h"
 
 namespace fb::test {
@@ -170,8 +171,8 @@ TEST_F(Queries, HostIsFoundByIdOrNameAndSeveralAreTold) {
   EndpointReport a = agent("ep-1", "h-1"), b = agent("ep-2", "h-2");
   a.hostname = "WEB";
   b.hostname = "web";
-  ASSERT_TRUE(store_->enroll(a, "c1"));
-  ASSERT_TRUE(store_->enroll(b, "c2"));
+  ASSERT_TRUE(enrol(*store_, a, "c1"));
+  ASSERT_TRUE(enrol(*store_, b, "c2"));
   auto r = reader();
   EXPECT_EQ(r->find_endpoints("ep-1").value().size(), 1u);
   EXPECT_EQ(r->find_endpoints("h-2").value()[0].endpoint_id, "ep-2");

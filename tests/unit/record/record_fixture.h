@@ -16,6 +16,7 @@
 #include "engine/model/ids.h"
 #include "engine/record/queries.h"
 #include "engine/record/store.h"
+#include "tests/support/enrol.h"
 #include "tests/support/fake_clock.h"
 
 namespace fb::test {
@@ -198,7 +199,7 @@ class RecordTest : public ::testing::Test {
   std::string ask(const std::string& sql) { return RawDb(db()).text(sql); }
   int64_t count(const std::string& sql) { return RawDb(db()).number(sql); }
   void enroll(const std::string& id, const std::string& host = "") {
-    const Status done = store_->enroll(agent(id, host), hex(sha256("credential of " + id)));
+    const Status done = enrol(*store_, agent(id, host), hex(sha256("credential of " + id)));
     ASSERT_TRUE(done) << done.error().describe();
   }
   // One alert of one rule on one endpoint, in a batch of one record.

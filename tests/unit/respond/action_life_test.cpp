@@ -19,7 +19,7 @@ const std::map<std::string, std::set<std::string>> kLegal{
     {"requested", {"queued", "dispatched", "blocked", "failed", "expired", "superseded"}},
     {"awaiting_approval", {"requested", "denied", "blocked", "expired", "superseded"}},
     {"queued", {"dispatched", "blocked", "unknown", "accepted", "verified", "failed", "expired", "superseded"}},
-    {"dispatched", {"queued", "unknown", "accepted", "verified", "failed", "expired", "superseded"}},
+    {"dispatched", {"queued", "blocked", "unknown", "accepted", "verified", "failed", "expired", "superseded"}},
     {"unknown", {"queued", "dispatched", "accepted", "verified", "failed", "expired", "superseded"}},
     {"accepted", {"unknown", "verified", "failed", "expired", "superseded"}},
 };

@@ -306,6 +306,79 @@ TEST_F(DispatchTest, AcceptedWithoutAResultIsAskedAgain) {
   EXPECT_EQ(plugin.sent.size(), 2u);
 }
 
+// Taken again and again, and never done: told once, and pursued as before.
+TEST_F(DispatchTest, WhatTheAgentTakesAndNeverDoesIsStuckAndTold) {
+  FakeAgent agent;
+  const std::string id = isolate();
+  const auto told = [&] {
+    const auto details = store.action(id).details;
+    return std::count_if(details.begin(), details.end(), [](const auto& d) { return d.starts_with("stuck: "); });
+  };
+  for (int i = 0; i < 9 * 12; ++i) {
+    pass(5'000, &agent);
+    if (state(id) == State::dispatched) step({say(Report::Kind::accepted, id)});
+  }
+  EXPECT_EQ(told(), 0) << "not within ten minutes";
+  EXPECT_GE(store.action(id).row.attempts, 3);
+  for (int i = 0; i < 20 * 12; ++i) pass(5'000, &agent);
+  EXPECT_EQ(told(), 1);
+  EXPECT_NE(metrics.expose().find("\nfirebreak_actions_stuck 1\n"), std::string::npos);
+  step({say(Report::Kind::done, id, Isolation::isolated)});
+  EXPECT_EQ(state(id), State::verified);
+  pass(5'000, &agent);
+  EXPECT_NE(metrics.expose().find("\nfirebreak_actions_stuck 0\n"), std::string::npos);
+  EXPECT_EQ(store.illegal_moves(), 0);
+}
+
+TEST_F(DispatchTest, WhatIsDoneAndNeverReadBackIsStuckToo) {
+  FakeAgent agent;
+  const std::string id = isolate();
+  for (int i = 0; i < 15 * 12; ++i) {
+    pass(5'000, nullptr);
+    step({say(Report::Kind::done, id, Isolation::unknown), agent.heartbeat()});
+  }
+  EXPECT_EQ(store.action(id).row.stuck_at_ms > 0, true);
+  EXPECT_NE(state(id), State::verified);
+}
+
+TEST_F(DispatchTest, AnActionThatWaitsForItsEndpointIsNotStuck) {
+  const std::string id = isolate();
+  step();
+  for (int i = 0; i < 60; ++i) {
+    clock.advance_ms(60'000);
+    step();
+  }
+  EXPECT_EQ(store.at("a1").status, AgentStatus::offline);
+  EXPECT_EQ(store.action(id).row.stuck_at_ms, 0);
+}
+
+// The plugin's own word, never the host's: what stands against it came after the sending and before the hand-out.
+TEST_F(DispatchTest, WhatWasNeverHandedOutIsBlockedAndWhatMayHaveArrivedIsNot) {
+  const std::string id = isolate();
+  step();
+  Report back = say(Report::Kind::refused, id);
+  back.message = std::string(kProtectedSince);
+  step({back});
+  EXPECT_EQ(state(id), State::blocked);
+  EXPECT_EQ(store.at("a1").desired, Isolation::released);
+
+  FakeAgent agent;
+  const std::string second = isolate("k2");
+  step();
+  clock.advance_ms(15'000);
+  step({agent.heartbeat()});
+  clock.advance_ms(2'000);
+  step({agent.heartbeat()});
+  ASSERT_EQ(store.action(second).row.attempts, 2);
+  store.change_endpoint("a1", [](Endpoint& e) { e.is_protected = true; });
+  clock.advance_ms(1'000);
+  back.action_id = second;
+  back.generation = 0;
+  step({back, agent.heartbeat()});
+  EXPECT_EQ(state(second), State::unknown);
+  EXPECT_EQ(store.illegal_moves(), 0);
+}
+
 TEST_F(DispatchTest, ErrorsThatPassAreRetriedWithGrowingBoundsAndOthersFail) {
   plugin.error = Error{ErrorCode::timeout, Retry::yes, "no answer", ""};
   const std::string id = isolate();
@@ -374,6 +447,8 @@ TEST_F(DispatchTest, SilentEndpointIsOfflineAndItsActionWaitsUntilItSpeaks) {
   ASSERT_EQ(plugin.sent.size(), 1u);
   step({agent.obey(plugin.last(), clock.wall_ms())});
   EXPECT_EQ(state(id), State::verified);
+  pass(600'000, &agent);
+  EXPECT_EQ(plugin.sent.size(), 1u) << "once";
 }
 
 TEST_F(DispatchTest, WallClockJumpsTakeNobodyOffline) {

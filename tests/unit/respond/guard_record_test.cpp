@@ -370,5 +370,90 @@ TEST(ConnectorBucket, WaitsAMinuteForTheNextAndNeverHoldsARelease) {
   EXPECT_EQ(b.agents.at("a1").state, Isolation::isolated);
 }
 
+// An event tells of our own doing only by the id of an action that this record gave to that endpoint, and lately.
+TEST(Loop, AMadeUpActionIdSparesNobody) {
+  StoreBench b;
+  for (int i = 0; i < 400; ++i) b.enroll("h" + std::to_string(i));
+  const RuleMetaPtr rule = make_rule("r");
+  const std::string on_h1 = b.keep(rule, "h1");
+  b.run();
+  ASSERT_EQ(b.state(on_h1), "verified/");
+  const auto told = [&](const std::string& host, const std::string& id) {
+    Alert a = b.alert(make_rule("other"), host);
+    a.told_actions = {id};
+    return b.keep({a}).at(0);
+  };
+  EXPECT_EQ(b.said(told("h2", "0123456789abcdef")), "would_act/") << "made up";
+  EXPECT_EQ(b.ask("SELECT count(*) FROM verdicts WHERE detail LIKE '%names action 0123456789ab...%none of this%'"), "1")
+      << "and said so";
+  EXPECT_EQ(b.said(told("h3", on_h1)), "would_act/") << "another endpoint's";
+  EXPECT_EQ(b.said(told("h4", "")), "would_act/");
+}
+
+TEST(Loop, AnActionOfOursIsKnownAsLongAsItsEventsMayCome) {
+  StoreBench b;
+  for (int i = 0; i < 400; ++i) b.enroll("h" + std::to_string(i));
+  const std::string id = b.keep(make_rule("r"), "h1");
+  b.run();
+  const auto told = [&] {
+    Alert a = b.alert(make_rule("other", Severity::critical), "h1");
+    a.told_actions = {"made up", id};
+    return b.said(b.keep({a}).at(0));
+  };
+  ASSERT_EQ(b.ask_for(Verb::release, "h1").state, ActionState::requested);
+  b.run();
+  b.clock.advance_ms(30 * 60'000);
+  EXPECT_EQ(told(), "blocked/loop");
+  b.clock.advance_ms(3 * 3'600'000);
+  EXPECT_EQ(told(), "would_act/") << "a host that was isolated once can't stay unharmed by it";
+}
+
+TEST(DuplicateIdentity, NothingIsolatesItAndEverythingReleasesIt) {
+  StoreBench b;
+  for (int i = 0; i < 10; ++i) b.enroll("h" + std::to_string(i));
+  const std::string before = b.keep(make_rule("r"), "h1");
+  ASSERT_TRUE(b.store->contest("h1", "two machines"));
+  b.run();
+  EXPECT_EQ(b.state(before), "blocked/unknown_target") << "the last look";
+  const std::string after = b.keep(make_rule("r2"), "h1");
+  EXPECT_EQ(b.said(after), "blocked/unknown_target");
+  EXPECT_NE(b.ask("SELECT detail FROM verdicts WHERE action_id = '" + after + "'").find("duplicate_identity"),
+            std::string::npos);
+  EXPECT_EQ(b.ask_for(Verb::isolate, "h1").guard, "unknown_target") << "a person's too";
+  const auto release = b.ask_for(Verb::release, "h1");
+  b.run();
+  EXPECT_EQ(b.state(release.action_id), "verified/");
+  EXPECT_TRUE(b.store->decide_enrollment("h1", true, "user:jo", "the copy is gone"));
+  b.clock.advance_ms(2 * 3'600'000);
+  EXPECT_EQ(b.said(b.keep(make_rule("r3"), "h1")), "would_act/");
+}
+
+TEST(Stuck, IsKeptAndToldOnce) {
+  StoreBench b;
+  b.enroll("h1");
+  const std::string id = b.keep(make_rule("r"), "h1");
+  const auto heartbeat = [&] { return b.core->step({b.agents.at("h1").heartbeat()}); };
+  for (int i = 0; i < 120; ++i) {  // 20 minutes of an agent that takes everything and does nothing
+    ASSERT_TRUE(heartbeat());
+    b.clock.advance_ms(10'000);
+  }
+  EXPECT_EQ(b.ask("SELECT count(*) FROM audit WHERE what = 'stuck' AND ref = '" + id + "'"), "1");
+  b.open();
+  for (int i = 0; i < 120; ++i) {
+    ASSERT_TRUE(heartbeat());
+    b.clock.advance_ms(10'000);
+  }
+  EXPECT_EQ(b.ask("SELECT count(*) FROM audit WHERE what = 'stuck'"), "1") << "nor again after a restart";
+  EXPECT_NE(b.metrics.expose().find("\nfirebreak_actions_stuck 1\n"), std::string::npos);
+  b.plugin.sent.clear();
+  b.clock.advance_ms(600'000);
+  ASSERT_TRUE(heartbeat());
+  b.run();
+  EXPECT_EQ(b.state(id), "verified/") << "it may still come to a good end";
+  b.clock.advance_ms(10'000);
+  ASSERT_TRUE(heartbeat());
+  EXPECT_NE(b.metrics.expose().find("\nfirebreak_actions_stuck 0\n"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace fb

@@ -440,6 +440,7 @@ TEST_F(GuardTest, AnErrorOfTheLedgerIsHandedOn) {
     Result<std::vector<Group>> groups_of(const std::string&) override { return no(); }
     Result<int64_t> rule_first_seen(const std::string&, const std::string&) override { return no(); }
     Result<int64_t> rules_alerting_since(const std::string&, int64_t) override { return no(); }
+    Result<bool> issued(const std::string&, const std::string&, int64_t) override { return no(); }
     Result<std::vector<Maintenance>> maintenance_of(const std::string&, int64_t) override { return no(); }
   } broken;
   ActionGuard guard(settings, kill_switch);

@@ -2,107 +2,23 @@
 // that keeps it, carried to agents and read back, across a restart.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <map>
-#include <memory>
-#include <vector>
-
-#include "engine/base/log.h"
-#include "engine/record/store.h"
-#include "engine/respond/dispatch.h"
-#include "engine/respond/guard.h"
-#include "tests/support/fake_agent.h"
-#include "tests/unit/respond/fixtures.h"
+#include "tests/unit/respond/store_fixture.h"
 
 namespace fb {
 namespace {
 
-using test::FakeAgent;
-using test::FakeClock;
-using test::FakePlugin;
-using test::make_alert;
 using test::make_rule;
 
-class RespondRecordTest : public testing::Test {
+class RespondRecordTest : public testing::Test, public test::StoreBench {
  protected:
-  void SetUp() override {
-    set_log_level(LogLevel::error);
-    std::string name = (std::filesystem::temp_directory_path() / "fb-respond-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory = name;
-    settings.mode = Mode::enforce;
-    open();
-  }
-  void TearDown() override {
-    core.reset();
-    store.reset();
-    std::error_code ignored;
-    std::filesystem::remove_all(directory, ignored);
-    set_log_level(LogLevel::info);
-  }
-
-  void open() {
-    core.reset();
-    store.reset();
-    guard = std::make_unique<ActionGuard>(settings, kill_switch);
-    StoreOptions options;
-    options.data_dir = directory;
-    options.clock = &clock;
-    options.judge = guard.get();
-    options.ballast_bytes = 0;
-    options.protected_hosts = {"dc"};
-    Result<std::unique_ptr<Store>> opened = Store::open(options);
-    ASSERT_TRUE(opened) << opened.error().describe();
-    store = std::move(*opened);
-    ASSERT_TRUE(kill_switch.refresh(*store));
-    core = std::make_unique<DispatchCore>(*store, plugin, kill_switch, clock, metrics, DispatchSettings{},
-                                          "boot-" + std::to_string(++boots));
-  }
-
-  void enroll(const std::string& id) {
-    EndpointReport r;
-    r.endpoint_id = id;
-    r.host_id = "host-of-" + id;
-    r.hostname = id;
-    r.os = "linux";
-    r.observed = Isolation::released;
-    r.at_ms = clock.wall_ms();
-    ASSERT_TRUE(store->enroll(r, "credential of " + id));
-    agents.emplace(id, FakeAgent(id));
-  }
-
   // One batch with one alert of the rule on each host.
-  KeptBatch keep(const RuleMetaPtr& rule, const std::vector<std::string>& hosts) {
-    BatchOutcome batch;
-    const int64_t from = next;
-    for (const std::string& host : hosts) {
-      Alert alert = make_alert(rule, host, next++, clock.wall_ms());
-      alert.doc = "{}";
-      alert.source = "{}";
-      plan(alert, store->directory(), batch.planned);
-      batch.alerts.push_back(std::move(alert));
-    }
-    batch.advances.push_back({"cluster", "events", 0, 0, from, next});
-    const Result<KeptBatch> kept = store->keep(batch);
-    EXPECT_TRUE(kept) << (kept ? "" : kept.error().describe());
-    return kept ? *kept : KeptBatch{};
+  KeptBatch keep_on(const RuleMetaPtr& rule, const std::vector<std::string>& hosts) {
+    std::vector<Alert> alerts;
+    for (const std::string& host : hosts) alerts.push_back(alert(rule, host));
+    last = {};
+    keep(alerts);
+    return last;
   }
-
-  // Steps and lets the agents answer until nothing moves.
-  void run() {
-    for (int round = 0; round < 10; ++round) {
-      std::vector<Report> reports;
-      for (const Command& c : plugin.sent) reports.push_back(agents.at(c.endpoint_id).obey(c, clock.wall_ms()));
-      plugin.sent.clear();
-      if (round == 0) {
-        for (const auto& [id, agent] : agents) reports.push_back(agent.heartbeat());
-      }
-      const Status s = core->step(std::move(reports));
-      ASSERT_TRUE(s) << s.error().describe();
-    }
-  }
-
   int isolated() {
     int count = 0;
     for (const auto& [id, agent] : agents) count += agent.state == Isolation::isolated ? 1 : 0;
@@ -117,19 +33,6 @@ class RespondRecordTest : public testing::Test {
     ADD_FAILURE() << "no endpoint " << id;
     return {};
   }
-
-  std::string directory;
-  FakeClock clock;
-  GuardSettings settings;
-  KillSwitch kill_switch;
-  std::unique_ptr<ActionGuard> guard;
-  std::unique_ptr<Store> store;
-  FakePlugin plugin;
-  Metrics metrics;
-  std::unique_ptr<DispatchCore> core;
-  std::map<std::string, FakeAgent> agents;
-  int64_t next = 0;
-  int boots = 0;
 };
 
 TEST_F(RespondRecordTest, OneBadRuleOnAFleetOf500) {
@@ -138,12 +41,12 @@ TEST_F(RespondRecordTest, OneBadRuleOnAFleetOf500) {
     hosts.push_back("h" + std::to_string(i));
     enroll(hosts.back());
   }
-  const KeptBatch kept = keep(make_rule("bad"), hosts);
+  const KeptBatch kept = keep_on(make_rule("bad"), hosts);
   EXPECT_EQ(kept.new_alerts, 500u);
   EXPECT_EQ(kept.intents, 5u);
   run();
   EXPECT_EQ(isolated(), 5);
-  EXPECT_EQ(keep(make_rule("good"), {"h300"}).intents, 1u);
+  EXPECT_EQ(keep_on(make_rule("good"), {"h300"}).intents, 1u);
   run();
   EXPECT_EQ(isolated(), 6);
   EXPECT_EQ(agents.at("h300").state, Isolation::isolated);
@@ -153,17 +56,17 @@ TEST_F(RespondRecordTest, OneBadRuleOnAFleetOf500) {
   // The trip outlives the process, and ends when a person says so.
   open();
   clock.advance_ms(3'600'000);
-  EXPECT_EQ(keep(make_rule("bad"), {"h450"}).intents, 0u);
+  EXPECT_EQ(keep_on(make_rule("bad"), {"h450"}).intents, 0u);
   ASSERT_TRUE(store->reset_trip("bad", "jo", "the rule was mended"));
-  EXPECT_EQ(keep(make_rule("bad"), {"h451"}).intents, 1u);
+  EXPECT_EQ(keep_on(make_rule("bad"), {"h451"}).intents, 1u);
 }
 
 TEST_F(RespondRecordTest, IsolateReleaseAndCoolDown) {
   enroll("a1");
-  EXPECT_EQ(keep(make_rule("r"), {"a1"}).intents, 1u);
+  EXPECT_EQ(keep_on(make_rule("r"), {"a1"}).intents, 1u);
   run();
   EXPECT_EQ(row("a1").observed, Isolation::isolated);
-  EXPECT_EQ(keep(make_rule("other"), {"a1"}).intents, 0u);  // joins
+  EXPECT_EQ(keep_on(make_rule("other"), {"a1"}).intents, 0u);  // joins
 
   ActionRequest release;
   release.verb = Verb::release;
@@ -175,26 +78,26 @@ TEST_F(RespondRecordTest, IsolateReleaseAndCoolDown) {
   EXPECT_EQ(agents.at("a1").state, Isolation::released);
 
   clock.advance_ms(11 * 60'000);
-  EXPECT_EQ(keep(make_rule("r"), {"a1"}).intents, 0u);  // an hour for the same rule
+  EXPECT_EQ(keep_on(make_rule("r"), {"a1"}).intents, 0u);  // an hour for the same rule
   clock.advance_ms(30 * 60'000);
-  EXPECT_EQ(keep(make_rule("r"), {"a1"}).intents, 0u);  // joins the one that now waits for a person
-  EXPECT_EQ(keep(make_rule("third"), {"a1"}).intents, 1u);
+  EXPECT_EQ(keep_on(make_rule("r"), {"a1"}).intents, 0u);  // joins the one that now waits for a person
+  EXPECT_EQ(keep_on(make_rule("third"), {"a1"}).intents, 1u);
 }
 
 TEST_F(RespondRecordTest, ProtectedUnknownAndStoppedNeverReachTheWire) {
   enroll("dc");
   enroll("a1");
-  EXPECT_EQ(keep(make_rule("r", Severity::critical), {"dc", "nobody", ""}).intents, 0u);
+  EXPECT_EQ(keep_on(make_rule("r", Severity::critical), {"dc", "nobody", ""}).intents, 0u);
   ASSERT_TRUE(store->set_kill_switch(true, "jo", "drill"));
   ASSERT_TRUE(kill_switch.refresh(*store));
-  EXPECT_EQ(keep(make_rule("r"), {"a1"}).intents, 0u);
+  EXPECT_EQ(keep_on(make_rule("r"), {"a1"}).intents, 0u);
   run();
   EXPECT_EQ(isolated(), 0);
 }
 
 TEST_F(RespondRecordTest, AKillSwitchPulledAfterTheIntentStillStopsIt) {
   enroll("a1");
-  EXPECT_EQ(keep(make_rule("r"), {"a1"}).intents, 1u);
+  EXPECT_EQ(keep_on(make_rule("r"), {"a1"}).intents, 1u);
   ASSERT_TRUE(store->set_kill_switch(true, "jo", "drill"));
   run();
   EXPECT_EQ(isolated(), 0);
@@ -206,7 +109,7 @@ TEST_F(RespondRecordTest, AKillSwitchPulledAfterTheIntentStillStopsIt) {
 
 TEST_F(RespondRecordTest, ARestartSendsAgainWhatItDoesNotKnowAndTheAgentObeysOnce) {
   enroll("a1");
-  EXPECT_EQ(keep(make_rule("r"), {"a1"}).intents, 1u);
+  EXPECT_EQ(keep_on(make_rule("r"), {"a1"}).intents, 1u);
   ASSERT_TRUE(core->step());
   ASSERT_EQ(plugin.sent.size(), 1u);
   const Report lost = agents.at("a1").obey(plugin.last(), clock.wall_ms());
@@ -222,7 +125,7 @@ TEST_F(RespondRecordTest, ALeaseEndsByItself) {
   enroll("a1");
   auto rule = std::make_shared<RuleMeta>(*make_rule("r"));
   rule->response.lease_ms = 60'000;
-  EXPECT_EQ(keep(rule, {"a1"}).intents, 1u);
+  EXPECT_EQ(keep_on(rule, {"a1"}).intents, 1u);
   run();
   EXPECT_EQ(row("a1").observed, Isolation::isolated);
   EXPECT_GT(row("a1").lease_until_ms, 0);
@@ -238,7 +141,7 @@ TEST_F(RespondRecordTest, ApprovalOverridesTheBudgetAndTheSecondPersonTheProtect
   enroll("dc");
   settings.mode = Mode::approve;
   open();
-  EXPECT_EQ(keep(make_rule("r"), {"a1"}).intents, 0u);
+  EXPECT_EQ(keep_on(make_rule("r"), {"a1"}).intents, 0u);
   ActionRequest isolate;
   isolate.verb = Verb::isolate;
   isolate.endpoint_ids = {"dc"};

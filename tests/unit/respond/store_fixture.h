@@ -18,6 +18,7 @@
 #include "engine/record/store.h"
 #include "engine/respond/dispatch.h"
 #include "engine/respond/guard.h"
+#include "tests/support/enrol.h"
 #include "tests/support/fake_agent.h"
 #include "tests/unit/respond/fixtures.h"
 
@@ -84,7 +85,7 @@ class StoreBench {
     r.os = "linux";
     r.observed = Isolation::released;
     r.at_ms = clock.wall_ms();
-    const Status done = store->enroll(r, "credential of " + id);
+    const Status done = enrol(*store, r, "credential of " + id);
     ASSERT_TRUE(done) << done.error().describe();
     for (const std::string& tag : tags) ASSERT_TRUE(store->change_tag(id, tag, true, "user:jo", ""));
     agents.emplace(id, FakeAgent(id));

@@ -19,6 +19,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/closed_root.h"
+
 namespace fb::agent {
 namespace {
 
@@ -298,6 +300,7 @@ TEST(UserNotice, the_desktop_of_this_user_shows_it) {
 
 // A bus lets only its own user in: run by root, the messenger has to become that user.
 TEST(UserNotice, the_desktop_of_another_user_shows_it_when_run_by_root) {
+  ASSERT_TRUE(fb::test::walk_through_closed_root());
   expect_shown(geteuid() == 0 ? 65534 : geteuid());
 }
 
