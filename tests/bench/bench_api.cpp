@@ -273,18 +273,20 @@ class Run {
     if (!good) stopped_ = true;
   }
 
-  // In steps of a hundredth of a second; behind the engine by half a second at most, which is what the embedded broker
-  // keeps.
+  // What is due by now, at most a tenth of a second's worth at a time; ahead of the engine by half a second at most,
+  // which is what the embedded broker keeps.
   void produce(std::stop_token stop) {
-    const size_t step = std::max<size_t>(1, options_.events / 100);
-    const size_t ahead = options_.events / 2 + step;
-    auto due = steady_clock::now();
+    const auto began = steady_clock::now();
     uint64_t sent = 0;
     while (!stop.stop_requested()) {
-      due = std::max(due + std::chrono::milliseconds(10), steady_clock::now() - std::chrono::milliseconds(200));
-      std::this_thread::sleep_until(due);
-      if (sent > service_->events() + ahead) continue;
-      std::vector<ProduceRecord> records(step);
+      const double due =
+          std::chrono::duration<double>(steady_clock::now() - began).count() * static_cast<double>(options_.events);
+      const uint64_t most = std::min(static_cast<uint64_t>(due), service_->events() + options_.events / 2 + 1);
+      if (most <= sent) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        continue;
+      }
+      std::vector<ProduceRecord> records(std::min<uint64_t>(most - sent, options_.events / 10 + 1));
       for (ProduceRecord& record : records) {
         recorded_[sent % recorded_.size()].write(static_cast<uint32_t>(sent / recorded_.size()),
                                                  record.value.emplace());
