@@ -135,14 +135,12 @@ TEST(Mailboxes, OnlyAnIsolationThatWasNeverGivenComesBack) {
   EXPECT_EQ(rig.boxes.take_back("ep")->action_id, "a");
   EXPECT_FALSE(rig.boxes.give(command("a", 1))) << "taken back meanwhile";
   EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).command);
-  // A poll was found for it, and then it must not go out after all: it was not given, and rests.
+  // The poll that waits was found for it, and then it must not go out after all: it was not given, and rests.
   rig.put("b", 2);
-  EXPECT_TRUE(rig.poll(std::make_shared<FakePoll>()).command);
   EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).command);
   EXPECT_EQ(rig.boxes.take_back("ep", "b")->action_id, "b");
   // Given once, it may have arrived, however often it is sent again.
   rig.put("c", 3);
-  EXPECT_TRUE(rig.poll(std::make_shared<FakePoll>()).command);
   EXPECT_TRUE(rig.boxes.give(command("c", 3)));
   EXPECT_FALSE(rig.boxes.take_back("ep"));
   rig.put("c", 3);
