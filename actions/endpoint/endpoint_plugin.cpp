@@ -380,7 +380,9 @@ class Gateway final : public EndpointPlugin {
         log(LogLevel::error, "duplicate_not_kept", told.error().describe(), {{"endpoint_id", endpoint_id}});
         return;
       }
-      if (const auto command = boxes_.take_back(endpoint_id)) refuse(*command, std::string(kDuplicateSince));
+      if (const auto command = boxes_.take_back(endpoint_id)) {
+        refuse(*command, std::string(kDuplicateSince), Guard::unknown_target);
+      }
     });
   }
 
@@ -393,7 +395,7 @@ class Gateway final : public EndpointPlugin {
           ok(write_order({desk_.update_allow_set(id, handed.update->generation), "", handed.update->generation})));
     }
     const Command& command = *handed.command;
-    if (command.verb == Verb::isolate && !may_hand_out(command, handed.again)) {
+    if (command.verb == Verb::isolate && !may_hand_out(command)) {
       return handed.poll->answer(nothing());
     }
     // Late isolations are void; a release is never refused for its age.
@@ -408,28 +410,31 @@ class Gateway final : public EndpointPlugin {
     if (command.verb == Verb::isolate && options_.may_isolate && !options_.may_isolate()) {
       return handed.poll->answer(nothing());
     }
+    if (!boxes_.give(command)) return handed.poll->answer(nothing());  // taken back, or overtaken, a moment ago
     handed_.add_one();
     if (command.verb == Verb::isolate) keep_signed(command.endpoint_id, command.generation);
     handed.poll->answer(ok(write_order({desk_.command(command), command.action_id, command.generation})));
   }
 
-  // This side's own refusal of a command that no agent was given.
-  void refuse(const Command& command, const std::string& why) {
-    worker_->add(true, [this, command, why] {
+  // This side's own refusal of a command.
+  void refuse(const Command& command, const std::string& why, Guard withheld = Guard::none) {
+    worker_->add(true, [this, command, why, withheld] {
       Report report;
       report.kind = Report::Kind::refused;
       report.endpoint_id = command.endpoint_id;
       report.action_id = command.action_id;
       report.generation = command.generation;
       report.message = why;
+      report.withheld = withheld;
+      report.attempt = command.attempt;
       report.at_ms = clock_.wall_ms();
       sink_(std::move(report));
     });
   }
 
   // It was sent a while ago perhaps: what holds now is asked once more. An isolation that may have arrived waits in its
-  // box; one that was never handed out goes back. While the record can't be asked nothing goes out.
-  bool may_hand_out(const Command& command, bool again) {
+  // box; one that was never given goes back. While the record can't be asked nothing goes out.
+  bool may_hand_out(const Command& command) {
     const std::string& id = command.endpoint_id;
     const bool duplicate = agents_.is_contested(id);
     if (!duplicate) {
@@ -437,9 +442,9 @@ class Gateway final : public EndpointPlugin {
       if (!is_protected) return false;
       if (!*is_protected || command.override_protected) return true;
     }
-    if (!again) {
-      boxes_.finished(id, command.action_id);
-      refuse(command, std::string(duplicate ? kDuplicateSince : kProtectedSince));
+    if (const auto back = boxes_.take_back(id, command.action_id)) {
+      refuse(*back, std::string(duplicate ? kDuplicateSince : kProtectedSince),
+             duplicate ? Guard::unknown_target : Guard::protected_endpoint);
     }
     return false;
   }
@@ -495,6 +500,10 @@ class Gateway final : public EndpointPlugin {
     report->at_ms = clock_.wall_ms();
     reports_.add_one();
     if (sign_anew(endpoint_id, *report)) return out->answer(ok("{}"));
+    if (agents_.is_contested(endpoint_id)) {
+      sink_(not_believed(std::move(*report)));
+      return out->answer(ok("{}"));
+    }
     if (report->kind != Report::Kind::accepted) boxes_.finished(endpoint_id, report->action_id);
     if (report->kind == Report::Kind::done) {
       keep_done(*report);
@@ -502,6 +511,18 @@ class Gateway final : public EndpointPlugin {
     }
     sink_(std::move(*report));
     out->answer(ok("{}"));
+  }
+
+  // Which of two machines says that it is done, or can't do it, nobody knows. The command stays in its box, and the
+  // action is in doubt until one machine speaks alone.
+  static Report not_believed(Report report) {
+    report.observed = Isolation::unknown;
+    report.generation = 0;
+    if (report.kind == Report::Kind::accepted) return report;
+    report.message = "duplicate_identity: it says " + std::string(to_string(report.kind)) +
+                     ", and which machine that is nobody knows";
+    report.kind = Report::Kind::done;
+    return report;
   }
 
   void on_heartbeat(const std::string& endpoint_id, const std::string& body, bool expired, const Responder& out) {
@@ -516,11 +537,11 @@ class Gateway final : public EndpointPlugin {
       contest(endpoint_id, "two processes speak in turn under one identity");
     }
     if (agents_.is_contested(endpoint_id)) {
-      // Whose state it is nobody knows, so it is not believed. That somebody is there is: a release must get out.
+      // Whose state and generation it is nobody knows, so they are not believed. That somebody is there is: a release
+      // must get out.
       boxes_.heard(endpoint_id, clock_.mono_ms());
       Report alive;
       alive.endpoint_id = endpoint_id;
-      alive.generation = heartbeat->generation;
       alive.at_ms = heartbeat->at_ms;
       sink_(std::move(alive));
       return out->answer(problem(409, kContested));

@@ -26,9 +26,8 @@ std::optional<Mailboxes::Handed> Mailboxes::take_ready(const std::string& endpoi
   if (box.command) {
     const bool rested = box.handed_ms < 0 || now_ms - box.handed_ms >= redeliver_after_ms_;
     if (!rested || !may_have(box)) return std::nullopt;
-    const bool again = box.handed_ms >= 0;
     box.handed_ms = now_ms;
-    return Handed{nullptr, box.command, std::nullopt, again};
+    return Handed{nullptr, box.command, std::nullopt};
   }
   if (!box.update || box.releases_only) return std::nullopt;
   const int doublings = std::clamp(box.update_tries - 1, 0, 16);
@@ -95,11 +94,23 @@ bool Mailboxes::is_fought_over(const std::string& endpoint_id, int64_t now_ms) {
   return true;
 }
 
-std::optional<Command> Mailboxes::take_back(const std::string& endpoint_id) {
+bool Mailboxes::give(const Command& command) {
+  const std::lock_guard lock(mutex_);
+  const auto at = boxes_.find(command.endpoint_id);
+  if (at == boxes_.end()) return false;
+  Box& box = at->second;
+  if (!box.command || box.command->action_id != command.action_id || !may_have(box)) return false;
+  box.given = command.action_id;
+  return true;
+}
+
+std::optional<Command> Mailboxes::take_back(const std::string& endpoint_id, std::string_view action_id) {
   const std::lock_guard lock(mutex_);
   const auto at = boxes_.find(endpoint_id);
   if (at == boxes_.end() || !at->second.command) return std::nullopt;
-  if (at->second.command->verb != Verb::isolate || at->second.handed_ms >= 0) return std::nullopt;
+  const Command& waits = *at->second.command;
+  if (waits.verb != Verb::isolate || waits.action_id == at->second.given) return std::nullopt;
+  if (!action_id.empty() && waits.action_id != action_id) return std::nullopt;
   return std::exchange(at->second.command, std::nullopt);
 }
 

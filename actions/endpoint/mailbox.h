@@ -39,8 +39,12 @@ class Mailboxes {
     Poll poll;
     std::optional<Command> command;
     std::optional<Update> update;
-    bool again = false;  // the command was handed out before, and may have arrived
   };
+
+  // What is handed back with a poll is not given yet: whoever holds it may find that it must not go out now. It rests
+  // all the same. A command is given by give(), which is the last step before its bytes; true when it still waits here
+  // and this agent may have it. From then on it may have arrived, and is never taken back.
+  bool give(const Command& command);
 
   // A command to send. The newest generation wins; one older than the newest ever put is refused (conflict). When the
   // agent is not there, nothing is kept (and what waited is dropped: it is out of date).
@@ -61,8 +65,8 @@ class Mailboxes {
   // Polls of different processes took over from one another so often in so short a time that two processes must be
   // using one identity. True once a storm.
   bool is_fought_over(const std::string& endpoint_id, int64_t now_ms);
-  // An isolation that waits here and was never handed out since it was put; it is not any more.
-  std::optional<Command> take_back(const std::string& endpoint_id);
+  // An isolation that waits here and was never given; it does not wait any more. Of this action, or of any.
+  std::optional<Command> take_back(const std::string& endpoint_id, std::string_view action_id = {});
   void releases_only(const std::string& endpoint_id);  // the poll that is open gets nothing else
   // A command was put and its end was not reported yet.
   bool has_command(const std::string& endpoint_id) const { return command_of(endpoint_id).has_value(); }
@@ -101,7 +105,8 @@ class Mailboxes {
  private:
   struct Box {
     std::optional<Command> command;  // waits for its end to be reported
-    int64_t handed_ms = -1;          // when it was last handed out; -1 = not yet
+    int64_t handed_ms = -1;          // when a poll was last found for it; -1 = not yet
+    std::string given;               // the action that was given last, however often it was put since
     int64_t newest_generation = 0;
     std::optional<int64_t> update;  // of this generation
     int64_t update_handed_ms = 0;
@@ -123,7 +128,7 @@ class Mailboxes {
   bool may_have(const Box& box) const {
     return !box.releases_only || (box.command && box.command->verb == Verb::release);
   }
-  // What the box has for a poll now; marks it as handed out. The poll is not set.
+  // What the box has for a poll now; from now on it rests. The poll is not set.
   std::optional<Handed> take_ready(const std::string& endpoint_id, Box& box, int64_t now_ms) const;
 
   const int offline_after_ms_;

@@ -148,7 +148,7 @@ class Holder {
 };
 
 fb::Result<std::unique_ptr<fb::agent::IsolationBackend>> backend_of(const Arguments& arguments) {
-  if (arguments.backend == "nftables") return fb::agent::make_nftables_backend();
+  if (arguments.backend == "nftables") return fb::agent::make_nftables_backend(arguments.enforcer.folder);
   return fb::agent::make_simulated_backend(arguments.enforcer.folder);
 }
 

@@ -166,15 +166,22 @@ void print_action(const Json& action) {
   std::printf("%s\n", paint(paint_of(text_of(action, "status")), printable(line)).c_str());
 }
 
+bool was_joined(const Json& action) {
+  return text_of(action, "status") == "superseded" && text_of(action, "detail").starts_with("joined ");
+}
+
 void print_decision(bool approve, const Json& action) {
   const std::string status = text_of(action, "status");
   std::string line = std::string(approve ? "approved: " : "denied: ") + text_of(action, "command") + " " +
                      host_of(action) + ", asked for by " + text_of(action, "requested_by");
   if (text_of(action, "comment") != "-") line += " (" + shortened(text_of(action, "comment"), 80) + ")";
-  line += !approve              ? "; nothing is sent"
-          : ended_badly(status) ? "; a guard that an approval does not override stopped it"
-          : status == "queued"  ? "; it goes out when the agent is back"
-                                : "; it goes out to the agent now";
+  line += !approve                 ? "; nothing is sent"
+          : was_joined(action)     ? "; the host's isolation is under way already, nothing more is sent: "
+          : status == "superseded" ? "; it is not sent: "
+          : ended_badly(status)    ? "; a guard that an approval does not override stopped it"
+          : status == "queued"     ? "; it goes out when the agent is back"
+                                   : "; it goes out to the agent now";
+  if (approve && status == "superseded") line += text_of(action, "detail");
   std::printf("%s\n", printable(line).c_str());
 }
 

@@ -26,6 +26,8 @@ std::string host_of(const Json& action);
 // "isolate WEB-1 (a1): verified (guard), detail", in the state's colour.
 void print_action(const Json& action);
 // "approved: isolate WEB-1 (a1), asked for by rule:r; it goes out now", from an action that was just decided.
+// An approval that found another isolation of the same host under way, which does the same.
+bool was_joined(const Json& action);
 void print_decision(bool approve, const Json& action);
 // What a state that is not the end means and what goes on; nothing for the others.
 void print_outlook(const Json& action);

@@ -2,15 +2,16 @@
 
 #include <unistd.h>
 
-#include <chrono>
+#include <algorithm>
 #include <utility>
 
 #include "engine/base/log.h"
 
 namespace fb::cli {
 
-BoundedStop::BoundedStop(int64_t limit_ms, Late late) : late_(std::move(late)) {
-  watcher_ = std::thread([this, limit_ms] { watch(limit_ms); });
+BoundedStop::BoundedStop(StopTime& time, Late late)
+    : time_(time), begun_(std::chrono::steady_clock::now()), late_(std::move(late)) {
+  watcher_ = std::thread([this, limit_ms = time.left_ms] { watch(limit_ms); });
 }
 
 BoundedStop::~BoundedStop() {
@@ -20,6 +21,9 @@ BoundedStop::~BoundedStop() {
   }
   done_changed_.notify_all();
   watcher_.join();
+  const auto took = std::chrono::steady_clock::now() - begun_;
+  const int64_t took_ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
+  time_.left_ms = std::max<int64_t>(0, time_.left_ms - took_ms);
 }
 
 void BoundedStop::part(const char* name) {

@@ -2,7 +2,9 @@
 // hangs. Without it the process would stay for ever, with its partitions and its record held.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -10,12 +12,18 @@
 
 namespace fb::cli {
 
+// What all the stops of one process may take together.
+struct StopTime {
+  int64_t left_ms = 0;
+};
+
 // While it lives, a thread of its own watches. The parts are told by one thread. `late` is called once, on the watching
-// thread, when all parts together took longer; it is meant to end the process.
+// thread, when all stops together took longer; it is meant to end the process.
 class BoundedStop {
  public:
   using Late = std::function<void(const std::string& part)>;
-  BoundedStop(int64_t limit_ms, Late late);
+  // Takes of `time` what it lasts; `time` outlives it, and one stop at a time uses it.
+  BoundedStop(StopTime& time, Late late);
   ~BoundedStop();
   BoundedStop(const BoundedStop&) = delete;
   BoundedStop& operator=(const BoundedStop&) = delete;
@@ -26,6 +34,8 @@ class BoundedStop {
  private:
   void watch(int64_t limit_ms);
 
+  StopTime& time_;
+  const std::chrono::steady_clock::time_point begun_;
   const Late late_;
   std::mutex mutex_;
   std::condition_variable done_changed_;

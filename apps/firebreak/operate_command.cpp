@@ -106,7 +106,7 @@ int run_decide(bool approve, const std::string& action_id, const ActOptions& opt
   if (!followed) return complain(followed.error(), kCantRun);
   print_action(*followed);
   print_outlook(*followed);
-  return ended_badly(text_of(*followed, "status")) ? kFound : kDone;
+  return ended_badly(text_of(*followed, "status")) && !was_joined(*followed) ? kFound : kDone;
 }
 
 int run_kill_switch(bool on, const ActOptions& options) {

@@ -44,7 +44,9 @@ constexpr int kExitRecordFailed = 75;  // the supervisor starts us again and the
 constexpr int kRulePollMs = 1000;
 constexpr int kRuleSettleMs = 300;
 constexpr int kDrainMs = 10'000;
-constexpr int64_t kStopMs = 45'000;      // above all drains one after the other, below the supervisor's patience (60 s)
+// For all of the end, the closing of the record included: above all drains one after the other, below the supervisor's
+// patience (60 s).
+constexpr int64_t kStopMs = 45'000;
 constexpr int64_t kWatchdogMs = 60'000;  // a turn that makes no progress for so long is told loudly
 
 void raise_limit_of_open_files() {
@@ -91,6 +93,7 @@ struct Service::Impl {
   std::atomic<int64_t> last_turn_ms{0};
   std::atomic<uint64_t> events{0};
   std::once_flag stopped;
+  StopTime stop_time{kStopMs};
 
   // In the order they are made; destroyed the other way round.
   std::unique_ptr<KillSwitch> kill_switch;
@@ -472,7 +475,7 @@ void Service::Impl::refresh_gauges() {
 void Service::Impl::stop() {
   std::call_once(stopped, [this] {
     stopping.store(true);
-    BoundedStop bound(kStopMs, end_hanging_stop);
+    BoundedStop bound(stop_time, end_hanging_stop);
     bound.part("the watch over the rule files");
     if (rules) rules->stop_watching();
     bound.part("the pipeline, or Kafka's client in it");
@@ -495,7 +498,8 @@ Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Service::~Service() {
   impl_->stop();
-  BoundedStop bound(kStopMs, end_hanging_stop);
+  StopTime left = impl_->stop_time;  // it goes with the rest
+  BoundedStop bound(left, end_hanging_stop);
   bound.part("the publisher's client of Kafka");
   impl_->publisher.reset();
   bound.part("the consumer's client of Kafka");

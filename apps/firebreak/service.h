@@ -38,7 +38,8 @@ class Service {
   // Reads what isolated hosts may talk to from the config file again (SIGHUP) and tells the hosts; a file with a
   // problem changes nothing. The outcome is logged.
   void reload_policy();
-  // Finishes the batch at hand, parks what is on its way, hands the partitions back, closes the record. Idempotent.
+  // Finishes the batch at hand, parks what is on its way, hands the partitions back. Idempotent. The destructor closes
+  // the record; it has what stop() left of their common time.
   void stop();
   // Set when the service can't go on (the record failed): the process must end with this exit code; 0 = all is well.
   int fatal_exit() const;

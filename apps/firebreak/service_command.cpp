@@ -38,6 +38,7 @@ int run_service(const ServiceOptions& options) {
     log(LogLevel::info, "stopping", "draining: finishing the batch, parking what is on its way");
     signals.end_at_once_on_the_next();
     (*service)->stop();
+    service->reset();
     log(LogLevel::info, "stopped", "the record is closed");
     return kDone;
   }

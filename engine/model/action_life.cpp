@@ -25,7 +25,7 @@ constexpr std::array<uint16_t, kStates> make_table() {
   auto row = [&to](S from) -> uint16_t& { return to[static_cast<size_t>(from)]; };
   // Every way to the wire leads through `dispatched`, so that a row says so before a byte is sent. `blocked` is the
   // check before the first sending; what may have arrived can't be blocked any more, only superseded. What was sent
-  // and still lies in the service can.
+  // and still lies in the service can, however long nobody has fetched it.
   row(S::requested) = any_of(S::queued, S::dispatched, S::blocked, S::failed, S::expired, S::superseded);
   row(S::awaiting_approval) = any_of(S::requested, S::denied, S::blocked, S::expired, S::superseded);
   // A queued action may have been sent before the endpoint went away, so its answer can still come.
@@ -33,7 +33,8 @@ constexpr std::array<uint16_t, kStates> make_table() {
       any_of(S::dispatched, S::blocked, S::unknown, S::accepted, S::verified, S::failed, S::expired, S::superseded);
   row(S::dispatched) =
       any_of(S::queued, S::blocked, S::unknown, S::accepted, S::verified, S::failed, S::expired, S::superseded);
-  row(S::unknown) = any_of(S::queued, S::dispatched, S::accepted, S::verified, S::failed, S::expired, S::superseded);
+  row(S::unknown) =
+      any_of(S::queued, S::dispatched, S::blocked, S::accepted, S::verified, S::failed, S::expired, S::superseded);
   row(S::accepted) = any_of(S::unknown, S::verified, S::failed, S::expired, S::superseded);
   return to;  // the others are over
 }

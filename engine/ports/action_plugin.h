@@ -27,6 +27,7 @@ struct Command {
   int64_t lease_ms = 0;  // 0 = until released
   int64_t expires_at_ms = 0;
   bool override_protected = false;  // two people agreed that `protected` does not hold it back
+  int attempt = 0;                  // the how manieth sending of this action, from 1; 0 = of no action (a repair)
 };
 
 enum class SendOutcome : uint8_t {
@@ -51,10 +52,13 @@ struct Report {
   int64_t generation = 0;
   std::string message;
   int64_t at_ms = 0;
+  // A refusal that is the plugin's own, never an endpoint's: the command was never given to its endpoint in this run,
+  // since this stands against it and did not when it was sent. none = the endpoint's word.
+  Guard withheld = Guard::none;
+  int attempt = 0;  // of the command that was withheld
 };
 using ReportSink = std::function<void(Report)>;
-// How the message of a refusal begins that is the plugin's own: the command was never given to its endpoint, since this
-// stands against it and did not when it was sent.
+// Messages of such refusals, for people.
 inline constexpr std::string_view kProtectedSince = "protected since it was sent";
 inline constexpr std::string_view kDuplicateSince = "duplicate_identity since it was sent";
 

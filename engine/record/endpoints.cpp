@@ -208,27 +208,40 @@ Status Store::seen(const EndpointReport& told) {
 // that time is over: a host can't fill the audit by its problems.
 Status Store::Impl::tell_health(Txn& txn, const std::string& endpoint_id, const std::string& before,
                                 const std::string& is_now, const std::string& trouble, const std::string& actor) {
-  std::string detail = trouble;
+  Health health;
   {
     const std::lock_guard lock(seen_mutex);
-    Health& health = healths[endpoint_id];
-    if (before != is_now) ++health.changes;
-    // Somebody else wrote the row (offline, enrolled anew): that is the last word now.
-    const bool others = !health.told.empty() && before == to_string(AgentStatus::offline);
-    if (health.told.empty() || others) health.told = before;
-    const int64_t rested = txn.now_ms - health.told_ms;
-    if (health.told == is_now && health.changes < 2) {
-      health.changes = 0;
-      return {};
-    }
-    if (health.told_ms > 0 && !others && rested >= 0 && rested < kHealthRestMs) return {};
-    if (health.changes > 1)
-      detail += (detail.empty() ? "" : "; ") + std::string("changed ") + std::to_string(health.changes) +
-                " times since it was last told";
-    health.told = is_now;
-    health.told_ms = txn.now_ms;
-    health.changes = 0;
+    health = healths[endpoint_id];
   }
+  // This job may be made again, or undone: what was told is remembered once it is on disk.
+  const auto remember = [&] {
+    txn.after_commit.push_back([this, endpoint_id, health] {
+      const std::lock_guard guard(seen_mutex);
+      Health& now = healths[endpoint_id];
+      now.told = health.told;
+      now.told_ms = health.told_ms;
+      now.changes = health.changes;
+    });
+  };
+  if (before != is_now) ++health.changes;
+  // Somebody else wrote the row (offline, enrolled anew): that is the last word now.
+  const bool others = !health.told.empty() && before == to_string(AgentStatus::offline);
+  if (health.told.empty() || others) health.told = before;
+  const int64_t rested = txn.now_ms - health.told_ms;
+  const bool nothing_new = health.told == is_now && health.changes < 2;
+  if (nothing_new) health.changes = 0;
+  if (nothing_new || (health.told_ms > 0 && !others && rested >= 0 && rested < kHealthRestMs)) {
+    remember();
+    return {};
+  }
+  std::string detail = trouble;
+  if (health.changes > 1)
+    detail += (detail.empty() ? "" : "; ") + std::string("changed ") + std::to_string(health.changes) +
+              " times since it was last told";
+  health.told = is_now;
+  health.told_ms = txn.now_ms;
+  health.changes = 0;
+  remember();
   return txn.audit(actor, is_now, endpoint_id, detail);
 }
 

@@ -91,6 +91,12 @@ Status DispatchCore::pass() {
 Status DispatchCore::load() {
   FB_TRY(actions_, store_.open_actions());
   action_at_.clear();
+  if (!sent_before_) {
+    sent_before_.emplace();
+    for (const OpenAction& a : actions_) {
+      if (a.attempts > 0) sent_before_->insert(a.action_id);
+    }
+  }
   for (size_t i = 0; i < actions_.size(); ++i) action_at_.emplace(actions_[i].action_id, i);
   const bool stranger = std::any_of(actions_.begin(), actions_.end(),
                                     [this](const OpenAction& a) { return !endpoints_.contains(a.endpoint_id); });
@@ -275,7 +281,7 @@ Status DispatchCore::take_answer(const Report& r, OpenAction& a, bool late) {
       break;
     case Report::Kind::done:
       // What a late answer read back was true once; the endpoint has gone on since.
-      if (late) return {};
+      if (late && r.observed != Isolation::unknown) return {};
       if (r.observed == wanted(a.verb)) {
         change = Change{State::verified, told("done and read back"), 0, r.observed};
       } else if (r.observed == Isolation::unknown) {
@@ -291,14 +297,13 @@ Status DispatchCore::take_answer(const Report& r, OpenAction& a, bool late) {
       change = Change{State::failed, told("the endpoint could not do it")};
       break;
     case Report::Kind::refused:
-      // Not by the host. After more than one sending an earlier one may have arrived; then the action waits for what
-      // the endpoint says.
-      if (r.message.starts_with(kProtectedSince) || r.message.starts_with(kDuplicateSince)) {
-        const bool never_arrived = a.attempts <= 1;
+      if (r.withheld != Guard::none) {
+        // Sent once more meanwhile: the plugin looks at that one anew.
+        if (r.attempt != a.attempts) return {};
+        // What an earlier run sent may have arrived then, so it waits for what the endpoint says.
+        const bool never_arrived = !sent_before_->contains(a.action_id);
         change = Change{never_arrived ? State::blocked : State::unknown, r.message};
-        if (never_arrived) {
-          change->guard = r.message.starts_with(kProtectedSince) ? Guard::protected_endpoint : Guard::unknown_target;
-        }
+        if (never_arrived) change->guard = r.withheld;
         break;
       }
       if (r.generation > a.generation || r.message.starts_with("stale")) {
@@ -347,7 +352,8 @@ Status DispatchCore::mark_silent() {
 }
 
 // Taken and never done, or done and never read back: the action goes on as it is, since nobody knows what has become of
-// it, and a person is told once. One that waits for an endpoint that is away is not stuck.
+// it, and a person is told once. One that may not be sent again now is told by its age alone. One that waits for an
+// endpoint that is away is not stuck.
 Status DispatchCore::tell_stuck() {
   int64_t stuck = 0;
   for (OpenAction& a : actions_) {
@@ -358,13 +364,15 @@ Status DispatchCore::tell_stuck() {
       continue;
     }
     const Endpoint* const e = endpoint(a.endpoint_id);
-    if (e == nullptr || e->status == AgentStatus::offline || a.attempts < settings_.stuck_attempts ||
-        now_ms_ - a.first_sent_at_ms < settings_.stuck_after_ms) {
+    if (e == nullptr || e->status == AgentStatus::offline || now_ms_ - a.first_sent_at_ms < settings_.stuck_after_ms) {
       continue;
     }
+    std::string against;
+    const bool held = a.verb == Verb::isolate && !may_isolate(*e, a.override_protected, against);
+    if (!held && a.attempts < settings_.stuck_attempts) continue;
     const std::string why = "sent " + std::to_string(a.attempts) + " times within " +
                             std::to_string((now_ms_ - a.first_sent_at_ms) / 60'000) + " min, still " +
-                            std::string(to_string(a.state));
+                            std::string(to_string(a.state)) + (held ? "; not sent again: " + against : "");
     FB_TRY_VOID(tolerate(store_.mark_stuck(a.action_id, why), "stuck_not_told", a.action_id));
     a.stuck_at_ms = now_ms_;
     ++stuck;
@@ -551,6 +559,7 @@ Status DispatchCore::send(OpenAction& a, const Endpoint& e) {
   c.lease_ms = a.lease_ms;
   c.expires_at_ms = a.verb == Verb::isolate ? a.expires_at_ms : 0;  // a release is never refused for time
   c.override_protected = a.override_protected;
+  c.attempt = a.attempts;
   const Result<SendOutcome> outcome = plugin_.send(c);
   FB_TRY_VOID(failpoint("dispatch.after_send"));
   if (first) {

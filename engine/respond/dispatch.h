@@ -18,6 +18,7 @@
 #include <random>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/base/clock.h"
@@ -126,6 +127,7 @@ class DispatchCore {
   int64_t now_ms_ = 0;
   int64_t mono_ms_ = 0;
   std::vector<OpenAction> actions_;
+  std::optional<std::unordered_set<std::string>> sent_before_;  // by earlier runs, and open when this one began
   std::unordered_map<std::string, size_t> action_at_;
   std::unordered_map<std::string, Endpoint> endpoints_;
   bool endpoints_known_ = false;

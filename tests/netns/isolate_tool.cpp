@@ -161,6 +161,8 @@ int main(int argc, char** argv) {
     const std::string argument = argv[i];
     if (argument == "--no-egress") options.use_egress = false;
     if (argument == "--blind") options.read_back = false;
+    if (argument == "--patience" && i + 1 < argc) options.learn_for = std::chrono::milliseconds(std::stoi(argv[++i]));
+    if (argument == "--reference" && i + 1 < argc) options.reference_file = argv[++i];
     if (argument == "--leases" && i + 1 < argc) options.lease_root = argv[++i];
   }
   auto backend = fb::agent::make_nftables_backend_with(options);

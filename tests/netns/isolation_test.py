@@ -577,6 +577,87 @@ def early_boot(lab, program):
     tool.close()
 
 
+def refuses_to_isolate(tool):
+    try:
+        tool.ask('isolate', CUT)
+        return False
+    except RuntimeError as error:
+        return 'form is not known' in str(error)
+
+
+def not_learned(scene, program, folder):
+    print("== the rules' form can not be learned")
+    kept = folder + '/rules'
+    tool = fb.Tool(scene.lab, scene.host, program, '--reference', kept)
+    tool.ask('isolate', CUT)
+    tool.close()
+    about = os.stat(kept)
+    check(about.st_uid == os.geteuid() and about.st_mode & 0o777 == 0o600, 'its kept form is for root alone')
+    # With no time to learn, and nothing kept.
+    tool = fb.Tool(scene.lab, scene.host, program, '--patience', '0')
+    seen = tool.ask('observe')
+    check(seen['state'] == 'isolated' and not seen['intact'], 'it starts and sees that the host is cut off')
+    check(any("can't be judged" in p for p in seen['problems']), 'and that it can not judge more')
+    check(refuses_to_isolate(tool) and is_cut(scene), 'it says why it can not isolate; what stands still stands')
+    tool.ask('release')
+    check('firebreak_iso' not in scene.host.sh('nft', 'list', 'tables'), 'it releases')
+    check(fb.connects(scene.host, PEER, 9000), 'the host is open again')
+    tool.close()
+    # Kept, others change rules without pause: it starts and isolates at once.
+    with Storm(scene.host, 3):
+        began = time.monotonic()
+        tool = fb.Tool(scene.lab, scene.host, program, '--patience', '0', '--reference', kept)
+        tool.ask('isolate', CUT)
+        measured('from its start to isolated, form kept, rules changed without pause', (time.monotonic() - began) * 1e3)
+        check(is_cut(scene) and fb.connects(scene.host, CONTROL, 8443), 'cut off, control plane open')
+    tool.ask('isolate', CUT)
+    seen = tool.ask('observe')
+    check(seen['intact'] and seen['problems'] == [] and scene.raw_leaks() == 0, 'observed: intact, raw frames too')
+    tool.ask('release')
+    tool.close()
+    # A kept form that others may have written, or that was changed, is not used.
+    with open(kept, 'rb') as file:
+        right = file.read()
+    for what, text, mode, owner in [('others can read and write it', right, 0o666, 0),
+                                    ('of another user', right, 0o600, 1),
+                                    ('a byte was changed', right[:-9] + bytes([right[-9] ^ 1]) + right[-8:], 0o600, 0)]:
+        with open(kept, 'wb') as file:
+            file.write(text)
+        os.chmod(kept, mode)
+        os.chown(kept, owner, 0)
+        tool = fb.Tool(scene.lab, scene.host, program, '--patience', '0', '--reference', kept)
+        check(refuses_to_isolate(tool), 'not used: ' + what)
+        tool.close()
+    # With time it is learned again, and kept again.
+    tool = fb.Tool(scene.lab, scene.host, program, '--reference', kept)
+    with open(kept, 'rb') as file:
+        check(file.read() == right, 'learned and kept again, the same')
+    tool.close()
+
+
+class Flusher(Storm):
+    def change(self, box, table):
+        try:
+            while self.running:
+                box.stdin.write('flush ruleset\n')
+                box.stdin.flush()
+                time.sleep(0.002)
+        except OSError:
+            pass
+
+
+def flushed_while_learning(scene, program):
+    print('== somebody clears all rules while their form is learned')
+    for _ in range(5):
+        with Flusher(scene.host, 1):
+            tool = fb.Tool(scene.lab, scene.host, program, '--patience', '1000')
+        tool.ask('isolate', CUT)
+        seen = tool.ask('observe')
+        check(seen['intact'] and seen['problems'] == [] and scene.raw_leaks() == 0, 'afterwards raw frames are covered')
+        tool.ask('release')
+        tool.close()
+
+
 def without_egress(scene, program):
     print('== a kernel without egress hooks')
     tool = fb.Tool(scene.lab, scene.host, program, '--no-egress')
@@ -620,6 +701,8 @@ def main():
         storm(scene, tool)
         tool.ask('release')
         blind(scene, program, leases)
+        not_learned(scene, program, leases)
+        flushed_while_learning(scene, program)
         without_egress(scene, program)
         early_boot(lab, program)
     print('%.0f s; %d failed' % (time.monotonic() - began, len(failures)))

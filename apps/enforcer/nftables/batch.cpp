@@ -5,6 +5,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include <cerrno>
 #include <cstring>
 #include <string_view>
 
@@ -217,6 +218,19 @@ class Encoder {
   uint32_t set_id_ = 0;
 };
 
+ErrorCode code_of(int error) {
+  switch (error) {
+    case ENOENT:
+      return ErrorCode::not_found;
+    case EOPNOTSUPP:
+    case EAFNOSUPPORT:
+    case EINVAL:
+      return ErrorCode::unsupported;
+    default:
+      return ErrorCode::unavailable;
+  }
+}
+
 Status carry_out(const Transaction& transaction, BatchEnd end) {
   if (transaction.empty()) return {};
   const Batch batch = encode(transaction, end);
@@ -228,8 +242,7 @@ Status carry_out(const Transaction& transaction, BatchEnd end) {
   const auto& commands = transaction.commands();
   const std::string what =
       known ? describe(commands[batch.command_of[answer.sequence - 1]]) : "change of " + commands.front().table;
-  return fail(answer.error == ENOENT ? ErrorCode::not_found : ErrorCode::unavailable,
-              what + ": " + std::strerror(answer.error));
+  return fail(code_of(answer.error), what + ": " + std::strerror(answer.error));
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // Carries a transaction out: all its commands as one netlink batch, in one system call. Nothing is read before, nothing
 // is remembered, and no number of the rules' state goes with it: whoever changes other rules meanwhile, however fast,
 // can neither make it fail nor hold it up. Costs about a microsecond for each element and the kernel's commit, some
-// milliseconds. The kernel's answer is there when the call returns. Fails as not_found or unavailable; the message
-// names the command that the kernel refused.
+// milliseconds. The kernel's answer is there when the call returns. Fails as not_found, as unsupported (the kernel
+// says that it does not know such a thing) or as unavailable; the message names the command that was refused.
 #pragma once
 
 #include <string>

@@ -1,6 +1,7 @@
 #include "apps/enforcer/nftables/kernel_state.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "engine/base/digest.h"
 
@@ -19,8 +20,8 @@ Result<KernelState> read_all(Netlink& netlink) {
   FB_TRY(const auto tables, read_table_names(netlink));
   const auto sets = sets_to_read();
   KernelState state;
-  for (const std::string& table : tables.names) {
-    if (!is_our_table(table)) continue;
+  FB_TRY(const auto ours, our_tables(tables));
+  for (const std::string& table : ours) {
     FB_TRY(state[table], read_table(netlink, table, sets));
   }
   return state;
@@ -30,6 +31,15 @@ Result<KernelState> read_all(Netlink& netlink) {
 
 bool is_our_table(const std::string& table) {
   return table == kInetTable || table.starts_with(kEgressPrefix);
+}
+
+Result<std::vector<std::string>> our_tables(const TableNames& names) {
+  std::vector<std::string> ours;
+  std::copy_if(names.names.begin(), names.names.end(), std::back_inserter(ours), is_our_table);
+  if (ours.empty() && !names.whole) {
+    return fail(ErrorCode::timeout, "the rules change all the time, their tables could not be listed", "", Retry::yes);
+  }
+  return ours;
 }
 
 Result<const KernelState*> KernelView::read() {
@@ -71,6 +81,12 @@ std::map<std::string, WantedTable> wanted_tables(const std::vector<Link>& links,
     wanted[egress_table(link.index)] = {link.ethernet ? TableKind::egress_ethernet : TableKind::egress_bare, link.name};
   }
   return wanted;
+}
+
+bool is_stale(const std::string& table, const std::map<std::string, WantedTable>& wanted, const LinkList& links) {
+  if (wanted.contains(table) || !links.whole) return false;
+  return std::none_of(links.links.begin(), links.links.end(),
+                      [&](const Link& link) { return egress_table(link.index) == table; });
 }
 
 std::string rules_difference(const TableState& actual, const WantedTable& wanted, const Reference& reference) {

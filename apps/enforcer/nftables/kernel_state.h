@@ -14,6 +14,8 @@
 namespace fb::agent {
 
 bool is_our_table(const std::string& table);
+// timeout when none of ours was seen in a list that may lack some: then nobody knows that there is none.
+Result<std::vector<std::string>> our_tables(const TableNames& names);
 
 // Only Firebreak's tables are read, however large others are. The kernel counts its changes of rules: while that count
 // stands still, what was read holds, and a look costs next to nothing even with thousands of exceptions.
@@ -37,6 +39,9 @@ struct WantedTable {
   std::string device;
 };
 std::map<std::string, WantedTable> wanted_tables(const std::vector<Link>& links, bool egress);
+
+// Nothing wants it, and its link is surely gone. The table of a link that there is stays, wanted or not.
+bool is_stale(const std::string& table, const std::map<std::string, WantedTable>& wanted, const LinkList& links);
 
 // "" when rules, hooks and sorts of sets are as wanted; else what differs, for a person.
 std::string rules_difference(const TableState& actual, const WantedTable& wanted, const Reference& reference);

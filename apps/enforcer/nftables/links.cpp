@@ -4,15 +4,30 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 
-#include <algorithm>
 #include <array>
+#include <map>
 
 #include "apps/enforcer/nftables/attributes.h"
-#include "apps/enforcer/nftables/netlink.h"
 
 namespace fb::agent {
 
-Result<std::vector<Link>> list_links() {
+Result<LinkList> unite_links(const std::function<Result<Dump>(const TellLink&)>& once) {
+  std::map<int, Link> seen;    // in any attempt
+  std::map<int, Link> latest;  // in the last one
+  FB_TRY(const Dump dump, read_whole([&] {
+           latest.clear();
+           return once([&](Link link) {
+             seen[link.index] = link;
+             latest[link.index] = std::move(link);
+           });
+         }));
+  LinkList list{.links = {}, .whole = dump == Dump::whole};
+  // A whole list is the truth; else a link that one attempt missed must not look as if it were gone.
+  for (auto& [index, link] : list.whole ? latest : seen) list.links.push_back(std::move(link));
+  return list;
+}
+
+Result<LinkList> list_links() {
   FB_TRY(Netlink netlink, Netlink::open(NETLINK_ROUTE));
   alignas(nlmsghdr) std::array<char, 256> buffer{};
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
@@ -21,8 +36,7 @@ Result<std::vector<Link>> list_links() {
   ask->ifi_family = AF_UNSPEC;
   // Statistics and virtual functions are not asked for: they make up most of the answer.
   mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-  std::vector<Link> links;
-  const auto on_message = [&](const nlmsghdr& message) {
+  const auto read_link = [](const nlmsghdr& message, const TellLink& tell) {
     if (message.nlmsg_type != RTM_NEWLINK) return;
     const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&message));
     if (info->ifi_type == ARPHRD_LOOPBACK) return;
@@ -30,14 +44,11 @@ Result<std::vector<Link>> list_links() {
     each_attribute_of(message, sizeof(ifinfomsg), [&](const nlattr& attribute) {
       if (mnl_attr_get_type(&attribute) == IFLA_IFNAME) link.name = mnl_attr_get_str(&attribute);
     });
-    links.push_back(std::move(link));
+    tell(std::move(link));
   };
-  FB_TRY_VOID(read_whole([&] {
-    links.clear();
-    return netlink.dump(*request, on_message);
-  }));
-  std::sort(links.begin(), links.end());
-  return links;
+  return unite_links([&](const TellLink& tell) {
+    return netlink.dump(*request, [&](const nlmsghdr& message) { read_link(message, tell); });
+  });
 }
 
 }  // namespace fb::agent

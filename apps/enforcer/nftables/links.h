@@ -2,9 +2,11 @@
 // under a millisecond for a hundred links.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "apps/enforcer/nftables/netlink.h"
 #include "engine/base/result.h"
 
 namespace fb::agent {
@@ -17,7 +19,16 @@ struct Link {
   auto operator<=>(const Link&) const = default;
 };
 
-// All but loopback, by index; links that are down are listed too, they may come up.
-Result<std::vector<Link>> list_links();
+struct LinkList {
+  std::vector<Link> links;  // by index
+  bool whole = true;        // false: interrupted each time; these are all links that were seen, some may be missing
+};
+
+// All but loopback; links that are down are listed too, they may come up.
+Result<LinkList> list_links();
+
+// The same from any dump; `once` tells the links that it saw.
+using TellLink = std::function<void(Link)>;
+Result<LinkList> unite_links(const std::function<Result<Dump>(const TellLink&)>& once);
 
 }  // namespace fb::agent

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -9,11 +10,13 @@
 
 #include "apps/enforcer/nftables/batch.h"
 #include "apps/enforcer/nftables/dhcp_leases.h"
+#include "apps/enforcer/nftables/kept_reference.h"
 #include "apps/enforcer/nftables/kernel_state.h"
 #include "apps/enforcer/nftables/monitor.h"
 #include "apps/enforcer/nftables/nftables_options.h"
 #include "apps/enforcer/nftables/plan.h"
 #include "apps/enforcer/nftables/xdp_sockets.h"
+#include "engine/base/log.h"
 
 namespace fb::agent {
 namespace {
@@ -22,17 +25,40 @@ constexpr int kAttempts = 4;           // links come and go, and others change r
 constexpr int kLastResortAttempt = 2;  // from then on a table that resists mending is made anew
 constexpr const char* kNotCovered = "raw sockets not covered: ";
 
+// For learning the rules' form when it is needed at once: a release may have to wait for this. As long a pause follows
+// when it fails: learning changes rules itself, and whoever watches them asks for the isolation again at once.
+constexpr std::chrono::milliseconds kLearnNow{3'000};
+
 // Many links' tables in one transaction when they are small: each has to wait for the whole system once.
 constexpr size_t kElementsTogether = 50'000;
 
 class NftablesBackend final : public IsolationBackend {
  public:
-  NftablesBackend(NftablesOptions options, Reference reference)
-      : options_(std::move(options)), reference_(std::move(reference)) {
-    if (!options_.use_egress) {
-      reference_.egress = false;
-      reference_.egress_reason = "switched off";
+  explicit NftablesBackend(NftablesOptions options) : options_(std::move(options)) {}
+
+  // The kept form of the rules, else it is learned.
+  Status get_reference(std::chrono::milliseconds at_most) {
+    if (reference_) return {};
+    const std::string& path = options_.reference_file;
+    if (!path.empty()) {
+      auto kept = read_kept_reference(path);
+      if (kept) {
+        take(std::move(*kept));
+        return {};
+      }
+      if (kept.error().code != ErrorCode::not_found) {
+        log(LogLevel::warn, "kept_rules_not_used", kept.error().describe());
+      }
     }
+    auto learned = learn_reference(at_most);
+    if (!learned) return tl::unexpected<Error>(learned.error());
+    if (!path.empty() && learned->egress) {
+      if (const Status written = keep_reference(path, *learned); !written) {
+        log(LogLevel::warn, "rules_not_kept", written.error().describe());
+      }
+    }
+    take(std::move(*learned));
+    return {};
   }
 
   std::string_view name() const override { return "nftables"; }
@@ -46,13 +72,14 @@ class NftablesBackend final : public IsolationBackend {
     }
     // Kept before it is done: when it fails half-way, observe says that it is not as it should be.
     sets_ = set_contents(cut, cut.dhcp ? dhcp_servers(options_.lease_root) : std::vector<endpoint::Prefix>{});
+    FB_TRY_VOID(need_reference());
     Error trouble{ErrorCode::unavailable, Retry::yes, "the rules could not be made", ""};
     bool inet_is_right = false;
     bool written_blind = false;
     for (int attempt = 0; attempt <= kAttempts; ++attempt) {
       FB_TRY(const auto links, links_now());
-      const auto wanted = wanted_tables(links, reference_.egress);
-      const Aim aim{wanted, *sets_, reference_, attempt >= kLastResortAttempt};
+      const auto wanted = wanted_tables(links.links, reference_->egress);
+      const Aim aim{wanted, links, *sets_, *reference_, attempt >= kLastResortAttempt};
       const auto read = read_back();
       if (!read) {
         // Who keeps the rules from being read must not keep the host from being cut off.
@@ -66,12 +93,12 @@ class NftablesBackend final : public IsolationBackend {
       const KernelState& state = **read;
       const auto inet = state.find(kInetTable);
       inet_is_right = inet != state.end() &&
-                      rules_difference(inet->second, wanted.at(kInetTable), reference_).empty() &&
+                      rules_difference(inet->second, wanted.at(kInetTable), *reference_).empty() &&
                       set_differences(inet->second, *sets_).empty();
       // What was sent as a difference and refused is sent whole.
       Work work = plan(state, view_.exact() && attempt == 0, aim);
       if (work.empty()) {
-        isolated_links_ = links;
+        isolated_links_ = links.links;
         return {};
       }
       if (attempt < kAttempts) carry_out(std::move(work), attempt == 0, trouble);
@@ -94,7 +121,7 @@ class NftablesBackend final : public IsolationBackend {
         // Every table that there may be.
         tables.push_back(kInetTable);
         const auto links = list_links();
-        for (const Link& link : links.value_or(std::vector<Link>{})) tables.push_back(egress_table(link.index));
+        for (const Link& link : links.value_or(LinkList{}).links) tables.push_back(egress_table(link.index));
       }
       const Transaction transaction = removal(tables);
       if (transaction.empty()) return {};
@@ -141,16 +168,37 @@ class NftablesBackend final : public IsolationBackend {
   }
 
  private:
+  Status need_reference() {
+    if (reference_) return {};
+    const auto limit = std::min(options_.learn_for, kLearnNow);
+    if (!not_learned_ || std::chrono::steady_clock::now() - not_learned_at_ >= limit) {
+      const Status known = get_reference(limit);
+      if (known) return {};
+      not_learned_ = known.error();
+      not_learned_->message = "the rules' form is not known: " + not_learned_->message;
+      not_learned_at_ = std::chrono::steady_clock::now();
+    }
+    return tl::unexpected<Error>(*not_learned_);
+  }
+
+  void take(Reference reference) {
+    if (!options_.use_egress) {
+      reference.egress = false;
+      reference.egress_reason = "switched off";
+    }
+    reference_ = std::move(reference);
+  }
+
   Result<const KernelState*> read_back() {
     if (!options_.read_back) return fail(ErrorCode::timeout, "the rules are not read", "", Retry::yes);
     return view_.read();
   }
 
   // Links take their chains with them, which the kernel does not count as a change of rules.
-  Result<std::vector<Link>> links_now() {
+  Result<LinkList> links_now() {
     FB_TRY(auto links, list_links());
-    if (look_again_.exchange(false) || links != links_) view_.forget();
-    links_ = links;
+    if (look_again_.exchange(false) || links.links != links_) view_.forget();
+    links_ = links.links;
     return links;
   }
 
@@ -181,9 +229,15 @@ class NftablesBackend final : public IsolationBackend {
     return good;
   }
 
-  void judge(const std::vector<Link>& links, const KernelState& state, Observation& seen) const {
-    const auto wanted = wanted_tables(links, reference_.egress);
-    if (!reference_.egress) seen.problems.push_back(kNotCovered + reference_.egress_reason);
+  void judge(const LinkList& list, const KernelState& state, Observation& seen) const {
+    if (!reference_) {
+      seen.intact = false;
+      seen.problems.emplace_back("the isolation can't be judged: the rules' form could not be learned yet");
+      return;
+    }
+    const std::vector<Link>& links = list.links;
+    const auto wanted = wanted_tables(links, reference_->egress);
+    if (!reference_->egress) seen.problems.push_back(kNotCovered + reference_->egress_reason);
     // A process that has just started does not know what was applied; then the tables must at least agree.
     const auto inet = state.find(kInetTable);
     std::vector<SetContent> expected = sets_.value_or(set_contents(Cut{}, {}));
@@ -206,21 +260,23 @@ class NftablesBackend final : public IsolationBackend {
     };
     for (const auto& [table, want] : wanted) {
       const auto at = state.find(table);
-      const bool right = at != state.end() && rules_difference(at->second, want, reference_).empty() &&
+      const bool right = at != state.end() && rules_difference(at->second, want, *reference_).empty() &&
                          set_differences(at->second, expected).empty();
       if (right) continue;
       differs(table);
       if (want.kind != TableKind::inet) seen.problems.push_back(kNotCovered + want.device);
     }
     for (const auto& [table, unused] : state) {
-      if (!wanted.contains(table)) differs(table);
+      if (is_stale(table, wanted, list)) differs(table);
     }
-    seen.links_changed = !seen.intact && only_links && sets_.has_value();
+    seen.links_changed = !seen.intact && only_links && list.whole && sets_.has_value();
   }
 
   const NftablesOptions options_;
-  Reference reference_;
+  std::optional<Reference> reference_;           // none until it could be learned; a release needs none
   std::optional<std::vector<SetContent>> sets_;  // of the last isolate; none after release
+  std::optional<Error> not_learned_;             // why the last isolate could not learn it, and when
+  std::chrono::steady_clock::time_point not_learned_at_;
   bool kernel_tells_xdp_ = true;
   KernelView view_;
   std::vector<Link> links_;           // when view_ was read
@@ -232,12 +288,22 @@ class NftablesBackend final : public IsolationBackend {
 }  // namespace
 
 Result<std::unique_ptr<IsolationBackend>> make_nftables_backend_with(const NftablesOptions& options) {
-  FB_TRY(Reference reference, learn_reference());
-  return std::make_unique<NftablesBackend>(options, std::move(reference));
+  // Does this kernel have nftables, and has this process the right?
+  Transaction transaction;
+  transaction.add_table(kInetTable);
+  FB_TRY_VOID(check(transaction));
+  auto backend = std::make_unique<NftablesBackend>(options);
+  // An isolation that stands must be released at any time, so the backend is there in any case.
+  if (const Status known = backend->get_reference(options.learn_for); !known) {
+    log(LogLevel::error, "rules_not_learned", known.error().describe() + "; tried again when an isolation needs it");
+  }
+  return backend;
 }
 
-Result<std::unique_ptr<IsolationBackend>> make_nftables_backend() {
-  return make_nftables_backend_with({});
+Result<std::unique_ptr<IsolationBackend>> make_nftables_backend(const std::string& folder) {
+  NftablesOptions options;
+  options.reference_file = folder + "/rules";
+  return make_nftables_backend_with(options);
 }
 
 }  // namespace fb::agent

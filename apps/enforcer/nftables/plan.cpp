@@ -176,7 +176,7 @@ Work plan(const KernelState& state, bool exact, const Aim& aim) {
     }
   }
   for (const auto& [table, unused] : state) {
-    if (!aim.tables.contains(table)) work.stale.remove_table(table);
+    if (is_stale(table, aim.tables, aim.links)) work.stale.remove_table(table);
   }
   return work;
 }

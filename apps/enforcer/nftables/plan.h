@@ -34,6 +34,7 @@ Transaction mend_table(const std::string& table, const TableState& actual, const
 
 struct Aim {
   const std::map<std::string, WantedTable>& tables;
+  const LinkList& links;
   const std::vector<SetContent>& sets;
   const Reference& reference;
   bool last_resort = false;  // what resists mending is made anew

@@ -47,9 +47,10 @@ std::string run_here(const std::string& commands) {
 Status run_nft(const std::string& commands, std::chrono::milliseconds at_most) {
   using Clock = std::chrono::steady_clock;
   std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail(ErrorCode::unavailable, "nft: no pipe");
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail(ErrorCode::unavailable, "nft: no pipe", "", Retry::yes);
   const pid_t parent = getpid();
   const pid_t child = fork();
+  const int fork_error = errno;
   if (child == 0) be_the_child(commands, ends[1], parent);
   close(ends[1]);
   std::string said;
@@ -65,7 +66,8 @@ Status run_nft(const std::string& commands, std::chrono::milliseconds at_most) {
     ended = length == 0 || (length < 0 && errno != EINTR);
   }
   close(ends[0]);
-  if (child < 0) return fail(ErrorCode::unavailable, std::string("nft: no process: ") + std::strerror(errno));
+  if (child < 0)
+    return fail(ErrorCode::unavailable, std::string("nft: no process: ") + std::strerror(fork_error), "", Retry::yes);
   if (!ended) kill(child, SIGKILL);
   while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -74,7 +76,8 @@ Status run_nft(const std::string& commands, std::chrono::milliseconds at_most) {
                 Retry::yes);
   }
   if (said == kDone) return {};
-  return fail(ErrorCode::unavailable, said.empty() ? "nft: it ended without an answer" : said);
+  if (said.empty()) return fail(ErrorCode::unavailable, "nft: it ended without an answer", "", Retry::yes);
+  return fail(ErrorCode::unavailable, said);
 }
 
 }  // namespace fb::agent

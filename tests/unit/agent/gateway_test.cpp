@@ -430,6 +430,25 @@ TEST(Gateway, AnIsolationThatWaitsForItsAgentIsNotHandedOutOnceTheSwitchIsPulled
   EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=0").status, 200) << "a release is never held";
 }
 
+TEST(Gateway, WhatTheSwitchHeldWasNotGivenAndGoesBackWhenTheHostIsProtected) {
+  Service service;
+  std::atomic<bool> pulled{true};
+  service.options.may_isolate = [&] { return !pulled.load(); };
+  service.start();
+  RunningAgent agent(service, "a1");
+  ASSERT_TRUE(enroll_agent(agent.options, {}));
+  Peer peer(service, &agent);
+  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=0").status, 204);
+  ASSERT_EQ(*service.plugin->send(command("i1", Verb::isolate, "a1", 1)), SendOutcome::sent);
+  EXPECT_EQ(peer.ask("GET", "/v1/commands?wait=0").status, 204) << "a poll was there for it";
+  ASSERT_TRUE(service.store().set_tags("a1", {"dc"}, "user:ada", "it became a domain controller"));
+  EXPECT_TRUE(eventually([&] {
+    peer.ask("GET", "/v1/commands?wait=0");
+    return service.finished("i1");
+  }));
+  EXPECT_EQ(service.wait_for_end("i1").withheld, Guard::protected_endpoint);
+}
+
 TEST(Gateway, AnAgentRenewsAFewTimesAMinute) {
   Service service;
   service.options.renew_per_minute = 3;
@@ -535,6 +554,11 @@ TEST(Gateway, NeitherOfTwoMachinesWithOneIdentityIsIsolatedOrBelievedUntilAPerso
   }
   ASSERT_TRUE(eventually([&] { return service.store().is_contested("a1"); }));
   EXPECT_TRUE(service.wait_for_end("i1").message.starts_with(kDuplicateSince));
+  EXPECT_EQ(service.wait_for_end("i1").withheld, Guard::unknown_target);
+  EndpointReport boast = beat_of(agent, "one");
+  boast.generation = 7'777;
+  EXPECT_EQ(one.ask("POST", "/v1/heartbeat", endpoint::write_heartbeat(boast)).status, 409);
+  for (const Report& r : service.reports("")) EXPECT_NE(r.generation, 7'777) << "not believed either";
   EXPECT_EQ(beat(one, "one"), 409);
   EXPECT_EQ(beat(two, "two"), 409);
   EXPECT_EQ(one.ask("POST", "/v1/renew", R"({"csr":"x"})").status, 409);
@@ -549,6 +573,15 @@ TEST(Gateway, NeitherOfTwoMachinesWithOneIdentityIsIsolatedOrBelievedUntilAPerso
   done.generation = 3;
   done.observed = Isolation::released;
   EXPECT_EQ(two.ask("POST", "/v1/reports", endpoint::write_report(done)).status, 200);
+  const Report told = service.wait_for_end("r3");
+  EXPECT_EQ(told.kind, Report::Kind::done);
+  EXPECT_EQ(told.observed, Isolation::unknown) << "which of the two is released nobody knows";
+  EXPECT_EQ(told.generation, 0);
+  EXPECT_TRUE(eventually([&] { return poll(one, "one").status == 200; })) << "it still waits, for the other one too";
+  done.kind = Report::Kind::refused;
+  done.message = "stale";
+  EXPECT_EQ(one.ask("POST", "/v1/reports", endpoint::write_report(done)).status, 200);
+  EXPECT_EQ(service.wait_for_end("r3").kind, Report::Kind::done) << "nor can one of them end it";
 
   ASSERT_TRUE(service.store().decide_enrollment("a1", true, "user:ada", "the copy is switched off"));
   EXPECT_EQ(beat(one, "one"), 200);
@@ -586,6 +619,7 @@ TEST(Gateway, ProtectionThatCameAfterTheSendingHoldsTheIsolation) {
   const Report end = service.wait_for_end("i1");
   EXPECT_EQ(end.kind, Report::Kind::refused);
   EXPECT_TRUE(end.message.starts_with(kProtectedSince)) << end.message;
+  EXPECT_EQ(end.withheld, Guard::protected_endpoint);
   Command agreed = command("i2", Verb::isolate, "a1", 2);
   agreed.override_protected = true;
   ASSERT_EQ(*service.plugin->send(agreed), SendOutcome::sent);

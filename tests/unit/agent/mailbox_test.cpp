@@ -126,18 +126,33 @@ TEST(Mailboxes, OneProcessThatAsksAgainFightsWithNobody) {
   EXPECT_TRUE(rig.boxes.is_fought_over("ep", rig.now));
 }
 
-TEST(Mailboxes, OnlyAnIsolationThatWasNeverHandedOutComesBack) {
+TEST(Mailboxes, OnlyAnIsolationThatWasNeverGivenComesBack) {
   Rig rig;
   rig.boxes.heard("ep", rig.now);
   EXPECT_FALSE(rig.boxes.take_back("ep"));
   rig.put("a", 1);
+  EXPECT_FALSE(rig.boxes.take_back("ep", "another"));
   EXPECT_EQ(rig.boxes.take_back("ep")->action_id, "a");
+  EXPECT_FALSE(rig.boxes.give(command("a", 1))) << "taken back meanwhile";
   EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).command);
+  // The poll that waits was found for it, and then it must not go out after all: it was not given, and rests.
   rig.put("b", 2);
-  EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).again);
+  EXPECT_FALSE(rig.poll(std::make_shared<FakePoll>()).command);
+  EXPECT_EQ(rig.boxes.take_back("ep", "b")->action_id, "b");
+  // Given once, it may have arrived, however often it is sent again.
+  rig.put("c", 3);
+  EXPECT_TRUE(rig.boxes.give(command("c", 3)));
   EXPECT_FALSE(rig.boxes.take_back("ep"));
-  rig.now += 1000;
-  EXPECT_TRUE(rig.poll(std::make_shared<FakePoll>()).again);
+  rig.put("c", 3);
+  EXPECT_FALSE(rig.boxes.take_back("ep"));
+  rig.boxes.releases_only("ep");
+  EXPECT_FALSE(rig.boxes.give(command("c", 3))) << "contested meanwhile";
+  rig.put("d", 4);
+  EXPECT_EQ(rig.boxes.take_back("ep")->action_id, "d");
+  Command release = command("r", 5);
+  release.verb = Verb::release;
+  EXPECT_EQ(rig.boxes.put(release, rig.now, &rig.handed), Mailboxes::Put::kept);
+  EXPECT_FALSE(rig.boxes.take_back("ep"));
 }
 
 TEST(Mailboxes, KeepACommandForTheNextPoll) {

@@ -66,6 +66,13 @@ TEST(Wire, EverythingReadsBackAsItWasWritten) {
     EXPECT_EQ(report->observed, Isolation::released);
     EXPECT_EQ(report->message, "why");
   }
+  // The service's own refusal is nothing that an agent can say.
+  const auto forged = read_report(
+      R"({"kind":"refused","action_id":"act","observed":"unknown","generation":1,"withheld":"protected_endpoint",)"
+      R"("attempt":1,"message":"protected since it was sent"})");
+  ASSERT_TRUE(forged);
+  EXPECT_EQ(forged->withheld, Guard::none);
+  EXPECT_EQ(forged->attempt, 0);
   EndpointReport full = agent();
   full.epoch = 3;
   full.revision = 41;

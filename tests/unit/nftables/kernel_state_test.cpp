@@ -5,6 +5,7 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "apps/enforcer/nftables/plan.h"
 
@@ -40,6 +41,7 @@ class KernelStateTest : public ::testing::Test {
     sets_ = set_contents(cut, {});
     inet_ = table_as_made(TableKind::inet, "", sets_);
     link_ = table_as_made(TableKind::egress_ethernet, "eth0", sets_);
+    reference_.egress = true;
     for (const auto kind : {TableKind::inet, TableKind::egress_ethernet}) {
       reference_.tables[kind] = table_as_made(kind, "", sets_);
       for (auto& [name, chain] : reference_.tables[kind].chains) chain.hook = {};
@@ -61,12 +63,13 @@ class KernelStateTest : public ::testing::Test {
     return static_cast<size_t>(std::find(said.begin(), said.end(), command) - said.begin());
   }
   Work planned(const KernelState& state, bool last_resort = false, bool exact = true) const {
-    const auto wanted = wanted_tables({{2, "eth0", true}}, true);
-    return plan(state, exact, {wanted, sets_, reference_, last_resort});
+    const auto wanted = wanted_tables(links_.links, reference_.egress);
+    return plan(state, exact, {wanted, links_, sets_, reference_, last_resort});
   }
 
   std::vector<SetContent> sets_;
   Reference reference_;
+  LinkList links_{.links = {{2, "eth0", true}}};
   TableState inet_;
   TableState link_;
 };
@@ -197,6 +200,57 @@ TEST_F(KernelStateTest, WhatResistsIsMadeAnewAndLinksThatAreGoneAreCleared) {
   EXPECT_EQ(describe(work.inet_chains.commands()[1]), "delete table inet firebreak_iso");
   EXPECT_EQ(work.inet_chains.commands().back().kind, Command::Kind::add_rule);
   EXPECT_EQ(describe(work.stale.commands().back()), "delete table netdev firebreak_iso_9");
+}
+
+TEST_F(KernelStateTest, TheTableOfALinkThatIsThereIsNeverCleared) {
+  reference_.egress = false;  // whatever made us believe so
+  const KernelState state = {{kInetTable, inet_}, {egress_table(2), link_}, {egress_table(9), link_}};
+  const Work work = planned(state);
+  ASSERT_EQ(work.stale.commands().size(), 2u);
+  EXPECT_EQ(describe(work.stale.commands().back()), "delete table netdev firebreak_iso_9");
+}
+
+TEST_F(KernelStateTest, NothingIsClearedBySomeLinks) {
+  links_.whole = false;
+  EXPECT_TRUE(planned({{kInetTable, inet_}, {egress_table(2), link_}, {egress_table(9), link_}}).stale.empty());
+}
+
+TEST_F(KernelStateTest, OfSomeNamesNobodyKnowsThatNoneIsOurs) {
+  const std::string link = egress_table(2);
+  EXPECT_EQ(our_tables({.names = {"inet other", link, kInetTable}, .whole = true}).value(),
+            (std::vector<std::string>{link, kInetTable}));
+  EXPECT_TRUE(our_tables({.names = {"inet other"}, .whole = true}).value().empty());
+  EXPECT_EQ(our_tables({.names = {"inet other", link}, .whole = false}).value(), std::vector<std::string>{link});
+  const auto nothing = our_tables({.names = {"inet other"}, .whole = false});
+  ASSERT_FALSE(nothing);
+  EXPECT_EQ(nothing.error().code, ErrorCode::timeout);
+}
+
+TEST(Links, AttemptsThatWereInterruptedAreUnited) {
+  const Link a{2, "eth0", true};
+  const Link b{3, "eth1", true};
+  const Link renamed{2, "lan0", true};
+  std::vector<std::vector<Link>> attempts = {{a, b}, {renamed}, {}};
+  size_t attempt = 0;
+  const auto interrupted = unite_links([&](const TellLink& tell) -> Result<Dump> {
+    for (const Link& link : attempts.at(attempt++)) tell(link);
+    return Dump::interrupted;
+  });
+  ASSERT_TRUE(interrupted);
+  EXPECT_FALSE(interrupted->whole);
+  EXPECT_EQ(interrupted->links, (std::vector<Link>{renamed, b}));
+}
+
+TEST(Links, AWholeAttemptIsTheTruth) {
+  bool first = true;
+  const auto whole = unite_links([&](const TellLink& tell) -> Result<Dump> {
+    tell({3, "eth1", true});
+    if (first) tell({2, "eth0", true});
+    return std::exchange(first, false) ? Dump::interrupted : Dump::whole;
+  });
+  ASSERT_TRUE(whole);
+  EXPECT_TRUE(whole->whole);
+  EXPECT_EQ(whole->links, (std::vector<Link>{{3, "eth1", true}}));
 }
 
 TEST_F(KernelStateTest, OnlyOurTablesAreRemoved) {

@@ -1,4 +1,5 @@
 // Endpoints: enrolment, credentials, heartbeats, drift, the directory, the kill switch.
+#include "engine/base/failpoint.h"
 #include "tests/support/enrol.h"
 #include "tests/unit/record/record_fixture.h"
 
@@ -294,6 +295,22 @@ TEST_F(Endpoints, AProblemThatComesAndGoesFillsNoAudit) {
     clock_.advance_ms(10'000);
   }
   EXPECT_EQ(rows(), settled);
+}
+
+// The job is undone by a full disk: the audit has no row of it, so the next one must write it.
+TEST_F(Endpoints, AProblemWhoseRowWasUndoneIsToldTheNextTime) {
+  enroll("ep-1");
+  EndpointReport r = agent("ep-1");
+  ASSERT_TRUE(store_->seen(r));
+  r.problems = {"clock_skew"};
+  ASSERT_TRUE(arm_failpoint("record.before_commit:1:full"));
+  const Status undone = store_->seen(r);
+  ASSERT_TRUE(arm_failpoint(""));
+  ASSERT_FALSE(undone);
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'unhealthy'"), 0);
+  clock_.advance_ms(10'000);
+  ASSERT_TRUE(store_->seen(r));
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'unhealthy'"), 1);
 }
 
 TEST_F(Endpoints, AContestedIdentityIsAProblemUntilAPersonHasLooked) {

@@ -20,7 +20,7 @@ const std::map<std::string, std::set<std::string>> kLegal{
     {"awaiting_approval", {"requested", "denied", "blocked", "expired", "superseded"}},
     {"queued", {"dispatched", "blocked", "unknown", "accepted", "verified", "failed", "expired", "superseded"}},
     {"dispatched", {"queued", "blocked", "unknown", "accepted", "verified", "failed", "expired", "superseded"}},
-    {"unknown", {"queued", "dispatched", "accepted", "verified", "failed", "expired", "superseded"}},
+    {"unknown", {"queued", "dispatched", "blocked", "accepted", "verified", "failed", "expired", "superseded"}},
     {"accepted", {"unknown", "verified", "failed", "expired", "superseded"}},
 };
 

@@ -33,6 +33,7 @@ struct Tally {
   int64_t ended_isolated = 0;
   int64_t leases_ended = 0;  // by the host's own clock
   int64_t let_in = 0;        // by a code that was typed there
+  int64_t withheld = 0;      // never given to the host, and blocked for it
 };
 
 // The wire between the plugin and the agent.
@@ -48,6 +49,7 @@ class Wire final : public ActionPlugin {
   bool broken = false;
   std::vector<Command> commands;
   std::vector<Report> reports;
+  std::set<std::string> given;  // actions, in this run
 };
 
 class Life {
@@ -102,11 +104,13 @@ class Life {
       const auto& history = row->second.history;
       EXPECT_NE(std::find(history.begin(), history.end(), ActionState::dispatched), history.end());
       EXPECT_EQ(row->second.row.generation, applied.generation);
+      EXPECT_NE(row->second.row.state, ActionState::blocked) << "and the host obeyed it";
     }
     for (const auto& [id, a] : rows) {
       ++tally.actions;
       tally.verified += a.row.state == ActionState::verified ? 1 : 0;
       tally.expired += a.row.state == ActionState::expired ? 1 : 0;
+      tally.withheld += pledged_.contains(id) && a.row.state == ActionState::blocked ? 1 : 0;
       tally.superseded += a.row.state == ActionState::superseded ? 1 : 0;
       EXPECT_FALSE(is_open(a.row.state));
     }
@@ -143,6 +147,7 @@ class Life {
     const Command c = wire_.commands[at];
     if (!keep) wire_.commands.erase(wire_.commands.begin() + static_cast<std::ptrdiff_t>(at));
     if (!wire_.online) return;
+    wire_.given.insert(c.action_id);
     if (pick(2) == 0) {
       Report has_it;
       has_it.kind = Report::Kind::accepted;
@@ -187,6 +192,7 @@ class Life {
         tell("a command arrives");
         return carry(any(wire_.commands.size()), pick(4) == 0);
       case 8:
+        if (pick(2) == 0) return withhold();
         if (!wire_.commands.empty())
           wire_.commands.erase(wire_.commands.begin() + static_cast<std::ptrdiff_t>(any(wire_.commands.size())));
         return;
@@ -252,7 +258,29 @@ class Life {
     static_cast<void>(store_.submit(r));  // may fail when the record is locked
   }
 
+  // Something stands against an isolation that the host was not given: every copy of it goes, and the plugin says so.
+  void withhold() {
+    const auto at = std::find_if(wire_.commands.begin(), wire_.commands.end(), [this](const Command& c) {
+      return c.verb == Verb::isolate && c.attempt > 0 && !wire_.given.contains(c.action_id);
+    });
+    if (at == wire_.commands.end()) return;
+    Report back;
+    back.kind = Report::Kind::refused;
+    back.endpoint_id = "a1";
+    back.action_id = at->action_id;
+    back.generation = at->generation;
+    back.withheld = Guard::protected_endpoint;
+    for (const Command& c : wire_.commands) {
+      if (c.action_id == back.action_id) back.attempt = std::max(back.attempt, c.attempt);
+    }
+    tell("withheld " + back.action_id.substr(0, 6));
+    pledged_.insert(back.action_id);
+    std::erase_if(wire_.commands, [&back](const Command& c) { return c.action_id == back.action_id; });
+    wire_.reports.push_back(back);
+  }
+
   void crash(Tally& tally) {
+    wire_.given.clear();  // the plugin ends with the service; what was under way may still arrive
     ++tally.crashes;
     tell("crash");
     const char* const points[] = {"dispatch.before_send:1:err", "dispatch.after_send:1:err"};
@@ -275,6 +303,7 @@ class Life {
   std::unique_ptr<DispatchCore> core_;
   int boots_ = 0;
   int64_t alerts_ = 0;
+  std::set<std::string> pledged_;  // withheld at some time
   std::string story_;
 };
 
@@ -303,6 +332,7 @@ TEST(DispatchModel, TenThousandStormsEndAsTheRecordWants) {
   EXPECT_LT(tally.ended_isolated, 9'000);
   EXPECT_GT(tally.leases_ended, 100);
   EXPECT_GT(tally.let_in, 100);
+  EXPECT_GT(tally.withheld, 100);
 }
 
 }  // namespace

@@ -57,6 +57,13 @@ class DispatchTest : public testing::Test {
     r.generation = store.action(id).row.generation;
     return r;
   }
+  Report withheld(const std::string& id, int attempt) {
+    Report r = say(Report::Kind::refused, id);
+    r.withheld = Guard::protected_endpoint;
+    r.attempt = attempt;
+    r.message = std::string(kProtectedSince);
+    return r;
+  }
   // The whole way to an isolated, verified endpoint, by the agent's hand.
   std::string isolated(FakeAgent& agent) {
     const std::string id = isolate();
@@ -353,15 +360,14 @@ TEST_F(DispatchTest, AnActionThatWaitsForItsEndpointIsNotStuck) {
 }
 
 // The plugin's own word, never the host's: what stands against it came after the sending and before the hand-out.
-TEST_F(DispatchTest, WhatWasNeverHandedOutIsBlockedAndWhatMayHaveArrivedIsNot) {
+TEST_F(DispatchTest, WhatWasNeverHandedOutIsBlocked) {
   const std::string id = isolate();
   step();
-  Report back = say(Report::Kind::refused, id);
-  back.message = std::string(kProtectedSince);
-  step({back});
+  step({withheld(id, 1)});
   EXPECT_EQ(state(id), State::blocked);
   EXPECT_EQ(store.at("a1").desired, Isolation::released);
 
+  // Nobody fetched it, again and again: it is in doubt by now, and blocked all the same.
   FakeAgent agent;
   const std::string second = isolate("k2");
   step();
@@ -370,13 +376,71 @@ TEST_F(DispatchTest, WhatWasNeverHandedOutIsBlockedAndWhatMayHaveArrivedIsNot) {
   clock.advance_ms(2'000);
   step({agent.heartbeat()});
   ASSERT_EQ(store.action(second).row.attempts, 2);
+  clock.advance_ms(15'000);
+  step({agent.heartbeat()});
+  ASSERT_EQ(state(second), State::unknown);
   store.change_endpoint("a1", [](Endpoint& e) { e.is_protected = true; });
   clock.advance_ms(1'000);
-  back.action_id = second;
-  back.generation = 0;
-  step({back, agent.heartbeat()});
-  EXPECT_EQ(state(second), State::unknown);
+  step({withheld(second, 1), agent.heartbeat()});
+  EXPECT_EQ(state(second), State::unknown) << "of the first sending, and the second is looked at on its own";
+  step({withheld(second, 2)});
+  EXPECT_EQ(state(second), State::blocked);
   EXPECT_EQ(store.illegal_moves(), 0);
+}
+
+TEST_F(DispatchTest, WhatAnEarlierRunSentMayHaveArrivedAndIsNotBlocked) {
+  const std::string id = isolate();
+  step();
+  start("boot-2");
+  step();
+  ASSERT_EQ(store.action(id).row.attempts, 2);
+  store.change_endpoint("a1", [](Endpoint& e) { e.is_protected = true; });
+  clock.advance_ms(1'000);
+  step({withheld(id, 2)});
+  EXPECT_EQ(state(id), State::unknown);
+  EXPECT_EQ(store.illegal_moves(), 0);
+}
+
+TEST_F(DispatchTest, WordsOfAnAgentNeverStandForThePluginsOwn) {
+  for (const std::string_view words : {kProtectedSince, kDuplicateSince}) {
+    const std::string id = isolate(std::string(words));
+    step();
+    Report forged = say(Report::Kind::refused, id);
+    forged.message = std::string(words);
+    step({forged});
+    EXPECT_EQ(state(id), State::failed);
+  }
+}
+
+// What must not be sent again is not sent three times: only its age tells.
+TEST_F(DispatchTest, WhatMayNotBeSentAgainIsStuckByItsAge) {
+  FakeAgent agent;
+  const std::string id = isolate();
+  step();
+  store.change_endpoint("a1", [](Endpoint& e) { e.is_protected = true; });
+  pass(9 * 60'000, &agent);
+  EXPECT_EQ(store.action(id).row.stuck_at_ms, 0);
+  pass(2 * 60'000, &agent);
+  EXPECT_EQ(store.action(id).row.attempts, 1);
+  EXPECT_EQ(state(id), State::unknown);
+  EXPECT_GT(store.action(id).row.stuck_at_ms, 0);
+}
+
+// Two machines under one identity: that it is done is said, and not believed.
+TEST_F(DispatchTest, DoneThatIsNotBelievedLeavesTheActionInDoubtAndItIsOfferedAgain) {
+  FakeAgent agent;
+  isolated(agent);
+  const std::string id = release();
+  step();
+  const size_t sent = plugin.sent.size();
+  Report done = say(Report::Kind::done, id);
+  done.generation = 0;
+  step({done});
+  EXPECT_EQ(state(id), State::unknown) << "though a later generation was heard of before";
+  clock.advance_ms(5'000);
+  step();
+  EXPECT_EQ(plugin.sent.size(), sent + 1);
+  EXPECT_EQ(store.at("a1").observed, Isolation::isolated);
 }
 
 TEST_F(DispatchTest, ErrorsThatPassAreRetriedWithGrowingBoundsAndOthersFail) {

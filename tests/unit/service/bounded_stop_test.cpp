@@ -11,7 +11,8 @@ namespace {
 
 TEST(BoundedStop, TellsThePartThatDoesNotEnd) {
   std::promise<std::string> told;
-  BoundedStop bound(50, [&](const std::string& part) { told.set_value(part); });
+  StopTime time{50};
+  BoundedStop bound(time, [&](const std::string& part) { told.set_value(part); });
   bound.part("the API");
   bound.part("the pipeline");
   std::future<std::string> part = told.get_future();
@@ -22,17 +23,35 @@ TEST(BoundedStop, TellsThePartThatDoesNotEnd) {
 TEST(BoundedStop, SaysNothingOfAStopThatEnds) {
   std::atomic<int> told{0};
   {
-    BoundedStop bound(30, [&](const std::string&) { ++told; });
+    StopTime time{30};
+    BoundedStop bound(time, [&](const std::string&) { ++told; });
     bound.part("the API");
   }
   usleep(80'000);
   EXPECT_EQ(told.load(), 0);
 }
 
+// One supervisor waits for both the stop and the closing of the record.
+TEST(BoundedStop, StopsInARowShareOneTime) {
+  StopTime time{300};
+  std::atomic<int> told{0};
+  const auto stop_for = [&](useconds_t us) {
+    BoundedStop bound(time, [&](const std::string&) { ++told; });
+    usleep(us);
+  };
+  stop_for(200'000);
+  EXPECT_EQ(told.load(), 0);
+  EXPECT_LE(time.left_ms, 100);
+  stop_for(200'000);
+  EXPECT_EQ(told.load(), 1) << "200 ms are less than the limit, 400 ms are not";
+  EXPECT_EQ(time.left_ms, 0);
+}
+
 TEST(BoundedStopDeathTest, EndsTheProcessWithItsCode) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto hang = [] {
-    BoundedStop bound(50, [](const std::string& part) { end_late(part, 50, 75); });
+    StopTime time{50};
+    BoundedStop bound(time, [](const std::string& part) { end_late(part, 50, 75); });
     bound.part("the record");
     for (int i = 0; i < 300; ++i) usleep(100'000);
   };
