@@ -81,10 +81,11 @@ LineEditor::LineEditor(Complete complete) : impl_(std::make_unique<Impl>()) {
     history(impl_->history, &event, H_SETSIZE, kHistoryLines);
     el_set(e, EL_HIST, history, impl_->history);
   }
-  el_set(e, EL_ADDFN, "fb-complete", "complete the word", &Impl::on_tab);
+  // The wide form: the other one copies both texts and never frees them.
+  el_wset(e, EL_ADDFN, L"fb-complete", L"complete the word", &Impl::on_tab);
   el_set(e, EL_BIND, "\t", "fb-complete", nullptr);
   // While a line is edited Ctrl-C is a key that throws it away; outside it stays a signal.
-  el_set(e, EL_ADDFN, "fb-interrupt", "throw the line away", &Impl::on_interrupt);
+  el_wset(e, EL_ADDFN, L"fb-interrupt", L"throw the line away", &Impl::on_interrupt);
   el_set(e, EL_SETTY, "-d", "-isig", nullptr);
   el_set(e, EL_BIND, "^C", "fb-interrupt", nullptr);
   el_set(e, EL_BIND, "^R", "em-inc-search-prev", nullptr);

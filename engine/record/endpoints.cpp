@@ -304,12 +304,16 @@ Status Store::Impl::take_local_release(Txn& txn, const EndpointReport& report) {
     return txn.audit(actor, "local_release_unproven", id, told);
   }
   FB_TRY_VOID(txn.audit(actor, "released_locally", id, told));
-  // An isolation that was ordered since stands; the host will get it.
+  // Whatever was ordered since: the isolation that it ended stands no more, nor does its lease.
+  FB_TRY_VOID(
+      txn.db.run("UPDATE endpoints SET released_at = ?2, released_rule = standing_rule, standing_isolate = '', "
+                 "standing_rule = '', isolated_at = 0, lease_until = 0 WHERE endpoint_id = ?1 AND standing_isolate IN "
+                 "(SELECT action_id FROM actions WHERE endpoint_id = ?1 AND generation BETWEEN 1 AND ?3)",
+                 id, txn.now_ms, local.generation));
+  // An isolation that was ordered since is wanted; the host will get it.
   if (!isolated || newer_order) return {};
   FB_TRY_VOID(
-      txn.db.run("UPDATE endpoints SET desired = 'released', released_at = ?2, "
-                 "released_rule = iif(standing_isolate <> '', standing_rule, released_rule), standing_isolate = '', "
-                 "standing_rule = '', isolated_at = 0, lease_until = 0 WHERE endpoint_id = ?1",
+      txn.db.run("UPDATE endpoints SET desired = 'released', released_at = ?2, lease_until = 0 WHERE endpoint_id = ?1",
                  id, txn.now_ms));
   std::vector<std::pair<std::string, ActionState>> open;
   {

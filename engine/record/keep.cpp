@@ -317,9 +317,10 @@ Result<KeptAction> Store::Impl::keep_planned(Txn& txn, const PlannedAction& plan
 Status Store::Impl::make_intent(Txn& txn, const std::string& action_id, Verb verb, const std::string& endpoint_id,
                                 const std::string& requested_by) {
   if (verb == Verb::isolate) {
+    // A lease belongs to the isolation that was wanted before; one that a release was wanted for must not end this one.
     FB_TRY_VOID(
         txn.db.run("UPDATE endpoints SET generation = generation + 1, ordered_generation = generation + 1, "
-                   "desired = 'isolated', drifted = 0 "
+                   "desired = 'isolated', drifted = 0, lease_until = iif(desired = 'released', 0, lease_until) "
                    "WHERE endpoint_id = ?",
                    endpoint_id));
   } else {

@@ -41,11 +41,12 @@ class Agents : public RecordTest {
     const auto submitted = store_->submit(request(Verb::isolate, {"ep-1"}));
     ASSERT_TRUE(submitted);
     action_ = (*submitted)[0].action_id;
-    isolate_fully(action_);
     if (lease_ms > 0) {
       RawDb(db()).run("UPDATE actions SET lease_ms = " + std::to_string(lease_ms) + " WHERE action_id = '" + action_ +
                       "'");
     }
+    isolate_fully(action_);
+    ASSERT_EQ(row("lease_until > 0"), lease_ms > 0 ? "1" : "0");
     ASSERT_EQ(row("desired"), "isolated");
   }
   void release_locally(const std::string& how, const std::string& proof, int64_t generation = 1, int64_t sequence = 1) {
@@ -187,6 +188,25 @@ TEST_F(Agents, ALocalReleaseOfAnOlderIsolationDoesNotEndANewerOne) {
   release_locally("break_glass", "code of ep-11");
   EXPECT_EQ(row("desired"), "isolated");
   EXPECT_EQ(audited("released_locally"), 1) << "told all the same";
+}
+
+// The service's own release was on its way when the host told of its.
+TEST_F(Agents, ALeaseThatTheHostEndedDoesNotEndTheNextIsolation) {
+  isolate_ep1(60'000);
+  clock_.advance_ms(70'000);
+  ASSERT_TRUE(store_->submit(request(Verb::release, {"ep-1"})));
+  release_locally("lease", "");
+  EXPECT_EQ(row("standing_isolate || lease_until"), "0");
+  ASSERT_TRUE(store_->submit(request(Verb::isolate, {"ep-1"})));
+  EXPECT_EQ(row("desired || lease_until"), "isolated0");
+}
+
+TEST_F(Agents, AnIsolationAfterAReleaseThatDidNotArriveHasNoneOfTheOldLease) {
+  isolate_ep1(60'000);
+  ASSERT_TRUE(store_->submit(request(Verb::release, {"ep-1"})));
+  EXPECT_NE(row("lease_until"), "0");
+  ASSERT_TRUE(store_->submit(request(Verb::isolate, {"ep-1"})));
+  EXPECT_EQ(row("desired || lease_until"), "isolated0");
 }
 
 TEST_F(Agents, AnIsolationOnItsWayIsOverWhenTheHostLetItselfBackIn) {
