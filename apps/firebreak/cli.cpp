@@ -537,7 +537,7 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
     s.add_option("--comment", c.act.comment, "why; kept with the action");
     s.add_option("--wait", c.act.wait,
                  "end with 0 only when the host confirms within this time: 30s, 2m (default: shows up to 10s, ends "
-                 "with 0 when taken)")
+                 "with 0 when taken; 0 = don't follow)")
         ->type_name("DURATION");
     if (verb == "isolate")
       s.add_flag("--override", c.act.override_protected, "ask for a protected endpoint; a second person must approve");

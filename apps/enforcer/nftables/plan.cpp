@@ -48,6 +48,22 @@ void put_chains(Work& work, TableKind kind, Transaction transaction) {
   }
 }
 
+// What may be in the kernel already where a set is made.
+enum class Found : uint8_t { nothing, anything };
+
+Transaction sets_of(const std::string& table, TableKind kind, const std::vector<SetContent>& sets,
+                    const Reference& reference, Found found) {
+  Transaction transaction;
+  transaction.add_table(table);
+  for (const auto& counter : counters_of(kind)) transaction.add_counter(table, counter);
+  for (const SetContent& set : sets) {
+    add_set(transaction, table, set, reference.tables.at(kind));
+    if (found == Found::anything) transaction.flush_set(table, set.name);
+    fill_set(transaction, table, set);
+  }
+  return transaction;
+}
+
 void put_sets(Work& work, TableKind kind, Transaction transaction) {
   if (kind == TableKind::inet) {
     work.sets.append(std::move(transaction));
@@ -60,14 +76,7 @@ void put_sets(Work& work, TableKind kind, Transaction transaction) {
 
 Transaction make_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets,
                       const Reference& reference) {
-  Transaction transaction;
-  transaction.add_table(table);
-  for (const auto& counter : counters_of(kind)) transaction.add_counter(table, counter);
-  for (const SetContent& set : sets) {
-    add_set(transaction, table, set, reference.tables.at(kind));
-    fill_set(transaction, table, set);
-  }
-  return transaction;
+  return sets_of(table, kind, sets, reference, Found::nothing);
 }
 
 Transaction make_chains(const std::string& table, TableKind kind, const std::string& device,
@@ -80,14 +89,7 @@ Transaction make_chains(const std::string& table, TableKind kind, const std::str
 
 Transaction force_sets(const std::string& table, TableKind kind, const std::vector<SetContent>& sets,
                        const Reference& reference) {
-  Transaction transaction;
-  transaction.add_table(table);
-  for (const auto& counter : counters_of(kind)) transaction.add_counter(table, counter);
-  for (const SetContent& set : sets) {
-    add_set(transaction, table, set, reference.tables.at(kind));
-    transaction.append(update_set(table, set, nullptr));
-  }
-  return transaction;
+  return sets_of(table, kind, sets, reference, Found::anything);
 }
 
 Transaction force_chains(const std::string& table, TableKind kind, const std::string& device,

@@ -1,6 +1,12 @@
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <sys/socket.h>
 
+#include <cstdio>
 #include <fstream>
+#include <memory>
 #include <thread>
 
 #include "engine/net/http.h"
@@ -86,6 +92,98 @@ TEST(HttpClient, RefusesACertificateOfAnotherCaOrForAnotherName) {
   EXPECT_EQ(name.error().code, ErrorCode::refused);
   const auto system_roots = HttpClient(ClientOptions{}).request("GET", tls.url, {}, "");
   EXPECT_FALSE(system_roots);
+}
+
+// The server's certificate as it was, signed by the same CA, but past its end.
+void let_expire(const Tls& tls) {
+  const auto open = [](const std::string& file, const char* mode) {
+    return std::unique_ptr<FILE, int (*)(FILE*)>(std::fopen(file.c_str(), mode), &std::fclose);
+  };
+  const std::unique_ptr<X509, void (*)(X509*)> certificate(
+      PEM_read_X509(open(tls.dir / "s.pem", "r").get(), nullptr, nullptr, nullptr), &X509_free);
+  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(
+      PEM_read_PrivateKey(open(tls.dir / "ca.key", "r").get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
+  ASSERT_TRUE(certificate && key);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -7200);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), -3600);
+  ASSERT_GT(X509_sign(certificate.get(), key.get(), EVP_sha256()), 0);
+  ASSERT_EQ(PEM_write_X509(open(tls.dir / "s.pem", "w").get(), certificate.get()), 1);
+}
+
+TEST(HttpClient, RefusesACertificateThatIsPastItsEnd) {
+  Tls tls;
+  let_expire(tls);
+  tls.server.reset();
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  options.certificate_file = tls.dir / "s.pem";
+  options.private_key_file = tls.dir / "s.key";
+  auto server = start_http_server(options, echo);
+  ASSERT_TRUE(server) << server.error().describe();
+  ClientOptions client;
+  client.ca_file = tls.dir / "ca.pem";
+  const auto reply =
+      HttpClient(client).request("GET", "https://127.0.0.1:" + std::to_string((*server)->port()), {}, "");
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, ErrorCode::refused) << reply.error().describe();
+}
+
+// Accepts one connection; with `reset` it reads a little and resets it, else it says nothing until the end.
+class IllServer {
+ public:
+  explicit IllServer(bool reset) : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(::bind(listener_, reinterpret_cast<const sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(listener_, 4), 0);
+    EXPECT_EQ(::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    url = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/";
+    if (!reset) return;
+    thread_ = std::thread([this] {
+      const int connection = ::accept(listener_, nullptr, nullptr);
+      char some[16];
+      if (::recv(connection, some, sizeof(some), 0) < 0) ADD_FAILURE() << "nothing came";
+      const linger at_once{1, 0};
+      ::setsockopt(connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+      ::close(connection);
+    });
+  }
+  ~IllServer() {
+    if (thread_.joinable()) thread_.join();
+    ::close(listener_);
+  }
+  std::string url;
+
+ private:
+  int listener_;
+  std::thread thread_;
+};
+
+TEST(HttpClient, TellsASilentServerAResetAndANameThatIsNoneApart) {
+  ClientOptions options;
+  options.total_timeout_ms = 500;
+  {
+    const IllServer silent(false);
+    const int64_t start = now_ms();
+    const auto reply = HttpClient(options).request("POST", silent.url, {}, "x");
+    ASSERT_FALSE(reply);
+    EXPECT_EQ(reply.error().code, ErrorCode::timeout);
+    EXPECT_LT(now_ms() - start, 3000);
+  }
+  options.total_timeout_ms = 5000;
+  {
+    const IllServer resets(true);
+    const auto reply = HttpClient(options).request("POST", resets.url, {}, "x");
+    ASSERT_FALSE(reply);
+    EXPECT_EQ(reply.error().code, ErrorCode::unavailable) << reply.error().describe();
+    EXPECT_EQ(reply.error().retry, Retry::yes);
+  }
+  const auto nowhere = HttpClient(options).request("GET", "http://nowhere.invalid/", {}, "");
+  ASSERT_FALSE(nowhere);
+  EXPECT_EQ(nowhere.error().retry, Retry::yes) << nowhere.error().describe();
+  EXPECT_NE(nowhere.error().code, ErrorCode::refused);
 }
 
 TEST(HttpClient, PinsTheFingerprintOfTheCaOrOfTheCertificate) {
