@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "api/front.h"
 #include "api/work_desk.h"
+#include "engine/base/json.h"
 #include "engine/base/log.h"
 #include "engine/base/text.h"
 
@@ -49,7 +49,7 @@ net::Response with_safe_headers(net::Response response) {
 // What the body of a change says of why.
 std::string reason_in(const net::Request& request) {
   if (request.body.empty() || request.body.size() > kMaxBodyLookedInto) return "";
-  const auto body = nlohmann::json::parse(request.body, nullptr, false);
+  const auto body = parse_json(request.body);
   if (!body.is_object()) return "";
   for (const char* key : {"comment", "reason", "note"}) {
     const auto it = body.find(key);

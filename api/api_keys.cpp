@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -50,7 +50,7 @@ Result<std::vector<KeyRow>> keys_in_file(const std::string& file) {
   std::string line;
   for (size_t number = 1; std::getline(in, line); ++number) {
     if (line.empty()) continue;
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = parse_json(line);
     const auto text = [&](const char* key) {
       const auto it = json.find(key);
       return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();

@@ -1,7 +1,6 @@
 #include "api/router.h"
 
-#include <nlohmann/json.hpp>
-
+#include "engine/base/json.h"
 #include "engine/net/http_status.h"
 #include "engine/net/uri.h"
 

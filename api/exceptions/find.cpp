@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "api/exceptions/objects.h"
 #include "api/router.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -41,7 +41,7 @@ Result<int64_t> read_number(const Call& call, const char* name, int64_t otherwis
 std::string sort_key(const ExceptionRow& row, const FindPage& page) {
   if (page.sort_field == "name") return row.name;
   if (page.sort_field == "item_id") return row.item_id;
-  const Json doc = Json::parse(row.doc, nullptr, false);
+  const Json doc = parse_ordered_json(row.doc);
   const auto it = doc.find(page.sort_field);
   if (it == doc.end()) return {};
   if (it->is_string()) return it->get<std::string>();

@@ -1,9 +1,9 @@
 #include "api/exceptions/isolation_item.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -65,7 +65,7 @@ Status check_isolation_item(const ItemSent& item) {
   FB_TRY_VOID(check_length("description", item.description, 0, kMaxName));
   if (!item.agnostic) return wrong("namespaceType", "expected value to equal [agnostic]");
   FB_TRY_VOID(check_size("osTypes", item.os_types.size(), kOsCount));
-  const Json entries = Json::parse(item.entries, nullptr, false);
+  const Json entries = parse_ordered_json(item.entries);
   FB_TRY_VOID(check_size("entries", entries.size(), 1));
   FB_TRY_VOID(check_entry(entries[0]));
   const bool global = std::find(item.tags.begin(), item.tags.end(), kGlobal) != item.tags.end();

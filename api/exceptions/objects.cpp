@@ -1,10 +1,10 @@
 #include "api/exceptions/objects.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "engine/model/ids.h"
 
 namespace fb::api {
@@ -28,7 +28,7 @@ std::vector<std::string> policies_in(const std::vector<std::string>& tags) {
 // Only an item that was checked as a host isolation exception opens anything.
 std::optional<OpenAddress> opens_of(const ExceptionRow& row, const ItemSent& sent) {
   if (!row.agnostic || row.list_id != kIsolationList) return std::nullopt;
-  const Json entries = Json::parse(sent.entries, nullptr, false);
+  const Json entries = parse_ordered_json(sent.entries);
   if (!entries.is_array() || entries.size() != 1 || entries[0].value("field", "") != "destination.ip") {
     return std::nullopt;
   }
@@ -53,12 +53,12 @@ void put_item(ExceptionRow& row, Json comments, const std::string& created_at, c
   doc["created_at"] = created_at;
   doc["created_by"] = created_by;
   doc["description"] = sent.description;
-  doc["entries"] = Json::parse(sent.entries_kept);
+  doc["entries"] = parse_ordered_json(sent.entries_kept);
   if (sent.expire_time) doc["expire_time"] = *sent.expire_time;
   doc["id"] = row.id;
   doc["item_id"] = row.item_id;
   doc["list_id"] = row.list_id;
-  if (sent.meta) doc["meta"] = Json::parse(*sent.meta);
+  if (sent.meta) doc["meta"] = parse_ordered_json(*sent.meta);
   doc["name"] = sent.name;
   doc["namespace_type"] = row.agnostic ? "agnostic" : "single";
   doc["os_types"] = sent.os_types;
@@ -86,7 +86,7 @@ void put_list(ExceptionRow& row, const Json& old, const ListSent& sent, const st
   doc["immutable"] = false;
   doc["list_id"] = row.list_id;
   if (sent.meta) {
-    doc["meta"] = Json::parse(*sent.meta);
+    doc["meta"] = parse_ordered_json(*sent.meta);
   } else if (old.contains("meta")) {
     doc["meta"] = old["meta"];
   }
@@ -112,7 +112,7 @@ Result<int64_t> read_version_token(std::string_view token) {
   const auto wrong = [&] { return fail(ErrorCode::invalid_argument, "Invalid version [" + std::string(token) + "]"); };
   const auto text = unbase64(token);
   if (!text) return wrong();
-  const Json pair = Json::parse(*text, nullptr, false);
+  const Json pair = parse_ordered_json(*text);
   if (!pair.is_array() || pair.size() != 2 || !pair[0].is_number_integer() || !pair[1].is_number_integer()) {
     return wrong();
   }
@@ -148,7 +148,7 @@ ExceptionRow new_list(const ListSent& sent, const std::string& who, int64_t now_
 
 ExceptionRow changed_list(const ExceptionRow& row, const ListSent& sent, const std::string& who, int64_t now_ms) {
   ExceptionRow changed = row;
-  put_list(changed, Json::parse(row.doc, nullptr, false), sent, who, now_ms);
+  put_list(changed, parse_ordered_json(row.doc), sent, who, now_ms);
   return changed;
 }
 
@@ -168,7 +168,7 @@ ExceptionRow new_item(const ItemSent& sent, const std::string& who, int64_t now_
 
 Result<ExceptionRow> changed_item(const ExceptionRow& row, const ItemSent& sent, const std::string& who,
                                   int64_t now_ms) {
-  const Json old = Json::parse(row.doc, nullptr, false);
+  const Json old = parse_ordered_json(row.doc);
   if (!old.is_object()) return fail(ErrorCode::corrupt, "the document of an exception is not JSON", row.id);
   const std::string now = iso8601(now_ms);
   Json comments = old.value("comments", Json::array());

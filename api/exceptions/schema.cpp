@@ -1,8 +1,8 @@
 #include "api/exceptions/schema.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/ir/typed.h"
 
@@ -225,7 +225,7 @@ class Checker {
 };
 
 Result<Json> object_of(std::string_view body) {
-  Json json = Json::parse(body, nullptr, false);
+  Json json = parse_ordered_json(body);
   if (json.is_discarded()) return fail(ErrorCode::limit, "Invalid request payload JSON format");
   if (!json.is_object()) {
     return fail(ErrorCode::invalid_argument, "Expected object, received " + kind_of(json));

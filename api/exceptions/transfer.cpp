@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "api/api.h"
@@ -11,6 +10,7 @@
 #include "api/exceptions/requests.h"
 #include "api/exceptions/rule_item.h"
 #include "api/router.h"
+#include "engine/base/json.h"
 #include "engine/model/ids.h"
 
 namespace fb::api {
@@ -84,7 +84,7 @@ class Import {
 };
 
 void Import::read_line(std::string_view line) {
-  const Json json = Json::parse(line, nullptr, false);
+  const Json json = parse_ordered_json(line);
   if (!json.is_object()) return refuse(400, "a line is not a JSON object", "", "");
   if (json.contains("exported_exception_list_count")) return;
   const auto text = [&json](const char* key) {
@@ -328,7 +328,7 @@ Result<ExceptionRow> duplicate_list(const Call& call, const ExceptionRow& list, 
   const int64_t now = call.parts.clock.wall_ms();
   ExceptionStore store = call.parts.store.exceptions();
   FB_TRY(const auto items, store.items(list.agnostic, list.list_id, {ExceptionPage::Order::created_at, false, 0, -1}));
-  Json doc = Json::parse(list.doc, nullptr, false);
+  Json doc = parse_ordered_json(list.doc);
   doc["list_id"] = new_uuid();
   doc["name"] = list.name + " [Duplicate]";
   FB_TRY(const ListSent sent, read_list_body(text_of(doc), BodyOf::import));
@@ -336,7 +336,7 @@ Result<ExceptionRow> duplicate_list(const Call& call, const ExceptionRow& list, 
   std::vector<ExceptionRow> rows;
   for (const ExceptionRow& item : items) {
     if (!with_expired && is_expired(item, now)) continue;
-    Json one = Json::parse(item.doc, nullptr, false);
+    Json one = parse_ordered_json(item.doc);
     one["list_id"] = copy.list_id;
     one["item_id"] = new_uuid();
     FB_TRY(ItemSent copied, read_item_body(text_of(one), BodyOf::import));

@@ -7,10 +7,10 @@
 #include <openssl/param_build.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -178,8 +178,7 @@ Result<std::string> unbase64url(std::string_view text) {
 }
 
 Result<KeySet> KeySet::parse(std::string_view json) {
-  const Json document =
-      json.size() > kMaxKeySetBytes ? Json(Json::value_t::discarded) : Json::parse(json, nullptr, false);
+  const Json document = json.size() > kMaxKeySetBytes ? Json(Json::value_t::discarded) : parse_json(json);
   if (!document.is_object() || !document.contains("keys") || !document["keys"].is_array()) {
     return fail(ErrorCode::corrupt, "the provider's keys are not a JWKS document");
   }
@@ -215,8 +214,8 @@ Result<std::string> verify_id_token(std::string_view token, const KeySet& keys, 
   auto claims_text = unbase64url(token.substr(first + 1, second - first - 1));
   const auto signature = unbase64url(token.substr(second + 1));
   if (!head_text || !claims_text || !signature) return bad("is no signed token");
-  const Json head = Json::parse(*head_text, nullptr, false);
-  const Json claims = Json::parse(*claims_text, nullptr, false);
+  const Json head = parse_json(*head_text);
+  const Json claims = parse_json(*claims_text);
   if (!head.is_object() || !claims.is_object()) return bad("is no signed token");
 
   // The algorithm is held against the key's own, so that "none" or a secret-key one finds no key at all.

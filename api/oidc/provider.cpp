@@ -1,10 +1,10 @@
 #include "api/oidc/provider.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/net/uri.h"
 
@@ -96,7 +96,7 @@ Result<OidcProvider::Description> OidcProvider::description() {
   while (url.ends_with('/')) url.pop_back();
   FB_TRY(const net::ClientReply reply, ask("GET", url + "/.well-known/openid-configuration", {}, ""));
   if (reply.status != 200) return not_answering("has no description: status " + std::to_string(reply.status));
-  const Json json = Json::parse(reply.body, nullptr, false);
+  const Json json = parse_json(reply.body);
   if (!json.is_object()) return not_answering("has a description that is not JSON");
   // Else a description from elsewhere could speak for this issuer.
   if (text_of(json, "issuer") != settings_.issuer) return not_answering("calls itself by another name");
@@ -184,7 +184,7 @@ Result<std::string> OidcProvider::exchange(const Description& at, const std::str
                                                  net::percent_encode(settings_.client_secret));
   }
   FB_TRY(const net::ClientReply reply, ask("POST", at.token_endpoint, headers, form(fields)));
-  const Json json = Json::parse(reply.body, nullptr, false);
+  const Json json = parse_json(reply.body);
   if (reply.status >= 500) return not_answering("failed with status " + std::to_string(reply.status));
   if (reply.status != 200 || !json.is_object()) {
     const std::string why = json.is_object() ? printable(text_of(json, "error").substr(0, 100)) : std::string();
@@ -207,7 +207,7 @@ Result<std::string> OidcProvider::verify(const std::string& token, const std::st
 }
 
 Result<OidcProvider::Person> OidcProvider::person_of(const std::string& text) const {
-  const Json claims = Json::parse(text, nullptr, false);
+  const Json claims = parse_json(text);
   Person person;
   person.name = text_of(claims, settings_.name_claim.c_str());
   if (person.name.empty()) {

@@ -1,9 +1,9 @@
 #include "api/response/action_document.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/model/names.h"
 
 namespace fb::api {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "api/response/action_document.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/event/json_tree.h"
 #include "engine/ir/oracle.h"
 #include "engine/lang/kuery/kuery.h"
@@ -89,7 +89,7 @@ Json ours(const EndpointDetails& d) {
             {"generation", e.generation},
             {"isolated_at", time(d.isolated_at_ms)},
             {"lease_until", time(e.lease_until_ms)},
-            {"pending_actions", Json::parse(pending_document(d.open))},
+            {"pending_actions", parse_ordered_json(pending_document(d.open))},
             {"tags", e.tags},
             {"protected", e.is_protected},
             {"critical", std::find(e.tags.begin(), e.tags.end(), "critical") != e.tags.end()},

@@ -1,11 +1,11 @@
 // Isolate and release by hand, approve and deny, one action's state.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
+#include "engine/base/json.h"
 #include "engine/record/queries.h"
 
 namespace fb::api {
@@ -21,7 +21,7 @@ net::Response one_action(const Call& call, const std::string& action_id) {
   const auto rows = (*reader)->actions(filter);
   if (!rows) return failed(rows.error());
   if (rows->empty()) return problem(404, "Action with id '" + action_id + "' not found.");
-  auto line = nlohmann::ordered_json::parse(record::json_line(rows->front()));
+  auto line = parse_ordered_json(record::json_line(rows->front()));
   line["detail"] = rows->front().detail;
   const auto hosts = (*reader)->find_endpoints(rows->front().endpoint_id);
   for (const record::EndpointRow& host : hosts.value_or(std::vector<record::EndpointRow>())) {
@@ -31,7 +31,7 @@ net::Response one_action(const Call& call, const std::string& action_id) {
 }
 
 net::Response submit(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object()) return problem(400, "the body is not a JSON object");
   for (const auto& [key, value] : body.items()) {
     if (key != "command" && key != "host" && key != "comment" && key != "override") {
@@ -83,7 +83,7 @@ Result<std::string> full_id(const Call& call, const std::string& prefix) {
 net::Response decide(const Call& call, bool approve) {
   std::string comment;
   if (!call.request.body.empty()) {
-    const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+    const auto body = parse_json(call.request.body);
     if (!body.is_object()) return problem(400, "the body is {\"comment\": \"...\"}");
     comment = body.value("comment", "");
   }
@@ -99,7 +99,7 @@ net::Response decide(const Call& call, bool approve) {
 constexpr size_t kMostAtOnce = 20;
 
 net::Response decide_many(const Call& call, bool approve) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   const bool good = body.is_object() && body.contains("ids") && body["ids"].is_array() &&
                     (!body.contains("comment") || body["comment"].is_string());
   if (!good) return problem(400, R"(the body is {"ids": ["..."], "comment": "..."})");

@@ -1,10 +1,9 @@
 // Agents: enrolment tokens (made here, shown once, kept as a hash), enrolments that wait, certificates, break-glass.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -12,7 +11,7 @@ namespace {
 constexpr int64_t kMaxTtlMs = 7 * 86'400'000ll;
 
 net::Response make_token(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object() || !body.contains("ttl_ms") || !body["ttl_ms"].is_number_integer()) {
     return problem(400, "the body is {\"ttl_ms\": N}");
   }
@@ -70,7 +69,7 @@ tl::expected<std::string, net::Response> host_of(const Call& call, const nlohman
 }
 
 net::Response decide(const Call& call, bool approve) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object() || text_of(body, "agent").empty() || text_of(body, "comment").empty()) {
     return problem(400, "the body is {\"agent\": ID, \"comment\": WHY}");
   }
@@ -81,7 +80,7 @@ net::Response decide(const Call& call, bool approve) {
 }
 
 net::Response revoke(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   const auto endpoint = host_of(call, body, true);
   if (!endpoint) return endpoint.error();
   const Status done = call.parts.store.revoke_credentials(*endpoint, call.actor(), text_of(body, "comment"));
@@ -91,7 +90,7 @@ net::Response revoke(const Call& call) {
 }
 
 net::Response rotate(const Call& call) {
-  const auto endpoint = host_of(call, nlohmann::json::parse(call.request.body, nullptr, false), false);
+  const auto endpoint = host_of(call, parse_json(call.request.body), false);
   if (!endpoint) return endpoint.error();
   if (!call.parts.agents.ask_renewal) return problem(503, "there is no agent gateway");
   call.parts.agents.ask_renewal(*endpoint);
@@ -100,7 +99,7 @@ net::Response rotate(const Call& call) {
 }
 
 net::Response rotate_signing_key(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!call.parts.agents.rotate_signing_key) return problem(503, "there is no agent gateway");
   const auto kid = call.parts.agents.rotate_signing_key();
   if (!kid) return failed(kid.error());
@@ -111,7 +110,7 @@ net::Response rotate_signing_key(const Call& call) {
 
 // No code without its row in the audit.
 net::Response break_glass(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   const auto endpoint = host_of(call, body, true);
   if (!endpoint) return endpoint.error();
   if (!call.parts.agents.break_glass_code) return problem(503, "there is no agent gateway");

@@ -1,11 +1,11 @@
 // The audit: who did what, when, in a chain of hashes; and whether the chain holds.
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/readers.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 #include "engine/record/queries.h"
 
 namespace fb::api {

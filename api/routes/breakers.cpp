@@ -1,9 +1,8 @@
 // Budgets that tripped: which rules' (and the fleet's) may not isolate until a person resets them.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 #include "engine/record/queries.h"
 
 namespace fb::api {
@@ -25,7 +24,7 @@ net::Response list(const Call& call) {
 }
 
 net::Response reset(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object()) return problem(400, "the body is {\"breaker\": \"RULE_ID|fleet\", \"comment\": \"why\"}");
   const std::string breaker = body.value("breaker", "");
   const std::string why = body.value("comment", "");

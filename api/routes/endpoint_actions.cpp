@@ -1,13 +1,13 @@
 // Response actions as Kibana's clients ask for them: isolate and release many endpoints at once, the history, what is
 // pending.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/response/action_document.h"
 #include "api/response/query_values.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -90,7 +90,7 @@ Status read_parameters(const Json& body, ActionRequest& request) {
 }
 
 Result<ActionRequest> request_of(const Call& call, Verb verb) {
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  const Json body = parse_json(call.request.body);
   if (!body.is_object()) {
     return wrong("", body.is_discarded() ? "the body is not JSON"
                                          : "expected a plain object value, but found [" + type_of(body) + "] instead.");
@@ -323,7 +323,7 @@ net::Response agent_status(const Call& call) {
     one["isolated"] = at != known->end() && at->endpoint.observed == Isolation::isolated;
     one["lastSeen"] = at == known->end() ? std::string() : iso8601(at->endpoint.last_seen_ms);
     one["status"] = at == known->end() || at->revoked ? "unenrolled" : kibana_status(at->endpoint.status);
-    one["pendingActions"] = at == known->end() ? OrderedJson::object() : OrderedJson::parse(pending_document(at->open));
+    one["pendingActions"] = at == known->end() ? OrderedJson::object() : parse_ordered_json(pending_document(at->open));
     data[id] = std::move(one);
   }
   return json(200, OrderedJson{{"data", data}}.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));

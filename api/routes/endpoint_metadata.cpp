@@ -1,12 +1,12 @@
 // Endpoints as Kibana's clients list them: agent status, isolation wanted and observed, policy.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/response/host_document.h"
 #include "api/response/query_values.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {

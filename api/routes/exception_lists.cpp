@@ -1,12 +1,11 @@
 // Exception lists: create, read, change, delete, find, copy, count, export, import. Kibana's paths, texts and shapes.
-#include <nlohmann/json.hpp>
-
 #include "api/exceptions/find.h"
 #include "api/exceptions/objects.h"
 #include "api/exceptions/requests.h"
 #include "api/exceptions/rule_item.h"
 #include "api/exceptions/transfer.h"
 #include "api/multipart.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -149,7 +148,7 @@ net::Response summary(const Call& call) {
   for (const ExceptionRow& item : *items) {
     if (!filter->matches(item)) continue;
     counts["total"] = counts["total"].get<int64_t>() + 1;
-    const auto doc = nlohmann::ordered_json::parse(item.doc, nullptr, false);
+    const auto doc = parse_ordered_json(item.doc);
     for (const char* os : {"windows", "linux", "macos"}) {
       const auto& all = doc["os_types"];
       if (std::find(all.begin(), all.end(), os) != all.end()) counts[os] = counts[os].get<int64_t>() + 1;

@@ -1,11 +1,11 @@
 // Which endpoints a host isolation exception applies to, and which of those that are isolated have it in force.
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "api/exceptions/objects.h"
 #include "api/exceptions/requests.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {

@@ -1,7 +1,5 @@
 // An alert that was none: it is closed as such, and an exception for its rule is drafted from it, which the caller may
 // look at, change and have made.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/exceptions/objects.h"
 #include "api/exceptions/requests.h"
@@ -9,6 +7,7 @@
 #include "api/routes/answers.h"
 #include "api/rules/answers.h"
 #include "api/signals/search.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/model/ids.h"
 
@@ -85,7 +84,7 @@ struct Wanted {
 Result<Wanted> read_body(const Call& call) {
   constexpr size_t kMaxComment = 30'000;
   Wanted out;
-  const Json body = call.request.body.empty() ? Json::object() : Json::parse(call.request.body, nullptr, false);
+  const Json body = call.request.body.empty() ? Json::object() : parse_ordered_json(call.request.body);
   const auto wrong = [] {
     return fail(ErrorCode::invalid_argument,
                 R"(the body is {"comment": "...", "close": true, "create_exception": false, "entries": [...]})");
@@ -123,7 +122,7 @@ Status prepare_list(const Call& call, const ListOf& to, const RuleViewPtr& rule,
     if (!added) return tl::unexpected<Error>(added.error());
   }
   if (to.named) return {};
-  Json doc = Json::parse(rule->doc);
+  Json doc = parse_ordered_json(rule->doc);
   doc["exceptions_list"].push_back(Json{{"id", row->id},
                                         {"list_id", row->list_id},
                                         {"type", to.list.type},
@@ -156,7 +155,7 @@ net::Response false_positive(const Call& call) {
   if (!wanted) return problem(400, wanted.error().message);
   const auto alert = one_alert(call.parts.store, call.params.at("id"));
   if (!alert) return failed(alert.error());
-  const Json doc = Json::parse(alert->doc, nullptr, false);
+  const Json doc = parse_ordered_json(alert->doc);
   if (!doc.is_object()) return problem(500, "the alert's document can't be read");
 
   const RuleDesk* desk = call.parts.rules;
@@ -202,7 +201,7 @@ net::Response false_positive(const Call& call) {
               {"rule_id", alert->rule_id},
               {"workflow_status", wanted->close ? "closed" : alert->status},
               {"list_exists", to.named || !made.empty()}};
-  answer["exception_item"] = made.empty() ? std::move(item) : Json::parse(made);
+  answer["exception_item"] = made.empty() ? std::move(item) : parse_ordered_json(made);
   return json(200, dumped(answer));
 }
 

@@ -1,8 +1,7 @@
 // /healthz: the process answers. /readyz: it does its work, or which part does not. /metrics: Prometheus.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {

@@ -1,10 +1,9 @@
 // API keys: made for a person, shown once, with scopes and an end if wanted, revoked.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/api_keys.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -65,7 +64,7 @@ Result<std::vector<Privilege>> scopes_in(const nlohmann::json& body) {
 }
 
 Result<Json> make(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object())
     return fail(ErrorCode::invalid_argument, R"(the body is {"user", "name", "scopes"?, "expires_in"?})");
   FB_TRY(const auto user, call.parts.store.user(body.value("user", call.who.person)));

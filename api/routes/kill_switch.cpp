@@ -1,9 +1,8 @@
 // The emergency stop: no new isolation while it is on. Releases and detection go on.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -15,7 +14,7 @@ net::Response get(const Call& call) {
 }
 
 net::Response set(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object() || !body.contains("on") || !body["on"].is_boolean()) {
     return problem(400, "the body is {\"on\": true|false, \"comment\": \"why\"}");
   }

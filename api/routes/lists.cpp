@@ -1,12 +1,12 @@
 // GET lists as NDJSON, one object a line with the keys of the views; newest first.
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/readers.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
+#include "engine/base/json.h"
 #include "engine/ir/typed.h"
 #include "engine/record/queries.h"
 

@@ -1,11 +1,10 @@
 // Times in which isolations by rules wait for a person, or are left out, on a host or on all hosts with a tag.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/ir/typed.h"
 
 namespace fb::api {
@@ -47,7 +46,7 @@ Result<T> member(const nlohmann::json& body, const char* key, T otherwise) {
 }
 
 Result<MaintenanceWindow> window_of(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object()) return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
   for (const auto& [key, value] : body.items()) {
     if (key != "host" && key != "tag" && key != "from" && key != "to" && key != "suppress" &&
@@ -90,7 +89,7 @@ net::Response add(const Call& call) {
 }
 
 net::Response remove(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body.empty() ? "{}" : call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body.empty() ? "{}" : call.request.body);
   if (!body.is_object()) return problem(400, "the body is {\"comment\": \"why\"}");
   const auto why = member<std::string>(body, "comment", "");
   if (!why) return failed(why.error());

@@ -1,12 +1,11 @@
 // Endpoint policies: what isolated hosts may still talk to, host by host. A policy says only what it sets; the rest is
 // the config's. Every endpoint has one policy, the default one unless it was given another.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -56,7 +55,7 @@ struct Asked {
 };
 
 Result<Asked> read(const Call& call, bool is_new) {
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  const Json body = parse_ordered_json(call.request.body);
   if (!body.is_object()) return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
   for (const auto& [key, value] : body.items()) {
     if (key != "id" && key != "name" && key != "description" && key != "services" && key != "dns" && key != "dhcp" &&
@@ -144,7 +143,7 @@ net::Response endpoints(const Call& call) {
 }
 
 net::Response assign(const Call& call) {
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  const Json body = parse_ordered_json(call.request.body);
   const bool good = body.is_object() && body.size() == 1 && body.contains("hosts") && body["hosts"].is_array() &&
                     !body["hosts"].empty() && body["hosts"].size() <= kMaxHosts;
   if (!good) return problem(400, R"(the body is {"hosts": ["..."]}, with 1 to 10000 hosts)");

@@ -1,12 +1,12 @@
 // Exceptions of one rule, kept in a list that is the rule's own; and lists that several rules share.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/exceptions/objects.h"
 #include "api/exceptions/requests.h"
 #include "api/exceptions/rule_item.h"
 #include "api/rules/answers.h"
+#include "engine/base/json.h"
 #include "engine/model/ids.h"
 
 namespace fb::api {
@@ -34,7 +34,7 @@ Result<ExceptionRow> add_list(const Call& call, const std::string& name, const s
 }
 
 net::Response create_shared(const Call& call) {
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  const Json body = parse_ordered_json(call.request.body);
   if (!body.is_object()) return problem(400, "[request body]: Expected object");
   for (const char* key : {"name", "description"}) {
     if (!body.contains(key) || !body[key].is_string() || body[key].get_ref<const std::string&>().empty()) {
@@ -47,7 +47,7 @@ net::Response create_shared(const Call& call) {
 
 // What the rule's document says of its lists.
 Json lists_of(const RuleView& rule) {
-  const Json doc = Json::parse(rule.doc, nullptr, false);
+  const Json doc = parse_ordered_json(rule.doc);
   return doc.is_object() ? doc.value("exceptions_list", Json::array()) : Json::array();
 }
 
@@ -92,13 +92,13 @@ net::Response add_to_rule(const Call& call) {
   if (desk == nullptr) return no_desk();
   const RuleViewPtr rule = desk->by_id(call.params.at("id"));
   if (!rule) return answer(refuse(404, "id: \"" + call.params.at("id") + "\" not found"));
-  auto rows = read_items(call, Json::parse(call.request.body, nullptr, false));
+  auto rows = read_items(call, parse_ordered_json(call.request.body));
   if (!rows) return rows.error();
   const auto own = own_list(call, *rule);
   if (!own) return siem_failed(own.error());
   for (ExceptionRow& row : *rows) {
     row.list_id = own->list_id;
-    Json doc = Json::parse(row.doc);
+    Json doc = parse_ordered_json(row.doc);
     doc["list_id"] = own->list_id;
     row.doc = dumped(doc);
     if (const Status fine = check_rule_item(row, call.parts); !fine) return siem_failed(fine.error());

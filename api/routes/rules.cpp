@@ -1,13 +1,13 @@
 // Detection rules: create, read, change, delete, find; versions with diff and restore.
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "api/api.h"
 #include "api/routes/answers.h"
 #include "api/rules/answers.h"
 #include "api/signals/search.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -89,7 +89,8 @@ net::Response tags(const Call& /*call*/, RuleDesk& desk) {
   const auto rules = desk.find("", {});
   if (!rules) return answer(rules.error());
   for (const RuleViewPtr& rule : *rules) {
-    for (const Json& tag : Json::parse(rule->doc).value("tags", Json::array())) all.insert(tag.get<std::string>());
+    for (const Json& tag : parse_ordered_json(rule->doc).value("tags", Json::array()))
+      all.insert(tag.get<std::string>());
   }
   return json(200, dumped(Json(all)));
 }
@@ -138,7 +139,7 @@ net::Response versions(const Call& call, RuleDesk& desk) {
                        {"at", iso8601(v.at_ms)},
                        {"author", v.author},
                        {"what", v.what},
-                       {"rule", Json::parse(v.doc, nullptr, false)}});
+                       {"rule", parse_ordered_json(v.doc)}});
   }
   return json(200, dumped(Json{{"id", list->back().id}, {"rule_id", list->back().rule_id}, {"versions", out}}));
 }
@@ -154,7 +155,7 @@ net::Response diff(const Call& call, RuleDesk& desk) {
   if (!from) return problem(404, "the rule has versions 1 to " + std::to_string(newest));
   const auto doc_of = [&](int64_t number) {
     const auto it = std::find_if(list->begin(), list->end(), [&](const RuleVersion& v) { return v.number == number; });
-    return Json::parse(it->doc, nullptr, false);
+    return parse_ordered_json(it->doc);
   };
   const Json before = doc_of(*from);
   const Json after = doc_of(*to);
@@ -175,7 +176,7 @@ net::Response diff(const Call& call, RuleDesk& desk) {
 }
 
 net::Response restore(const Call& call, RuleDesk& desk) {
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  const Json body = parse_ordered_json(call.request.body);
   if (!body.is_object() || !body.contains("version") || !body["version"].is_number_integer()) {
     return problem(400, R"(the body is {"version": N})");
   }

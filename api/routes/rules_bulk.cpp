@@ -1,6 +1,5 @@
 // Many rules at once: bulk actions, export, import.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/multipart.h"
@@ -8,6 +7,7 @@
 #include "api/rules/answers.h"
 #include "api/rules/bulk_edit.h"
 #include "api/rules/transfer.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/model/ids.h"
 
@@ -105,7 +105,7 @@ Json name_of(const RuleView& rule) {
 
 // The change that the action asks for; nothing when the rule is so already.
 std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleViewPtr& rule, const Json& body) {
-  Json doc = Json::parse(rule->doc);
+  Json doc = parse_ordered_json(rule->doc);
   if (action == "delete") return RuleDesk::Change{rule, "deleted", "", ""};
   if (action == "enable" || action == "disable") {
     const bool on = action == "enable";
@@ -157,7 +157,7 @@ RuleResult<std::vector<RuleViewPtr>> chosen(const Json& body, const RuleDesk& de
 }
 
 net::Response bulk_action(const Call& call, RuleDesk& desk) {
-  Json body = Json::parse(call.request.body, nullptr, false);
+  Json body = parse_ordered_json(call.request.body);
   if (!body.is_object()) return problem(400, "[request body]: Expected object");
   for (const char* key : {"ids", "query", "edit", "duplicate"}) {  // clients say null where they say nothing
     if (body.contains(key) && body[key].is_null()) body.erase(key);
@@ -204,7 +204,7 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
       continue;
     }
     if (dry_run && change->what != "deleted") {
-      Json doc = Json::parse(change->doc);
+      Json doc = parse_ordered_json(change->doc);
       if (const auto good = desk.compile(change->doc); !good) {
         bulk.error(joined(good.error().messages), good.error().status, nullptr, name_of(*rule));
         continue;
@@ -221,7 +221,7 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
   const auto results = desk.apply(std::move(changes), call.actor());
   for (size_t i = 0; i < results.size(); ++i) {
     if (results[i]) {
-      made.push_back(Json::parse((*results[i])->answer));
+      made.push_back(parse_ordered_json((*results[i])->answer));
     } else {
       bulk.error(joined(results[i].error().messages), results[i].error().status, nullptr, name_of(*of[i]));
     }
@@ -232,7 +232,7 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
 net::Response export_some(const Call& call, RuleDesk& desk) {
   std::vector<RuleViewPtr> rules;
   std::vector<std::string> missing;
-  const Json body = call.request.body.empty() ? Json() : Json::parse(call.request.body, nullptr, false);
+  const Json body = call.request.body.empty() ? Json() : parse_ordered_json(call.request.body);
   if (body.is_discarded()) return problem(400, "[request body]: is not JSON");
   if (body.is_object() && body.contains("objects") && !body["objects"].is_null()) {
     if (!body["objects"].is_array()) return problem(400, "[request body]: objects: must be an array");

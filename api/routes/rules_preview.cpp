@@ -1,7 +1,6 @@
 // What a rule would have alerted on: over uploaded events, over a time range of the Kafka topics, or over the events
 // behind the record's alerts. Nothing here can act.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "api/api.h"
@@ -10,6 +9,7 @@
 #include "api/routes/answers.h"
 #include "api/rules/answers.h"
 #include "api/rules/preview.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/ir/typed.h"
 #include "engine/model/ids.h"
@@ -81,7 +81,7 @@ RuleResult<Asked> read_request(const Call& call) {
     if (!parts) return tl::unexpected(refuse_body({parts.error().message}));
     for (const FormPart& part : *parts) {
       if (part.name == "rule" && !is_nested_deeper(part.content)) {
-        out.rule = Json::parse(part.content, nullptr, false);
+        out.rule = parse_ordered_json(part.content);
       }
       if (part.name == "file") {
         take_lines(part.content, out);
@@ -89,7 +89,7 @@ RuleResult<Asked> read_request(const Call& call) {
       }
     }
   } else {
-    out.rule = Json::parse(call.request.body, nullptr, false);
+    out.rule = parse_ordered_json(call.request.body);
   }
   if (!out.rule.is_object()) return tl::unexpected(refuse_body({"is not a JSON object"}));
   if (const Json events = taken_out(out.rule, "events"); !events.is_null()) {
@@ -192,7 +192,7 @@ net::Response preview_rule(const Call& call) {
   if (!shaped) return answer(shaped.error());
   for (const std::string& key : shaped->left_out)
     asked->note(key.c_str(), "'" + key + "' is left out: no rule has this key");
-  Json doc = Json::parse(shaped->doc);
+  Json doc = parse_ordered_json(shaped->doc);
   if (!doc.contains("rule_id")) doc["rule_id"] = new_uuid();
   const auto compiled = desk->compile(dumped(doc));
   const std::string started = iso8601(call.parts.clock.wall_ms());

@@ -1,10 +1,9 @@
 // A browser's session: logging in with a name and a password or through an OpenID provider, out, and who one is. Open
 // routes that look themselves.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 #include "engine/base/log.h"
 #include "engine/base/text.h"
 
@@ -55,7 +54,7 @@ net::Response not_logged_in(const Call& call, const Identified& result, const ch
 }
 
 net::Response log_in(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object() || !body.contains("user") || !body.contains("password") || !body["user"].is_string() ||
       !body["password"].is_string()) {
     return problem(400, R"(the body is {"user": "...", "password": "..."})");

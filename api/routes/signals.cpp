@@ -1,12 +1,12 @@
 // Alerts: search, status, tags, assignees, notes; from an alert: isolate or release its host.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
 #include "api/signals/search.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/record/queries.h"
 
@@ -56,7 +56,7 @@ bool is_texts(const Json& v) {
 
 net::Response set_status(const Call& call) {
   const int64_t began = call.parts.clock.mono_ms();
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  const Json body = parse_ordered_json(call.request.body);
   if (!body.is_object()) return problem(400, "[request body]: Expected object");
   std::string status = body.contains("status") && body["status"].is_string() ? body["status"].get<std::string>() : "";
   if (status == "in-progress") status = "acknowledged";
@@ -98,7 +98,7 @@ net::Response change_list(const Call& call, bool tags) {
   const char* outer = tags ? "tags" : "assignees";
   const char* add = tags ? "tags_to_add" : "add";
   const char* remove = tags ? "tags_to_remove" : "remove";
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  const Json body = parse_ordered_json(call.request.body);
   const bool good = body.is_object() && body.contains("ids") && is_texts(body["ids"]) && body.contains(outer) &&
                     body[outer].is_object() && body[outer].contains(add) && is_texts(body[outer][add]) &&
                     body[outer].contains(remove) && is_texts(body[outer][remove]);
@@ -127,7 +127,7 @@ net::Response change_list(const Call& call, bool tags) {
 net::Response act(const Call& call, Verb verb) {
   const auto alert = one_alert(call.parts.store, call.params.at("id"));
   if (!alert) return failed(alert.error());
-  Json body = call.request.body.empty() ? Json::object() : Json::parse(call.request.body, nullptr, false);
+  Json body = call.request.body.empty() ? Json::object() : parse_ordered_json(call.request.body);
   const bool good = body.is_object() && (!body.contains("comment") || body["comment"].is_string()) &&
                     (!body.contains("override") || body["override"].is_boolean());
   if (!good) return problem(400, R"(the body is {"comment": "...", "override": false})");
@@ -178,7 +178,7 @@ Json note_json(const AlertNote& note) {
 }
 
 net::Response put_note(const Call& call) {
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  const Json body = parse_ordered_json(call.request.body);
   const auto text = [](const Json& object, const char* key) {
     const auto it = object.find(key);
     return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
@@ -207,7 +207,7 @@ net::Response list_notes(const Call& call) {
 }
 
 net::Response remove_notes(const Call& call) {
-  const Json body = Json::parse(call.request.body, nullptr, false);
+  const Json body = parse_ordered_json(call.request.body);
   std::vector<std::string> ids;
   if (body.is_object() && body.contains("noteId") && body["noteId"].is_string()) ids.push_back(body["noteId"]);
   if (body.is_object() && body.contains("noteIds") && is_texts(body["noteIds"])) {

@@ -2,12 +2,11 @@
 // it does. Without credentials it tells only how it does. The API's own description is here, too.
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/openapi.h"
 #include "api/router.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {

@@ -1,10 +1,9 @@
 // Tags of an endpoint. One that protects is taken away only when a second person asks for the same.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -12,7 +11,7 @@ namespace {
 constexpr const char* kBody = R"(the body is {"tag": "...", "op": "add|rm", "comment": "why"})";
 
 net::Response change(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object()) return problem(400, kBody);
   for (const auto& [key, value] : body.items()) {
     if (!value.is_string() || (key != "tag" && key != "op" && key != "comment")) return problem(400, kBody);

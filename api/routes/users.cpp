@@ -1,10 +1,9 @@
 // People and their roles. Nobody can give rights that they don't have themselves.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "engine/access/passwords.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -44,7 +43,7 @@ Result<std::vector<Role>> roles_in(const nlohmann::json& body) {
 }
 
 Result<nlohmann::json> body_of(const Call& call) {
-  auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  auto body = parse_json(call.request.body);
   if (!body.is_object()) return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
   return body;
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -132,7 +132,7 @@ void apply(Json& rule, const Json& edit) {
 }  // namespace
 
 std::string check_edits(std::string_view edits) {
-  const Json list = Json::parse(edits, nullptr, false);
+  const Json list = parse_ordered_json(edits);
   if (!list.is_array() || list.empty()) return "edit: at least one edit is needed";
   for (const Json& edit : list) {
     if (std::string problem = problem_of(edit); !problem.empty()) return problem;
@@ -141,9 +141,9 @@ std::string check_edits(std::string_view edits) {
 }
 
 std::string edited(std::string_view doc, std::string_view edits) {
-  Json rule = Json::parse(doc);
+  Json rule = parse_ordered_json(doc);
   const Json before = rule;
-  for (const Json& edit : Json::parse(edits)) apply(rule, edit);
+  for (const Json& edit : parse_ordered_json(edits)) apply(rule, edit);
   if (rule == before) return std::string(doc);
   return rule.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_map>
 
 #include "api/rules/view.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/ir/oracle.h"
 #include "engine/lang/kuery/kuery.h"
@@ -27,11 +27,11 @@ std::string stamped(const RuleView* before, const std::string& id, const std::st
                     const std::string& who, int64_t now_ms) {
   static constexpr const char* kStamps[] = {"id",         "immutable",  "rule_source", "created_at",
                                             "created_by", "updated_at", "updated_by",  "revision"};
-  Json rule = Json::parse(shaped);
+  Json rule = parse_ordered_json(shaped);
   for (const char* key : kStamps) rule.erase(key);
   const std::string person = who.starts_with("user:") ? who.substr(5) : who;
   const std::string now = iso8601(now_ms);
-  Json old = before == nullptr ? Json::object() : Json::parse(before->doc);
+  Json old = before == nullptr ? Json::object() : parse_ordered_json(before->doc);
   int64_t revision = 0;
   if (before != nullptr) {
     Json bare = old;
@@ -85,7 +85,7 @@ void read_as_text(ir::Node& node) {
 
 std::vector<RuleExceptionList> RuleDesk::exception_lists_of(std::string_view doc) {
   std::vector<RuleExceptionList> lists;
-  const Json rule = Json::parse(doc, nullptr, false);
+  const Json rule = parse_ordered_json(doc);
   if (!rule.is_object()) return lists;
   const auto entries = rule.find("exceptions_list");
   if (entries == rule.end() || !entries->is_array()) return lists;
@@ -242,7 +242,7 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
       continue;
     }
     const std::string id = standing ? standing->id : c.id.empty() ? new_uuid() : c.id;
-    const Json shaped = Json::parse(c.doc);
+    const Json shaped = parse_ordered_json(c.doc);
     const std::string rule_id = shaped.at("rule_id").get<std::string>();
     if (!standing && shelf->by_id.contains(id)) {
       results[i] = tl::unexpected(refuse(409, "id: \"" + id + "\" already exists"));
@@ -322,7 +322,7 @@ namespace {
 // The answer to a change also names the keys that were sent and that no rule has.
 RuleResult<RuleViewPtr> telling(RuleResult<RuleViewPtr> rule, const std::vector<std::string>& left_out) {
   if (!rule || left_out.empty()) return rule;
-  Json answer = Json::parse((*rule)->answer);
+  Json answer = parse_ordered_json((*rule)->answer);
   Json& notices = answer["firebreak"]["notices"];
   for (const std::string& key : left_out) {
     notices.push_back(Json{{"field", key}, {"message", "left out: no rule has this key"}});
@@ -334,7 +334,7 @@ RuleResult<RuleViewPtr> telling(RuleResult<RuleViewPtr> rule, const std::vector<
 
 // Which rule a body speaks of: by id, else by rule_id.
 RuleResult<RuleViewPtr> named(const RuleDesk& desk, std::string_view body) {
-  const Json json = Json::parse(body, nullptr, false);
+  const Json json = parse_ordered_json(body);
   if (!json.is_object()) return tl::unexpected(refuse_body({json.is_discarded() ? "is not JSON" : "Expected object"}));
   const auto text = [&](const char* key) {
     const auto it = json.find(key);
@@ -353,7 +353,7 @@ RuleResult<RuleViewPtr> named(const RuleDesk& desk, std::string_view body) {
 RuleResult<RuleViewPtr> RuleDesk::create(std::string_view body, const std::string& who) {
   auto shaped = shape_rule(body);
   if (!shaped) return tl::unexpected(shaped.error());
-  Json rule = Json::parse(shaped->doc);
+  Json rule = parse_ordered_json(shaped->doc);
   if (shaped->rule_id.empty()) rule["rule_id"] = new_uuid();
   return telling(apply({{nullptr, "created", dumped(rule), ""}}, who).front(), shaped->left_out);
 }
@@ -363,9 +363,9 @@ RuleResult<RuleViewPtr> RuleDesk::replace(std::string_view body, const std::stri
   if (!shaped) return tl::unexpected(shaped.error());
   auto rule = named(*this, body);
   if (!rule) return rule;
-  const Json sent = Json::parse(body);
-  const Json standing = Json::parse((*rule)->doc);
-  Json doc = Json::parse(shaped->doc);
+  const Json sent = parse_ordered_json(body);
+  const Json standing = parse_ordered_json((*rule)->doc);
+  Json doc = parse_ordered_json(shaped->doc);
   doc["rule_id"] = (*rule)->rule_id;
   // As Kibana does: a rule is not switched off, or counted back, by leaving these out.
   for (const char* key : {"enabled", "version"}) {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/event/field_types.h"
 #include "engine/ir/typed.h"
@@ -342,7 +342,7 @@ std::string dumped(const Json& j) {
 }
 
 tl::expected<Json, RuleRefusal> object_of(std::string_view body) {
-  Json j = Json::parse(body, nullptr, false);
+  Json j = parse_ordered_json(body);
   if (j.is_discarded()) return tl::unexpected(refuse_body({"is not JSON"}));
   if (!j.is_object()) return tl::unexpected(refuse_body({"Expected object, received " + std::string(j.type_name())}));
   return j;
@@ -434,7 +434,7 @@ tl::expected<ShapedRule, RuleRefusal> shape_rule(std::string_view body) {
 tl::expected<ShapedRule, RuleRefusal> patch_rule(std::string_view standing, std::string_view body) {
   auto change = object_of(body);
   if (!change) return tl::unexpected(change.error());
-  Json rule = Json::parse(standing, nullptr, false);
+  Json rule = parse_ordered_json(standing);
   if (const auto type = change->find("type"); type != change->end() && *type != rule["type"]) {
     return tl::unexpected(refuse(400, "the type of a rule can't be changed by PATCH"));
   }
@@ -450,7 +450,7 @@ tl::expected<ShapedRule, RuleRefusal> patch_rule(std::string_view standing, std:
 }
 
 std::string engine_text(std::string_view doc) {
-  Json rule = Json::parse(doc, nullptr, false);
+  Json rule = parse_ordered_json(doc);
   if (!rule.is_object()) return std::string(doc);
   for (const std::string_view key : kAnswered) {
     if (key != "id") rule.erase(std::string(key));
@@ -474,7 +474,7 @@ std::vector<RuleNotice> notices_of(std::string_view doc) {
       {"required_fields", "kept; an event without them simply does not match"},
       {"throttle", "kept; no connector is called"},
   });
-  const Json rule = Json::parse(doc, nullptr, false);
+  const Json rule = parse_ordered_json(doc);
   std::vector<RuleNotice> out;
   if (!rule.is_object()) return out;
   for (const Kept& kept : kKept) {

@@ -1,12 +1,12 @@
 #include "api/rules/transfer.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "api/api.h"
 #include "api/exceptions/transfer.h"
 #include "api/front.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/record/exceptions.h"
 
@@ -107,7 +107,7 @@ Sorted sort_out(std::string_view ndjson) {
     ndjson.remove_prefix(end == std::string_view::npos ? ndjson.size() : end + 1);
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const bool readable = is_utf8(line) && !is_nested_deeper(line);
-    const Json object = readable ? Json::parse(line, nullptr, false) : Json(Json::value_t::discarded);
+    const Json object = readable ? parse_ordered_json(line) : Json(Json::value_t::discarded);
     if (!object.is_object()) {
       out.errors.push_back(error_of("", 400, "a line of the file is not a JSON object"));
     } else if (object.contains("exported_count") || object.contains("exported_rules_count") ||
@@ -140,7 +140,7 @@ Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_v
       ImportOptions how;
       how.overwrite = options.overwrite_exceptions;
       FB_TRY(const std::string summary, import_lists(call, file.exceptions, how));
-      exceptions = Json::parse(summary);
+      exceptions = parse_ordered_json(summary);
     }
   }
 

@@ -4,10 +4,10 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/ir/typed.h"
 #include "engine/lang/kuery/kuery.h"
@@ -133,7 +133,7 @@ std::string changed_at(const std::string& file) {
 
 RuleViewPtr view_of(const std::string& doc, const LoadedRule& rule) {
   auto view = std::make_shared<RuleView>();
-  Json json = Json::parse(doc);
+  Json json = parse_ordered_json(doc);
   view->id = json.value("id", "");
   view->rule_id = json.value("rule_id", "");
   view->name = json.value("name", "");
@@ -152,7 +152,7 @@ RuleViewPtr view_of_file(const LoadedRule& rule) {
   view->id = file_uuid(meta.rule_id);
   view->rule_id = meta.rule_id;
   view->name = meta.name;
-  Json parameters = Json::parse(meta.parameters, nullptr, false);
+  Json parameters = parse_ordered_json(meta.parameters);
   if (!parameters.is_object()) parameters = Json::object();
   for (const char* key : {"execution_summary", "tests", "firebreak"}) parameters.erase(key);
   Json json{{"id", view->id}, {"rule_id", meta.rule_id}, {"name", meta.name}, {"description", meta.description}};
@@ -208,7 +208,7 @@ std::vector<std::string> problems_of(const LoadedRule& rule, std::string_view do
   std::vector<std::string> out;
   std::string query_error;  // the compiler names a place in the text as it was handed to it, not in the query
   std::string query_code;
-  const Json json = doc.empty() ? Json() : Json::parse(doc, nullptr, false);
+  const Json json = doc.empty() ? Json() : parse_ordered_json(doc);
   if (json.is_object() && json.value("language", "kuery") == "kuery" && json.contains("query") &&
       json["query"].is_string()) {
     const auto query = json["query"].get<std::string>();

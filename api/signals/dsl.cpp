@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/event/field_types.h"
 #include "engine/ir/typed.h"
@@ -384,7 +384,7 @@ tl::expected<AlertQuery, std::string> read_alert_query(std::string_view query, i
     out.exact = true;
     return out;
   }
-  const Json json = Json::parse(query, nullptr, false);
+  const Json json = parse_ordered_json(query);
   try {
     Reader reader(now_ms);
     out.condition = reader.clause(json, "query", true, 0);

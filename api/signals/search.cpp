@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
 #include "engine/ir/oracle.h"
@@ -208,7 +208,7 @@ Json terms_answer(const Agg& agg) {
       others += count;
       continue;
     }
-    const Json value = Json::parse(key);
+    const Json value = parse_ordered_json(key);
     if (value.is_boolean()) {
       buckets.push_back(
           Json{{"key", value.get<bool>() ? 1 : 0}, {"key_as_string", value.dump()}, {"doc_count", count}});
@@ -330,7 +330,7 @@ Result<AlertView> one_alert(Store& store, const std::string& id) {
 
 std::string merged_document(const AlertView& alert) {
   if (!alert.noted) return alert.doc;
-  Json doc = Json::parse(alert.doc, nullptr, false);
+  Json doc = parse_ordered_json(alert.doc);
   if (!doc.is_object()) return alert.doc;
   doc["kibana.alert.workflow_status"] = alert.status;
   doc["kibana.alert.workflow_tags"] = alert.tags;
@@ -364,7 +364,7 @@ Result<bool> each_match(Store& store, const Clock& clock, const AlertQuery& quer
 
 Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_view text) {
   const int64_t began = clock.mono_ms();
-  const Json body = text.empty() ? Json::object() : Json::parse(text, nullptr, false);
+  const Json body = text.empty() ? Json::object() : parse_ordered_json(text);
   if (!body.is_object()) return bad("[request body]: is not a JSON object");
   static constexpr std::string_view kKnown[] = {"query",
                                                 "aggs",
@@ -432,7 +432,7 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
         if (!direct) ++total;
         Hit hit{alert.alert_id, document, {}};
         if (!aggs.empty() || !sort.empty()) {
-          const Json doc = Json::parse(document, nullptr, false);
+          const Json doc = parse_ordered_json(document);
           for (Agg& agg : aggs) agg.take(values_of(doc, agg.field));
           for (const SortKey& key : sort) hit.keys.push_back(sort_key(doc, key));
         }
@@ -457,7 +457,7 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
     Json head{{"_index", kAlertIndex}, {"_id", hits[i].id}, {"_score", nullptr}};
     const bool cut = !source.includes.empty() || !source.excludes.empty();
     if (cut || !fields.empty()) {
-      const Json doc = Json::parse(hits[i].document, nullptr, false);
+      const Json doc = parse_ordered_json(hits[i].document);
       if (!fields.empty()) {
         Json named = Json::object();
         for (const std::string& f : fields) {

@@ -8,11 +8,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "apps/firebreak/profile.h"
 #include "apps/firebreak/service_files.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/config/config.h"
 
@@ -203,7 +203,7 @@ Result<std::string> ApiClient::request(const std::string& method, const std::str
 }
 
 Error ApiClient::refusal(int status, const std::string& body) {
-  const auto json = nlohmann::json::parse(body, nullptr, false);
+  const auto json = parse_json(body);
   const auto told = json.is_object() ? json.find("message") : json.end();
   const std::string message =
       json.is_object() && told != json.end() ? (told->is_string() ? told->get<std::string>() : told->dump()) : body;

@@ -1,12 +1,12 @@
 // `firebreak exceptions`: which addresses isolated hosts may still talk to.
 #include <cstdio>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -97,7 +97,7 @@ int run_exceptions_add(const ExceptionsOptions& options) {
     std::printf("%s\n", body->c_str());
     return kDone;
   }
-  const Json made = Json::parse(*body, nullptr, false);
+  const Json made = parse_ordered_json(*body);
   if (!made.is_object()) return complain("the service's answer is not JSON", kCantRun);
   std::printf("added: %s for %s (%s)\n", printable(address_of(made)).c_str(), printable(joined(made, "tags")).c_str(),
               printable(text_of(made, "item_id")).c_str());
@@ -113,7 +113,7 @@ int run_exceptions_list(const ExceptionsOptions& options) {
                                   "&per_page=" + std::to_string(kPerPage));
     if (!body && client->last_status() == 404) break;  // nobody has made the list yet
     if (!body) return told(*client, body.error());
-    const Json found = Json::parse(*body, nullptr, false);
+    const Json found = parse_ordered_json(*body);
     if (!found.is_object() || !found.contains("data")) return complain("the service's answer is not JSON", kCantRun);
     for (const Json& item : found["data"]) {
       if (options.format == Format::json) {
@@ -150,7 +150,7 @@ int run_exceptions_export(const ExceptionsOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto list = client->get(kLists + list_query());
   if (!list) return told(*client, list.error());
-  const Json found = Json::parse(*list, nullptr, false);
+  const Json found = parse_ordered_json(*list);
   if (!found.is_object()) return complain("the service's answer is not JSON", kCantRun);
   const auto body =
       client->post(std::string(kLists) + "/_export" + list_query() + "&id=" + url_encoded(text_of(found, "id")), "");
@@ -177,7 +177,7 @@ int run_exceptions_import(const ExceptionsOptions& options) {
   const auto body = client->upload(std::string(kLists) + "/_import" + (options.overwrite ? "?overwrite=true" : ""),
                                    "exceptions.ndjson", text.str());
   if (!body) return told(*client, body.error());
-  const Json summary = Json::parse(*body, nullptr, false);
+  const Json summary = parse_ordered_json(*body);
   if (!summary.is_object()) return complain("the service's answer is not JSON", kCantRun);
   bool all = true;
   for (const Json& error : summary.value("errors", Json::array())) {

@@ -1,10 +1,10 @@
 // firebreak policies: what isolated hosts may still talk to, host by host.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -50,7 +50,7 @@ void show(const Json& policy) {
 
 // Shows a policy as it came back.
 int print_policy(Format format, const std::string& body) {
-  const Json policy = Json::parse(body, nullptr, false);
+  const Json policy = parse_ordered_json(body);
   if (!policy.is_object()) return complain("the service's answer is not JSON", kCantRun);
   if (format == Format::json) {
     std::printf("%s\n", dump(policy).c_str());
@@ -79,7 +79,7 @@ int run_policies_list(const PoliciesOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->get(kPolicies);
   if (!body) return told(*client, body.error());
-  const Json found = Json::parse(*body, nullptr, false);
+  const Json found = parse_ordered_json(*body);
   if (!found.is_object() || !found.contains("data")) return complain("the service's answer is not JSON", kCantRun);
   Table table({"ID", "NAME", "ENDPOINTS", "SERVICES", "DNS", "DHCP", "LOCKOUT", "VERSION"});
   for (const Json& policy : found["data"]) {
@@ -104,7 +104,7 @@ int run_policies_show(const PoliciesOptions& options) {
   if (printed != kDone || options.format == Format::json) return printed;
   const auto hosts = client->get(path_of(options.id) + "/endpoints");
   if (!hosts) return told(*client, hosts.error());
-  const Json found = Json::parse(*hosts, nullptr, false);
+  const Json found = parse_ordered_json(*hosts);
   if (!found.is_object() || !found.contains("data")) return complain("the service's answer is not JSON", kCantRun);
   for (const Json& id : found["data"]) std::printf("  %s\n", printable(id.get<std::string>()).c_str());
   return kDone;
@@ -125,7 +125,7 @@ int run_policies_set(const PoliciesOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto there = client->get(path_of(options.id));
   if (!there) return told(*client, there.error());
-  const Json before = Json::parse(*there, nullptr, false);
+  const Json before = parse_ordered_json(*there);
   if (!before.is_object()) return complain("the service's answer is not JSON", kCantRun);
   Json body = Json::object();
   // The version too: what somebody else changed meanwhile is not undone, it is a conflict.
@@ -152,7 +152,7 @@ int run_policies_assign(const PoliciesOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post(path_of(options.id) + "/assign", dump(Json{{"hosts", options.hosts}}));
   if (!body) return told(*client, body.error());
-  const Json answer = Json::parse(*body, nullptr, false);
+  const Json answer = parse_ordered_json(*body);
   if (!answer.is_object()) return complain("the service's answer is not JSON", kCantRun);
   std::printf("%s: %s of %zu endpoints changed\n", printable(options.id).c_str(), shown(answer, "changed").c_str(),
               options.hosts.size());

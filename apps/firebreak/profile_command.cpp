@@ -3,12 +3,12 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/profile.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -54,7 +54,7 @@ int run_login(const ProfileOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto who = client->get("/api/firebreak/session");
   if (!who) return complain(who.error(), client->last_status() == 401 ? kFound : kCantRun);
-  const Json answer = Json::parse(*who, nullptr, false);
+  const Json answer = parse_ordered_json(*who);
   if (!answer.is_object() || !answer.contains("user") || !answer["user"].is_string()) {
     return complain("what answers at " + printable(connect.url) + " is no Firebreak service", kCantRun);
   }

@@ -1,8 +1,8 @@
 #include "apps/firebreak/rule_yaml.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -113,7 +113,7 @@ class Writer {
 }  // namespace
 
 std::string rule_yaml(std::string_view json) {
-  const Json rule = Json::parse(json, nullptr, false);
+  const Json rule = parse_ordered_json(json);
   Writer writer;
   if (rule.is_object()) writer.object(rule, 0, false);
   return writer.out;

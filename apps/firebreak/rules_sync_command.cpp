@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "api/rules/shape.h"
@@ -14,6 +13,7 @@
 #include "apps/firebreak/rule_yaml.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/compile/rules.h"
 
@@ -42,7 +42,7 @@ int told(const ApiClient& client, const Error& error) {
 
 Result<Json> parsed(const Result<std::string>& body) {
   if (!body) return tl::unexpected<Error>(body.error());
-  Json json = Json::parse(*body, nullptr, false);
+  Json json = parse_ordered_json(*body);
   if (json.is_discarded()) return fail(ErrorCode::corrupt, "the service's answer is not JSON");
   return json;
 }
@@ -51,7 +51,7 @@ Result<Json> parsed(const Result<std::string>& body) {
 Result<Json> bare(const std::string& doc) {
   const auto shaped = api::shape_rule(doc);
   if (!shaped) return fail(ErrorCode::invalid_argument, shaped.error().messages.front());
-  return Json::parse(shaped->doc);
+  return parse_ordered_json(shaped->doc);
 }
 
 struct FileRule {
@@ -69,7 +69,7 @@ Result<std::vector<FileRule>> rules_of_files(const std::vector<std::string>& pat
   if (*broken) return out;
   for (const LoadedRule& rule : loaded.rules) {
     const RuleMeta& meta = *rule.input.meta;
-    Json doc = Json::parse(meta.parameters, nullptr, false);
+    Json doc = parse_ordered_json(meta.parameters);
     if (!doc.is_object()) return fail(ErrorCode::internal, "the rule can't be written as JSON", rule.rule_id);
     doc["rule_id"] = meta.rule_id;
     doc["name"] = meta.name;

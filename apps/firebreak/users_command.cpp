@@ -1,10 +1,10 @@
 // firebreak users add|list|set-roles|disable|enable|passwd, firebreak keys create|list|revoke.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -43,7 +43,7 @@ int print_lines(const ConnectOptions& connect, Format format, const std::string&
   }
   for (size_t at = 0; at < body->size();) {
     const size_t end = std::min(body->find('\n', at), body->size());
-    const Json line = Json::parse(std::string_view(*body).substr(at, end - at), nullptr, false);
+    const Json line = parse_ordered_json(std::string_view(*body).substr(at, end - at));
     at = end + 1;
     if (line.is_object()) table.row(row(line));
   }
@@ -59,7 +59,7 @@ int change(const ConnectOptions& connect, const char* method, const std::string&
   if (!client) return complain(client.error(), kCantRun);
   const auto answer = client->send(method, path, body.is_null() ? "" : dump(body));
   if (!answer) return told(*client, answer.error());
-  const Json json = Json::parse(*answer, nullptr, false);
+  const Json json = parse_ordered_json(*answer);
   if (!json.is_object()) return complain("the service's answer is not JSON", kCantRun);
   show(json);
   return kDone;

@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "apps/firebreak/action_view.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -59,7 +59,7 @@ int run_watch(const WatchOptions& options) {
   int retry_ms = kRetryMs;
   int64_t seen = 0;
   const auto take = [&](const net::ServerEvent& event) {
-    const Json data = Json::parse(event.data, nullptr, false);
+    const Json data = parse_ordered_json(event.data);
     if (!data.is_object()) return true;
     if (options.format == Format::json) {
       Json line{{"id", event.id}, {"event", event.name}, {"data", data}};

@@ -1,8 +1,7 @@
 // Endpoint policies: kept, changed, given to endpoints.
 #include "engine/record/policies.h"
 
-#include <nlohmann/json.hpp>
-
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/model/ids.h"
 #include "engine/record/impl.h"
@@ -33,7 +32,7 @@ std::string settings_text(const PolicySettings& s) {
 }
 
 Result<PolicySettings> settings_of(std::string_view text, const std::string& id) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_ordered_json(text);
   if (!json.is_object()) return fail(ErrorCode::corrupt, "the settings of a policy are not JSON", id);
   PolicySettings s;
   try {

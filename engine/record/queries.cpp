@@ -2,10 +2,9 @@
 
 #include <sys/stat.h>
 
-#include <nlohmann/json.hpp>
-
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/record/audit.h"
 #include "engine/record/ledger.h"

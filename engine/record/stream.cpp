@@ -1,9 +1,8 @@
 // Reading the sequence that clients follow; triggers of the schema write it.
 #include "engine/record/stream.h"
 
-#include <nlohmann/json.hpp>
-
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/record/impl.h"
 #include "engine/record/queries.h"
 

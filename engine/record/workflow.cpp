@@ -31,10 +31,10 @@ std::string asked(const std::vector<std::string>& list) {
   FB_PICK_FROM                                                                                                      \
   "a.alert_id IN (SELECT value FROM json_each(?1)) AND (?2 = '' OR a.rule_id IN (SELECT value FROM json_each(?2)))" \
   " AND +a.read_time >= ?3 AND +a.read_time <= ?4" FB_PICK_REST
-#define FB_PICK_BY_RULE                                            \
-  FB_PICK_FROM                                                     \
-      "?1 = '' AND a.rule_id IN (SELECT value FROM json_each(?2))" \
-      " AND +a.read_time >= ?3 AND +a.read_time <= ?4" FB_PICK_REST
+#define FB_PICK_BY_RULE                                        \
+  FB_PICK_FROM                                                 \
+  "?1 = '' AND a.rule_id IN (SELECT value FROM json_each(?2))" \
+  " AND +a.read_time >= ?3 AND +a.read_time <= ?4" FB_PICK_REST
 #define FB_PICK_BY_TIME FB_PICK_FROM "?1 = '' AND ?2 = '' AND a.read_time >= ?3 AND a.read_time <= ?4" FB_PICK_REST
 #define FB_PICK_COLUMNS                                                                                               \
   "SELECT a.seq, a.alert_id, a.rule_id, a.endpoint_id, a.read_time, a.doc, w.status, w.tags, w.assignees, w.reason, " \

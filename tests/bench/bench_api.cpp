@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,6 +25,7 @@
 #include "bench_support.h"
 #include "connectors/kafka/produce.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/base/log.h"
 #include "engine/model/ids.h"
 
@@ -155,7 +155,7 @@ class Connection {
 
 Status check(const Asked& asked, const std::string& body) {
   if (*asked.member != '\0') {
-    const auto json = nlohmann::json::parse(body, nullptr, false);
+    const auto json = parse_json(body);
     if (json.is_object() && json.contains(asked.member)) return {};
     return fail(ErrorCode::corrupt, "a wrong answer: " + body.substr(0, 200), asked.target);
   }

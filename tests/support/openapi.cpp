@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <regex>
 #include <set>
 
 #include "api/openapi.h"
+#include "engine/base/json.h"
 
 namespace fb::test {
 namespace {
@@ -33,7 +33,7 @@ Json from_yaml(const YAML::Node& node) {
   if (!node.IsScalar()) return nullptr;
   const std::string text = node.Scalar();
   if (node.Tag() == "!") return text;
-  Json plain = Json::parse(text, nullptr, false);
+  Json plain = parse_json(text);
   return plain.is_number() || plain.is_boolean() || plain.is_null() ? plain : Json(text);
 }
 
@@ -122,7 +122,7 @@ class Document {
 
   std::vector<std::string> value_problems(const std::string& schema_name, const std::string& json) {
     std::vector<std::string> problems;
-    const Json value = Json::parse(json, nullptr, false);
+    const Json value = parse_json(json);
     if (value.is_discarded()) return {"the text is not JSON"};
     check(value, root_["components"]["schemas"].at(schema_name), "", problems);
     return problems;
@@ -215,7 +215,7 @@ class Document {
     if (answer.stream) return;
     const Json& schema = described->at("schema");
     if (media == "application/json") {
-      const Json value = Json::parse(answer.body, nullptr, false);
+      const Json value = parse_json(answer.body);
       if (value.is_discarded()) {
         problems.push_back("the body is not JSON: " + answer.body.substr(0, 200));
       } else {
@@ -225,7 +225,7 @@ class Document {
       size_t number = 0;
       for (size_t at = 0; at < answer.body.size();) {
         const size_t end = std::min(answer.body.find('\n', at), answer.body.size());
-        const Json value = Json::parse(std::string_view(answer.body).substr(at, end - at), nullptr, false);
+        const Json value = parse_json(std::string_view(answer.body).substr(at, end - at));
         at = end + 1;
         ++number;
         const std::string place = "line " + std::to_string(number);

@@ -4,12 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <future>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/api_keys.h"
 #include "engine/access/passwords.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "tests/support/openapi.h"
 #include "tests/unit/record/record_fixture.h"
 

@@ -1,10 +1,9 @@
 // Calls routes as the API does once it knows who asks, over a real record.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
+#include "engine/base/json.h"
 #include "engine/base/metrics.h"
 #include "tests/support/openapi.h"
 #include "tests/unit/record/record_fixture.h"

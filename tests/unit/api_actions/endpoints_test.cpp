@@ -1,4 +1,5 @@
 // Endpoints and their policies over the API.
+#include "tests/support/enrol.h"
 #include "tests/unit/api_actions/api_fixture.h"
 
 namespace fb::test {
@@ -10,7 +11,7 @@ class EndpointsApi : public ApiTest {
     EndpointReport r = agent(id);
     r.os = os;
     r.ips = {ip};
-    const Status done = store_->enroll(r, hex(sha256("credential of " + id)));
+    const Status done = enrol(*store_, r, hex(sha256("credential of " + id)));
     ASSERT_TRUE(done) << done.error().describe();
     clock_.advance_ms(1000);
   }

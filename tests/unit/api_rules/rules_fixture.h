@@ -2,12 +2,12 @@
 #pragma once
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/exceptions/rule_item.h"
 #include "api/router.h"
 #include "api/rules/desk.h"
+#include "engine/base/json.h"
 #include "tests/support/openapi.h"
 #include "tests/unit/record/record_fixture.h"
 

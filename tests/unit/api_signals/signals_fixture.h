@@ -1,10 +1,9 @@
 // The alert routes over a record with ten alerts of two rules on three hosts.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
+#include "engine/base/json.h"
 #include "tests/support/openapi.h"
 #include "tests/unit/record/record_fixture.h"
 

@@ -5,12 +5,12 @@
 
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "api/api.h"
 #include "api/router.h"
 #include "apps/firebreak/isolation_policy.h"
+#include "engine/base/json.h"
 #include "engine/base/metrics.h"
 #include "engine/record/exceptions.h"
 #include "tests/support/fake_clock.h"

@@ -1,4 +1,5 @@
 #include "actions/endpoint/envelope.h"
+#include "tests/support/enrol.h"
 #include "tests/unit/exceptions/exceptions_fixture.h"
 
 namespace fb::test {
@@ -13,7 +14,7 @@ class IsolationPoliciesTest : public ExceptionsTest {
     r.hostname = id;
     r.os = os;
     r.at_ms = clock_.wall_ms();
-    ASSERT_TRUE(store_->enroll(r, "hash-" + id));
+    ASSERT_TRUE(enrol(*store_, r, "hash-" + id));
     policies_.changed();
   }
   void seen_isolated(const std::string& id, const std::string& os, const std::string& digest) {
