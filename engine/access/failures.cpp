@@ -1,7 +1,5 @@
 #include "engine/access/failures.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -61,16 +59,6 @@ void Budgets::make_room(int64_t mono_ms) {
   const auto middle = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
   std::nth_element(all.begin(), middle, all.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
   for (auto it = all.begin(); it != middle; ++it) budgets_.erase(it->second);
-}
-
-std::string address_group(std::string_view address) {
-  const std::string text(address);
-  in6_addr six{};
-  if (inet_pton(AF_INET6, text.c_str(), &six) != 1) return text;
-  for (int i = 8; i < 16; ++i) six.s6_addr[i] = 0;
-  char out[INET6_ADDRSTRLEN] = {};
-  inet_ntop(AF_INET6, &six, out, sizeof out);
-  return std::string(out) + "/64";
 }
 
 }  // namespace fb

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "engine/base/address_group.h"
+
 namespace fb {
 
 // A budget that fills up again over time, for each name.
@@ -40,8 +42,5 @@ class Budgets {
   mutable std::mutex mutex_;
   std::unordered_map<std::string, Budget> budgets_;
 };
-
-// An IPv6 address stands for its /64: whoever has one has all of them.
-std::string address_group(std::string_view address);
 
 }  // namespace fb

@@ -15,7 +15,8 @@ extern template class nlohmann::detail::serializer<nlohmann::ordered_json>;
 
 namespace fb {
 
-// The value that the text is; discarded (is_discarded()) when it is not JSON, never an exception. Cost: one pass, one tree.
+// The value that the text is; discarded (is_discarded()) when it is not JSON or nested deeper than kMostJsonLevels
+// (json_depth.h), never an exception. Cost: two passes, one tree.
 nlohmann::json parse_json(std::string_view text);
 // The same with the members of objects in the order of the text.
 nlohmann::ordered_json parse_ordered_json(std::string_view text);

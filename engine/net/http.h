@@ -72,6 +72,10 @@ struct ServerLimits {
   int idle_deadline_ms = 60'000;               // http.limits.idle_deadline: between requests
   int write_deadline_ms = 30'000;              // http.limits.write_deadline
   size_t max_stream_backlog_bytes = 4u << 20;  // of an answer that goes on
+  // Bodies of requests that are not answered yet: of all connections, and of one address. What would be more is
+  // answered 503; a body counts before anybody knows whose it is.
+  size_t max_all_bodies_bytes = 256u << 20;
+  size_t max_bodies_per_address_bytes = 64u << 20;
   uint32_t max_connections = 4096;             // http.limits.max_connections
   uint32_t max_connections_per_address = 512;  // http.limits.max_connections_per_address
 };

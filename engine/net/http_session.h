@@ -36,6 +36,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "engine/base/address_group.h"
 #include "engine/net/http.h"
 #include "engine/net/http_text.h"
 #include "engine/net/peer_certificate.h"
@@ -69,10 +70,30 @@ struct Core {
   mutable std::mutex mutex;
   std::condition_variable all_gone;
   std::unordered_map<uint64_t, std::weak_ptr<Session>> sessions;
-  std::unordered_map<std::string, uint32_t> per_address;
+  std::unordered_map<std::string, uint32_t> per_address;  // by address_group()
+  std::unordered_map<std::string, size_t> bodies;         // bytes, by address_group(); without those that have none
+  size_t all_bodies = 0;
   std::unordered_map<uint64_t, std::shared_ptr<asio::steady_timer>> timers;
   uint64_t next_id = 1;
   std::atomic<bool> stopping{false};
+
+  // More of a body for this address, or not.
+  bool take_body(const std::string& address, size_t bytes) {
+    const std::lock_guard lock(mutex);
+    const auto at = bodies.find(address);
+    const size_t here = at == bodies.end() ? 0 : at->second;
+    if (all_bodies + bytes > limits.max_all_bodies_bytes) return false;
+    if (address != "unix" && here + bytes > limits.max_bodies_per_address_bytes) return false;
+    bodies[address] = here + bytes;
+    all_bodies += bytes;
+    return true;
+  }
+  void give_back_body(const std::string& address, size_t bytes) {
+    const std::lock_guard lock(mutex);
+    all_bodies -= bytes;
+    const auto at = bodies.find(address);
+    if (at != bodies.end() && (at->second -= bytes) == 0) bodies.erase(at);
+  }
 
   std::atomic<uint64_t> accepted{0}, refused{0}, accept_errors{0}, timed_out{0}, bad_requests{0};
 };
@@ -131,7 +152,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   const Strand& strand() const { return strand_; }
   uint64_t id() const { return id_; }
-  const std::string& peer() const { return peer_; }
+  const std::string& group() const { return group_; }
 
   asio::awaitable<void> run() {
     if (tls_) {
@@ -201,22 +222,35 @@ class Session : public std::enable_shared_from_this<Session> {
     error_code ignored;
     socket_.close(ignored);
     disarm();
+    rings_at_ = kNever;
+    deadline_.cancel();
   }
 
-  // One absolute deadline at a time: setting one replaces the last. When it passes, the connection is closed.
+  // One absolute deadline at a time: setting one replaces the last. When it passes, the connection is closed. The timer
+  // behind it is only set anew when it would ring too late; when it rings too early it waits for the rest. So it rings
+  // once in a while, and a request on a connection that is kept costs no timer.
+  using Time = std::chrono::steady_clock::time_point;
+  static constexpr Time kNever = Time::max();
+
   void arm(int ms, bool counted) {
-    const uint64_t number = ++deadline_number_;
-    deadline_.expires_after(std::chrono::milliseconds(ms));
-    deadline_.async_wait([weak = weak_from_this(), number, counted](error_code error) {
+    deadline_at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+    deadline_counted_ = counted;
+    if (deadline_at_ < rings_at_) ring_at(deadline_at_);
+  }
+  void disarm() { deadline_at_ = kNever; }
+
+  void ring_at(Time at) {
+    rings_at_ = at;
+    deadline_.expires_at(at);
+    deadline_.async_wait([weak = weak_from_this(), at](error_code error) {
       const auto self = weak.lock();
-      if (error || !self || self->deadline_number_ != number) return;
-      if (counted) self->core_->timed_out.fetch_add(1, std::memory_order_relaxed);
+      if (error || !self || self->rings_at_ != at) return;
+      self->rings_at_ = kNever;
+      if (self->deadline_at_ == kNever) return;
+      if (self->deadline_at_ > std::chrono::steady_clock::now()) return self->ring_at(self->deadline_at_);
+      if (self->deadline_counted_) self->core_->timed_out.fetch_add(1, std::memory_order_relaxed);
       self->kill();
     });
-  }
-  void disarm() {
-    ++deadline_number_;
-    deadline_.cancel();
   }
 
   asio::awaitable<error_code> fill() {
@@ -282,8 +316,31 @@ class Session : public std::enable_shared_from_this<Session> {
     co_return killed_ ? error_code(asio::error::operation_aborted) : error;
   }
 
+  // What the request's body costs, given back with the answer.
+  class BodyBytes {
+   public:
+    explicit BodyBytes(Session& session) : session_(session) {}
+    ~BodyBytes() {
+      if (session_.body_bytes_ > 0) session_.core_->give_back_body(session_.group_, session_.body_bytes_);
+      session_.body_bytes_ = 0;
+    }
+    BodyBytes(const BodyBytes&) = delete;
+    BodyBytes& operator=(const BodyBytes&) = delete;
+
+   private:
+    Session& session_;
+  };
+
+  bool count_body(size_t size) {
+    if (size <= body_bytes_) return true;
+    if (!core_->take_body(group_, size - body_bytes_)) return false;
+    body_bytes_ = size;
+    return true;
+  }
+
   // Reads, calls the handler, writes. False ends the connection.
   asio::awaitable<bool> one_request() {
+    const BodyBytes counted(*this);
     Request request;
     Response problem;
     bool keep_alive = false;
@@ -448,6 +505,11 @@ class Session : public std::enable_shared_from_this<Session> {
           problem = explain(error);
           co_return Got::refused;
         }
+        if (!head_only && !count_body(parser.get().body().size())) {
+          problem = refusal(503, "the bodies of other requests take all there is for them; try again later");
+          problem.headers["Retry-After"] = "5";
+          co_return Got::refused;
+        }
         if (complete()) break;
         if (used > 0 && buffer_.size() > 0) continue;
       }
@@ -500,7 +562,8 @@ class Session : public std::enable_shared_from_this<Session> {
       at->second += name == "cookie" ? "; " : ", ";
       at->second += value;
     }
-    if (lengths > 1 || codings > 1 || (lengths > 0 && codings > 0)) {
+    // HTTP/1.0 knows no codings: what stands before us may have taken the end of this request for elsewhere.
+    if (lengths > 1 || codings > 1 || (lengths > 0 && codings > 0) || (codings > 0 && message.version() == 10)) {
       problem = refusal(400, "the length of the body is given in more than one way");
       return false;
     }
@@ -547,14 +610,18 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::steady_timer watch_signal_;
   boost::beast::flat_buffer buffer_;
   const std::string peer_;
+  const std::string group_ = address_group(peer_);
   const uint64_t id_;
+  size_t body_bytes_ = 0;  // counted in core_
   std::optional<Response> answer_;
   std::string out_head_;
   std::string out_body_;
   std::string pieces_;  // of an answer that goes on, not written yet
   std::shared_ptr<Waiting> waiting_;
   uint64_t serial_ = 0;
-  uint64_t deadline_number_ = 0;
+  Time deadline_at_ = kNever;
+  Time rings_at_ = kNever;  // the timer
+  bool deadline_counted_ = false;
   bool http10_ = false;
   bool streaming_ = false;
   bool ended_ = false;

@@ -155,6 +155,7 @@ TEST(HttpServer, RefusesHostileHeads) {
       {huge_chunk_line, 400},
       {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
       {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n", 501},
+      {"POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
       {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400},
       {"GET / HTTP/1.1\nHost: h\n\nxxxx\r\n\r\n", 505},
       {"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505},
@@ -316,6 +317,35 @@ TEST(HttpServer, TakesNoMoreConnectionsThanAllowed) {
   ASSERT_TRUE(eventually([&] { return total->stats().connections == 2; }));
   RawClient c(total->port());
   EXPECT_TRUE(c.closed_within(2000));
+}
+
+TEST(HttpServer, TakesNoMoreOfAllBodiesTogetherThanAllowed) {
+  ServerLimits limits;
+  limits.max_body_bytes = 1u << 20;
+  limits.max_bodies_per_address_bytes = 4u << 20;
+  const auto server = serve(echo, limits);
+  const std::string head = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n";
+  const std::string body(1'000'000, 'x');
+  std::vector<std::unique_ptr<RawClient>> waiting;
+  for (int i = 0; i < 4; ++i) {
+    waiting.push_back(std::make_unique<RawClient>(server->port()));
+    ASSERT_TRUE(waiting.back()->send(head + body.substr(1)));  // one byte is missing
+  }
+  ASSERT_TRUE(eventually([&] { return status_of(ask(*server, head + body)) == 503; }));
+  EXPECT_EQ(status_of(ask(*server, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")), 200) << "without a body";
+  for (const auto& client : waiting) {
+    ASSERT_TRUE(client->send("x"));
+    EXPECT_EQ(status_of(client->read_all()), 200);
+  }
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(status_of(ask(*server, head + body)), 200) << "all was given back";
+
+  limits.max_all_bodies_bytes = 1u << 20;
+  const auto full = serve(echo, limits);
+  RawClient first(full->port());
+  ASSERT_TRUE(first.send(head + body.substr(1)));
+  ASSERT_TRUE(eventually([&] { return status_of(ask(*full, head + body)) == 503; }));
+  first.close();
+  EXPECT_TRUE(eventually([&] { return status_of(ask(*full, head + body)) == 200; })) << "a client that left keeps none";
 }
 
 TEST(HttpServer, AnswersLaterFromAnotherThread) {
