@@ -187,6 +187,7 @@ Status Service::Impl::load_rules_once() {
   options.load.limits = c.limits().rule;
   options.load.exception_files = c.list("exceptions");
   options.allow_broken = start.allow_broken;
+  options.allow_empty = true;
   options.lists = api::record_lists(*store);
   rules = std::make_unique<RuleBook>(std::move(options));
   const ReloadReport report = rules->reload();
@@ -207,6 +208,13 @@ Status Service::Impl::load_rules_once() {
         {{"problem", problem}});
   }
   note_reload({.swapped = true, .changed = true, .problem = "", .loaded = {}}, "rules of the record");
+  if (rules->current()->rules().empty()) {
+    log(LogLevel::warn, "no_rules",
+        c.list("rules").empty()
+            ? "no rule runs: 'rules' names no file, and none came through the API yet"
+            : "no rule runs: those of the files are switched off or none stand there, and none came "
+              "through the API yet");
+  }
   rules->watch(kRulePollMs, kRuleSettleMs, [this](const ReloadReport& r) { note_reload(r, "files changed"); });
   return {};
 }

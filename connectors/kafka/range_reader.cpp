@@ -76,9 +76,22 @@ class RangeReader {
       p.next = low;
       p.end = high;
     }
-    if (config_.embedded || parts_.empty()) return {};
-    FB_TRY_VOID(by_time(range_.from_ms, &Part::next));
-    return by_time(range_.to_ms, &Part::end);
+    const bool empty = std::none_of(parts_.begin(), parts_.end(), [](const Part& p) { return p.next < p.end; });
+    if (config_.embedded || empty) return {};
+    FB_TRY(const std::vector<int64_t> first, first_since(range_.from_ms));
+    if (knows_none(first)) {
+      // All is older than the range, or the broker has no index of times (librdkafka's mock): then all is looked at.
+      FB_TRY(const std::vector<int64_t> any, first_since(0));
+      if (knows_none(any)) return {};
+    }
+    FB_TRY(const std::vector<int64_t> after, first_since(range_.to_ms));
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      Part& p = parts_[i];
+      // None is as late: the bound is the end of the log.
+      p.next = first[i] >= 0 ? std::clamp(first[i], p.next, p.end) : p.end;
+      p.end = after[i] >= 0 ? std::clamp(after[i], p.next, p.end) : p.end;
+    }
+    return {};
   }
 
   Result<PastRead> read(const std::function<bool(std::string_view)>& take) {
@@ -158,8 +171,8 @@ class RangeReader {
     return {};
   }
 
-  // Narrows one bound of every partition to the first record that is as late as the time.
-  Status by_time(int64_t time_ms, int64_t Part::*bound) {
+  // Of every partition the first record that is as late as the time; -1: none is.
+  Result<std::vector<int64_t>> first_since(int64_t time_ms) {
     const kafka::Partitions list(rd_kafka_topic_partition_list_new(static_cast<int>(parts_.size())));
     for (const Part& p : parts_) {
       rd_kafka_topic_partition_list_add(list.get(), rd_kafka_topic_name(p.topic), p.partition)->offset =
@@ -167,16 +180,24 @@ class RangeReader {
     }
     const rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(handle_, list.get(), wait_ms());
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return away("offsets by time", error);
-    for (Part& p : parts_) {
+    std::vector<int64_t> out;
+    for (const Part& p : parts_) {
       const rd_kafka_topic_partition_t* found =
           rd_kafka_topic_partition_list_find(list.get(), rd_kafka_topic_name(p.topic), p.partition);
       if (found == nullptr || found->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return away(rd_kafka_topic_name(p.topic), found == nullptr ? RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION : found->err);
       }
-      // None is as late: the bound is the end of the log.
-      p.*bound = found->offset >= 0 ? std::clamp(found->offset, p.next, p.end) : p.end;
+      out.push_back(found->offset >= 0 ? found->offset : -1);
     }
-    return {};
+    return out;
+  }
+
+  // A partition with records counts alone: of an empty one no broker knows any.
+  bool knows_none(const std::vector<int64_t>& offsets) const {
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      if (parts_[i].next < parts_[i].end && offsets[i] >= 0) return false;
+    }
+    return true;
   }
 
   Part* part_of(const rd_kafka_message_t& m) {

@@ -216,7 +216,7 @@ class RuleBuilder {
  private:
   // Kibana takes any text for a name or an id, and its clients get back what they sent. Whatever shows a rule makes it
   // fit to be shown; a file is held to more, since people read it with tools of their own.
-  bool is_from_api() const { return source_.file() == "api"; }
+  bool takes_any_name() const { return context_.any_names; }
 
   // An id or name is shown on terminals, in file names and in web pages.
   bool is_safe(const FileNode& node, std::string_view key) {
@@ -226,7 +226,7 @@ class RuleBuilder {
                         " bytes (limits.max_rule_name_bytes)");
       return false;
     }
-    if (!is_from_api() && printable(node.text) != node.text) {
+    if (!takes_any_name() && printable(node.text) != node.text) {
       checks_.error(code::kUnsafeText, node, "'" + std::string(key) + "' holds control characters");
       return false;
     }
@@ -239,7 +239,7 @@ class RuleBuilder {
       if (is_safe(node, "rule_id")) {
         const bool climbs = id->find("../") != std::string::npos || id->find("..\\") != std::string::npos ||
                             *id == ".." || id->front() == '/' || id->front() == ' ' || id->back() == ' ';
-        if (climbs && !is_from_api()) {
+        if (climbs && !takes_any_name()) {
           checks_.error(code::kUnsafeText, node, "'rule_id' must not be a path and has no blanks around it");
         } else {
           meta.rule_id = loaded_.rule_id = *id;

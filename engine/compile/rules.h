@@ -74,6 +74,7 @@ struct LoadOptions {
   RuleLimits limits;
   std::vector<std::string> exception_files;  // NDJSON as Kibana exports it; items count for rules that name their list
   bool lists_elsewhere = false;              // a list that no file has may stand elsewhere: that is no warning here
+  bool any_names = false;                    // ids and names may be any text; files are held to more
 };
 
 struct LoadedRules {

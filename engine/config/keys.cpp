@@ -29,7 +29,8 @@ constexpr std::array kKeys = {
         "decides.",
         "continue|stop"},
 
-    Key{"rules", text_list, true, "", "Rule files and folders; folders are watched."},
+    Key{"rules", text_list, false, "",
+        "Rule files and folders; folders are watched. Empty: rules come through the API alone."},
     Key{"exceptions", text_list, false, "", "NDJSON files of exception lists and items, as Kibana exports them."},
 
     Key{"response.mode", choice, true, "", "What happens when a rule wants an isolation.", "dry_run|approve|enforce"},

@@ -78,6 +78,7 @@ std::shared_ptr<const LoadedRules> RuleBook::file_rules() const {
 LoadedRule RuleBook::load_more(const RuleText& text) const {
   LoadOptions load = options_.load;
   load.lists_elsewhere = options_.lists != nullptr;
+  load.any_names = true;
   LoadedRules loaded = load_rule_text(text.text, "api", load);
   LoadedRule rule;
   if (!loaded.rules.empty()) rule = std::move(loaded.rules.front());
@@ -301,7 +302,7 @@ ReloadReport RuleBook::reload() {
   }
   size_t runnable = 0;
   RuleSetPtr next = build(report.loaded, more_, lists, &runnable);
-  if (runnable == 0 && !options_.allow_empty) {
+  if (runnable == 0 && (!options_.allow_empty || !current()->rules().empty())) {
     report.problem = "no enabled rule is left to run";
     return report;
   }

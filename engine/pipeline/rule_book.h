@@ -23,6 +23,7 @@ struct RuleBookOptions {
   LoadOptions load;
   RuleSetOptions set;
   bool allow_broken = false;  // leave broken rules out (named) instead of refusing the set
+  // With no rule running none need be there: they may come later. Files never empty a set that runs.
   bool allow_empty = false;
   ListReader lists;  // exception lists that stand in no file; null: there are none
 };

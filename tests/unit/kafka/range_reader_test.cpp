@@ -64,6 +64,19 @@ TEST_F(RangeReaderTest, TakesWhatLiesInTheTimeAndNothingElse) {
   EXPECT_EQ(get(between(4'000'000, 5'000'000)).events.size(), 0u);
 }
 
+TEST_F(RangeReaderTest, ABrokerWithoutAnIndexOfTimesIsLookedThroughNotPassedOver) {
+  send(at(1'000'000, 0, 0, 10));
+  send(at(2'000'000, 1, 10, 20));
+  RangeReaderConfig c = past();
+  c.embedded = false;  // nobody said that this broker is not a whole one
+  size_t seen = 0;
+  const auto read = read_range(
+      c, between(1'500'000, 2'500'000), [&](std::string_view) { return ++seen > 0; }, system_clock());
+  ASSERT_TRUE(read) << read.error().describe();
+  EXPECT_TRUE(read->complete) << read->why;
+  EXPECT_EQ(seen, 20u);
+}
+
 TEST_F(RangeReaderTest, LeavesNoTraceForWhoReadsForReal) {
   send(numbered(0, 0, 200));
   send(numbered(1, 0, 100));
