@@ -1,11 +1,16 @@
 // What the exception routes share: who is meant by a request, errors in the shape of Kibana's handlers.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "api/api.h"
+#include "api/exceptions/find.h"
 #include "api/router.h"
+#include "engine/net/uri.h"
 #include "engine/record/exceptions.h"
 
 namespace fb::api {
@@ -50,6 +55,27 @@ inline Result<bool> read_namespace(const std::string& word) {
   if (word == "agnostic") return true;
   return fail(ErrorCode::invalid_argument,
               "namespace_type: Invalid enum value. Expected 'agnostic' | 'single', received '" + word + "'");
+}
+
+// A parameter that is a list: one value with commas between, or repeated (also as name[]), when a comma is part of a
+// value. Generated clients repeat, people write commas.
+inline std::vector<std::string> listed_in_query(const Call& call, const std::string& name, std::string otherwise = {}) {
+  std::vector<std::string> sent;
+  const std::string& target = call.request.target;
+  const size_t mark = target.find('?');
+  std::string_view rest = mark == std::string::npos ? std::string_view() : std::string_view(target).substr(mark + 1);
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('&'), rest.size());
+    const std::string_view pair = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const size_t equals = pair.find('=');
+    if (equals == std::string_view::npos) continue;
+    const auto key = net::percent_decode(pair.substr(0, equals), true);
+    auto value = net::percent_decode(pair.substr(equals + 1), true);
+    if (key && value && (*key == name || *key == name + "[]")) sent.push_back(std::move(*value));
+  }
+  if (sent.empty()) return split_commas(call.query(name, std::move(otherwise)));
+  return sent.size() == 1 ? split_commas(sent.front()) : sent;
 }
 
 inline Result<Named> named_in_query(const Call& call, const char* human) {

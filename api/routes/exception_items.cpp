@@ -148,10 +148,9 @@ std::string counts_differ(const char* what, size_t lists, size_t others) {
 net::Response find(const Call& call) {
   const auto page = read_page(call, 0);
   if (!page) return schema_problem(page.error(), "query");
-  const std::string list_id = call.query("list_id");
-  if (list_id.empty()) return problem(400, "[request query]: list_id: Required");
-  const std::vector<std::string> list_ids = split_commas(list_id);
-  const std::vector<std::string> namespaces = split_commas(call.query("namespace_type", "single"));
+  const std::vector<std::string> list_ids = listed_in_query(call, "list_id");
+  if (list_ids.front().empty()) return problem(400, "[request query]: list_id: Required");
+  const std::vector<std::string> namespaces = listed_in_query(call, "namespace_type", "single");
   SearchedTypes types;
   std::vector<SearchedList> lists;
   std::vector<bool> agnostic;
@@ -165,7 +164,7 @@ net::Response find(const Call& call) {
     return siem_problem(400, counts_differ("namespace_id", list_ids.size(), namespaces.size()));
   }
   std::vector<std::string> filters;
-  for (std::string& part : split_commas(call.query("filter"))) {
+  for (std::string& part : listed_in_query(call, "filter")) {
     if (part.find_first_not_of(" \t\r\n") != std::string::npos) filters.push_back(std::move(part));
   }
   if (!filters.empty() && filters.size() != list_ids.size()) {
@@ -179,7 +178,11 @@ net::Response find(const Call& call) {
     if (!list) return siem_failed(list.error());
     if (*list) lists.push_back({agnostic[i], list_ids[i], std::move(*filter)});
   }
-  if (lists.empty()) return siem_failed(missing_container(list_id));
+  if (lists.empty()) {
+    std::string asked;
+    for (const std::string& id : list_ids) asked += (asked.empty() ? "" : ",") + id;
+    return siem_failed(missing_container(asked));
+  }
   const auto found = find_items(store, lists, *page);
   return found ? json(200, answer_of(*found, *page)) : siem_failed(found.error());
 }

@@ -90,7 +90,7 @@ net::Response find(const Call& call) {
   const auto page = read_page(call, 1);
   if (!page) return schema_problem(page.error(), "query");
   SearchedTypes types;
-  for (const std::string& word : split_commas(call.query("namespace_type", "single"))) {
+  for (const std::string& word : listed_in_query(call, "namespace_type", "single")) {
     const auto one = read_namespace(word);
     if (!one) return schema_problem(one.error(), "query");
     (*one ? types.agnostic : types.single) = true;
