@@ -413,6 +413,21 @@ tl::expected<ShapedRule, RuleRefusal> shaped(Json body) {
   return out;
 }
 
+// What of Kibana's response actions is stored and not run: '.osquery', or the command for '.endpoint'. "" = anything
+// else, which the compiler takes or refuses.
+std::string_view kept_action(const Json& action) {
+  static constexpr auto kCommands = std::to_array<std::string_view>({"kill-process", "suspend-process", "runscript"});
+  if (!action.is_object()) return {};
+  const auto kind = action.find("action_type_id");
+  const auto params = action.find("params");
+  if (kind == action.end() || params == action.end() || !params->is_object()) return {};
+  if (*kind == ".osquery") return ".osquery";
+  const auto command = params->find("command");
+  if (*kind != ".endpoint" || command == params->end() || !command->is_string()) return {};
+  const auto found = std::find(kCommands.begin(), kCommands.end(), command->get_ref<const std::string&>());
+  return found == kCommands.end() ? std::string_view() : *found;
+}
+
 }  // namespace
 
 RuleRefusal refuse(int status, std::string message) {
@@ -459,6 +474,13 @@ std::string engine_text(std::string_view doc) {
 }
 
 std::vector<RuleNotice> notices_of(std::string_view doc) {
+  if (const auto actions = rule.find("response_actions"); actions != rule.end() && actions->is_array()) {
+    Json run = Json::array();
+    for (const Json& action : *actions) {
+      if (kept_action(action).empty()) run.push_back(action);
+    }
+    *actions = std::move(run);
+  }
   struct Kept {
     const char* key;
     const char* message;
@@ -486,3 +508,10 @@ std::vector<RuleNotice> notices_of(std::string_view doc) {
 }
 
 }  // namespace fb::api
+  if (const auto actions = rule.find("response_actions"); actions != rule.end() && actions->is_array()) {
+    for (const Json& action : *actions) {
+      if (const std::string_view what = kept_action(action); !what.empty()) {
+        out.push_back({"response_actions", "kept; '" + std::string(what) + "' is not run, a rule can only isolate"});
+      }
+    }
+  }

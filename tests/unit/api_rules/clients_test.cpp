@@ -1,4 +1,6 @@
 // What Kibana's clients send and read: nulls, switches, exports with exceptions, strings of every kind.
+#include <algorithm>
+
 #include "api/front.h"
 #include "engine/record/rules_store.h"
 #include "tests/unit/api_rules/rules_fixture.h"
@@ -43,6 +45,52 @@ TEST_F(RuleClients, NullSaysNothingAndUnknownKeysAreLeftOutAndNamed) {
   Json nameless = rule("b");
   nameless["name"] = nullptr;
   EXPECT_EQ(message(call("POST", kRules, nameless)), "[request body]: name: Expected string, received null");
+}
+
+TEST_F(RuleClients, RulesAreSortedByIdForDetectionRules) {
+  for (const char* name : {"a", "b", "c"}) ASSERT_EQ(call("POST", kRules, rule(name)).status, 200);
+  const auto ids = [&](const char* order) {
+    std::vector<std::string> out;
+    const Json found =
+        parsed(call("GET", kRules + std::string("/_find"), {}, {{"sort_field", "_id"}, {"sort_order", order}}));
+    for (const Json& r : found["data"]) out.push_back(r["id"]);
+    return out;
+  };
+  std::vector<std::string> up = ids("asc");
+  ASSERT_EQ(up.size(), 4u);
+  EXPECT_TRUE(std::is_sorted(up.begin(), up.end()));
+  std::reverse(up.begin(), up.end());
+  EXPECT_EQ(ids("desc"), up);
+}
+
+TEST_F(RuleClients, ResponseActionsThatAreNotRunAreKeptAndNamed) {
+  Json r = rule("a");
+  r["enabled"] = true;
+  r["response_actions"] = Json::parse(R"([
+    {"action_type_id": ".osquery", "params": {"query": "SELECT 1;", "timeout": 300, "ecs_mapping": {"a": {"field": "b"}}}},
+    {"action_type_id": ".endpoint", "params": {"command": "isolate", "comment": "c"}},
+    {"action_type_id": ".endpoint", "params": {"command": "kill-process", "config": {"field": "process.pid", "overwrite": false}}}])");
+  const net::Response made = call("POST", kRules, r);
+  ASSERT_EQ(made.status, 200) << made.body;
+  const Json answer = parsed(call("GET", kRules, {}, {{"rule_id", "a"}}));
+  EXPECT_EQ(answer["response_actions"], r["response_actions"]);
+  std::vector<std::string> told;
+  for (const Json& n : answer["firebreak"]["notices"]) {
+    if (n["field"] == "response_actions") told.push_back(n["message"]);
+  }
+  EXPECT_EQ(told, (std::vector<std::string>{"kept; '.osquery' is not run, a rule can only isolate",
+                                            "kept; 'kill-process' is not run, a rule can only isolate"}));
+  // What runs is the isolation alone, after a restart as well.
+  for (const std::string& problem : restart()) ADD_FAILURE() << problem;
+  size_t isolating = 0;
+  for (const auto& one : book_->current()->rules()) isolating += one.meta->actions.size();
+  EXPECT_EQ(isolating, 1u);
+  for (const char* broken : {R"([{"action_type_id": ".osquery"}])", R"([{"action_type_id": ".other", "params": {}}])",
+                             R"([{"action_type_id": ".endpoint", "params": {"command": "release"}}])"}) {
+    Json other = rule("b");
+    other["response_actions"] = Json::parse(broken);
+    EXPECT_EQ(call("POST", kRules, other).status, 400) << broken;
+  }
 }
 
 TEST_F(RuleClients, WrongTypesAreToldAsKibanaTellsThem) {

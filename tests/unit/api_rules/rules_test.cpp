@@ -65,7 +65,7 @@ TEST_F(RulesApi, AnIsolatingRuleThatMatchesEverythingIsRefused) {
   all["response_actions"] = Json::parse(R"([{"action_type_id":".endpoint","params":{"command":"isolate"}}])");
   EXPECT_EQ(call("POST", kRules, all).status, 400);
   EXPECT_EQ(running(), 1u);
-  all["response_actions"][0]["params"]["command"] = "kill-process";
+  all["response_actions"][0]["params"]["command"] = "unisolate";
   all["query"] = "process.name: a";
   EXPECT_EQ(call("POST", kRules, all).status, 400);
 }
