@@ -196,6 +196,12 @@ bool sort_rules(std::vector<RuleViewPtr>& rules, const RuleSort& sort) {
   if (f == "name") return by([](const Index& i) { return i.folded_name; });
   if (f == "risk_score" || f == "riskScore") return by([](const Index& i) { return i.risk_score; });
   if (f == "severity") return by([](const Index& i) { return i.severity; });
+  if (f == "_id") {  // what Elastic's own tool for detection rules sorts by
+    std::stable_sort(rules.begin(), rules.end(), [&](const RuleViewPtr& a, const RuleViewPtr& b) {
+      return sort.ascending ? a->id < b->id : b->id < a->id;
+    });
+    return true;
+  }
   // Rules here do not run at times of their own: all are alike.
   static constexpr std::string_view kRun = "execution_summary.last_execution.";
   if (!f.starts_with(kRun)) return false;
@@ -205,12 +211,6 @@ bool sort_rules(std::vector<RuleViewPtr>& rules, const RuleSort& sort) {
 }
 
 std::vector<std::string> problems_of(const LoadedRule& rule, std::string_view doc) {
-  if (f == "_id") {  // what Elastic's own tool for detection rules sorts by
-    std::stable_sort(rules.begin(), rules.end(), [&](const RuleViewPtr& a, const RuleViewPtr& b) {
-      return sort.ascending ? a->id < b->id : b->id < a->id;
-    });
-    return true;
-  }
   std::vector<std::string> out;
   std::string query_error;  // the compiler names a place in the text as it was handed to it, not in the query
   std::string query_code;
