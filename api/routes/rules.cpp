@@ -9,6 +9,7 @@
 #include "api/signals/search.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
+#include "engine/net/uri.h"
 
 namespace fb::api {
 namespace {
@@ -38,15 +39,59 @@ std::optional<int64_t> whole_number(const std::string& text, int64_t least, int6
 RuleResult<RuleViewPtr> asked_for(const Call& call, const RuleDesk& desk) {
   const std::string id = call.query("id");
   const std::string rule_id = call.query("rule_id");
-  if (id.empty() == rule_id.empty()) {
-    return tl::unexpected(refuse(400, id.empty() ? "either \"id\" or \"rule_id\" must be set"
-                                                 : "both \"id\" and \"rule_id\" can't be set, only one of them"));
+  if (!id.empty() && !rule_id.empty()) {
+    return tl::unexpected(refuse_meaning({"either \"id\" or \"rule_id\" must be set, not both"}));
   }
-  RuleViewPtr rule = id.empty() ? desk.by_rule_id(rule_id) : desk.by_id(id);
-  if (!rule) {
-    return tl::unexpected(refuse(404, (id.empty() ? "rule_id: \"" + rule_id : "id: \"" + id) + "\" not found"));
+  return desk.named(id, rule_id);
+}
+
+// Every value of a name of the query that may be repeated, commas taken apart.
+std::vector<std::string> repeated(std::string_view target, std::string_view name) {
+  std::vector<std::string> out;
+  std::string_view rest = target.substr(std::min(target.find('?'), target.size()));
+  while (!rest.empty()) {
+    rest.remove_prefix(1);
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(pair.size());
+    const size_t equals = std::min(pair.find('='), pair.size());
+    const auto key = net::percent_decode(pair.substr(0, equals), true);
+    if (!key || (*key != name && *key != std::string(name) + "[]")) continue;
+    const auto values = net::percent_decode(pair.substr(std::min(equals + 1, pair.size())), true);
+    for (size_t at = 0; values && at <= values->size();) {
+      const size_t end = std::min(values->find(',', at), values->size());
+      if (end > at) out.push_back(values->substr(at, end - at));
+      at = end + 1;
+    }
   }
-  return rule;
+  return out;
+}
+
+// "alert.attributes.params.riskScore" -> risk_score: fields are asked for as the saved object or as the answer has
+// them.
+std::string answered_key(std::string_view field) {
+  for (const std::string_view prefix : {"alert.attributes.", "alert.", "params."}) {
+    if (field.starts_with(prefix)) field.remove_prefix(prefix.size());
+  }
+  std::string out;
+  for (const char c : field.substr(0, field.find('.'))) {
+    if (c >= 'A' && c <= 'Z') {
+      out += '_';
+      out += static_cast<char>(c - 'A' + 'a');
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+// Of an answer what was asked for, and what tells which rule it is.
+std::string cut_to(const std::string& answer, const std::set<std::string>& keys) {
+  Json cut = Json::object();
+  const Json whole = parse_ordered_json(answer);
+  for (const auto& [key, value] : whole.items()) {
+    if (keys.contains(key)) cut[key] = value;
+  }
+  return dumped(cut);
 }
 
 net::Response read_rule(const Call& call, RuleDesk& desk) {
@@ -76,10 +121,14 @@ net::Response find_rules(const Call& call, RuleDesk& desk) {
   if (!found) return answer(found.error());
   std::string body = "{\"page\":" + std::to_string(*page) + ",\"perPage\":" + std::to_string(*per_page) +
                      ",\"total\":" + std::to_string(found->size()) + ",\"data\":[";
+  std::set<std::string> keys;
+  for (const std::string& wanted : repeated(call.request.target, "fields")) keys.insert(answered_key(wanted));
+  const bool whole = keys.empty();
+  for (const char* key : {"id", "rule_id", "type"}) keys.insert(key);
   const auto first = static_cast<size_t>((*page - 1) * *per_page);
   for (size_t i = first; i < found->size() && i < first + static_cast<size_t>(*per_page); ++i) {
     if (i > first) body += ',';
-    body += (*found)[i]->answer;
+    body += whole ? (*found)[i]->answer : cut_to((*found)[i]->answer, keys);
   }
   return json(200, body + "]}");
 }

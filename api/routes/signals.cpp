@@ -1,4 +1,4 @@
-// Alerts: search, status, tags, assignees, notes; from an alert: isolate or release its host.
+// Alerts: search, status, tags, assignees; from an alert: isolate or release its host.
 #include <algorithm>
 
 #include "api/api.h"
@@ -63,8 +63,14 @@ net::Response set_status(const Call& call) {
   if (status != "open" && status != "acknowledged" && status != "closed") {
     return problem(400, "[request body]: status: must be open, acknowledged or closed");
   }
+  if (body.contains("reason") && !body["reason"].is_string() && !body["reason"].is_null()) {
+    return problem(400, "[request body]: reason: must be a text");
+  }
   const std::string reason =
       body.contains("reason") && body["reason"].is_string() ? body["reason"].get<std::string>() : "";
+  if (const Json how = body.value("conflicts", Json("abort")); how != "abort" && how != "proceed") {
+    return problem(400, "[request body]: conflicts: Invalid enum value. Expected 'abort' | 'proceed'");
+  }
   if (reason.size() > kMaxComment) return problem(400, "[request body]: reason: is too long");
   std::vector<std::string> ids;
   const bool by_ids = body.contains("signal_ids");
@@ -145,7 +151,7 @@ net::Response act(const Call& call, Verb verb) {
     request.idempotency_key = it->second;
   }
   if (alert->endpoint_id.empty()) return problem(409, "the alert does not name one host");
-  const auto reader = record::Reader::open(call.parts.store.db_path());
+  const auto reader = call.reader();
   if (!reader) return failed(reader.error());
   const auto endpoint = one_endpoint(**reader, alert->endpoint_id);
   if (!endpoint) return failed(endpoint.error());
@@ -164,61 +170,6 @@ net::Response act(const Call& call, Verb verb) {
                                {"detail", done.detail}}));
 }
 
-Json note_json(const AlertNote& note) {
-  const auto who = [](const std::string& name) { return name.starts_with("user:") ? name.substr(5) : name; };
-  return Json{{"noteId", note.id},
-              {"version", std::to_string(note.updated_at_ms)},
-              {"eventId", note.alert_id},
-              {"timelineId", ""},
-              {"note", note.text},
-              {"created", note.created_at_ms},
-              {"createdBy", who(note.created_by)},
-              {"updated", note.updated_at_ms},
-              {"updatedBy", who(note.updated_by)}};
-}
-
-net::Response put_note(const Call& call) {
-  const Json body = parse_ordered_json(call.request.body);
-  const auto text = [](const Json& object, const char* key) {
-    const auto it = object.find(key);
-    return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-  };
-  if (!body.is_object() || !body.contains("note") || !body["note"].is_object()) {
-    return problem(400, "[request body]: note: Required");
-  }
-  const Json& note = body["note"];
-  const std::string id = text(body, "noteId");
-  if (text(note, "note").empty() || (id.empty() && text(note, "eventId").empty())) {
-    return problem(400, "[request body]: note: takes a text (note) and an alert (eventId)");
-  }
-  const auto kept = Workflow(call.parts.store).put_note(id, text(note, "eventId"), text(note, "note"), call.actor());
-  if (!kept) return failed(kept.error());
-  return json(200, dumped(Json{{"note", note_json(*kept)}}));
-}
-
-net::Response list_notes(const Call& call) {
-  std::vector<std::string> ids;
-  if (const std::string id = call.query("documentIds"); !id.empty()) ids.push_back(id);
-  const auto notes = Workflow(call.parts.store).notes(ids);
-  if (!notes) return failed(notes.error());
-  Json list = Json::array();
-  for (const AlertNote& note : *notes) list.push_back(note_json(note));
-  return json(200, dumped(Json{{"totalCount", notes->size()}, {"notes", std::move(list)}}));
-}
-
-net::Response remove_notes(const Call& call) {
-  const Json body = parse_ordered_json(call.request.body);
-  std::vector<std::string> ids;
-  if (body.is_object() && body.contains("noteId") && body["noteId"].is_string()) ids.push_back(body["noteId"]);
-  if (body.is_object() && body.contains("noteIds") && is_texts(body["noteIds"])) {
-    ids = body["noteIds"].get<std::vector<std::string>>();
-  }
-  if (ids.empty()) return problem(400, "[request body]: noteId or noteIds: Required");
-  const auto removed = Workflow(call.parts.store).remove_notes(ids, call.actor());
-  if (!removed) return failed(removed.error());
-  return json(200, "{}");
-}
-
 }  // namespace
 
 void add_signals_routes(Router& router) {
@@ -228,9 +179,6 @@ void add_signals_routes(Router& router) {
              [](const Call& call) { return change_list(call, true); });
   router.add("POST", "/api/detection_engine/signals/assignees", Privilege::alerts_write,
              [](const Call& call) { return change_list(call, false); });
-  router.add("PATCH", "/api/note", Privilege::alerts_write, put_note);
-  router.add("GET", "/api/note", Privilege::alerts_read, list_notes);
-  router.add("DELETE", "/api/note", Privilege::alerts_write, remove_notes);
   router.add("POST", "/api/firebreak/alerts/{id}/isolate", Privilege::isolate,
              [](const Call& call) { return act(call, Verb::isolate); });
   router.add("POST", "/api/firebreak/alerts/{id}/release", Privilege::release,

@@ -6,8 +6,8 @@ namespace fb::api {
 
 net::Response answer(const RuleRefusal& refusal) {
   if (!refusal.siem) return problem(refusal.status, refusal.messages.front());
-  // What the compiler finds is a list; one finding of a handler is a text, as in Kibana.
-  if (refusal.status == 400 && refusal.messages.size() > 1) return siem_problems(400, refusal.messages);
+  // What is wrong with a rule's meaning is a list; one finding of a handler is a text, as in Kibana.
+  if (refusal.is_list || refusal.messages.size() > 1) return siem_problems(refusal.status, refusal.messages);
   return siem_problem(refusal.status, refusal.messages.front());
 }
 

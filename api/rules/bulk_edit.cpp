@@ -39,6 +39,7 @@ bool is_texts(const Json& v) {
 }
 
 std::string problem_of(const Json& edit) {
+  if (edit.is_object() && edit.contains("type") && edit["type"] == "delete_alert_suppression") return "";
   if (!edit.is_object() || !edit.contains("type") || !edit["type"].is_string() || !edit.contains("value")) {
     return "an edit is {\"type\": ..., \"value\": ...}";
   }
@@ -55,6 +56,11 @@ std::string problem_of(const Json& edit) {
     const bool good = value.is_object() && value.contains("timeline_id") && value["timeline_id"].is_string() &&
                       value.contains("timeline_title") && value["timeline_title"].is_string();
     return good ? "" : bad + "must name timeline_id and timeline_title";
+  }
+  if (type == "set_alert_suppression") {
+    const bool good = value.is_object() && value.contains("group_by") && is_texts(value["group_by"]) &&
+                      !value["group_by"].empty() && value["group_by"].size() <= 3;
+    return good ? "" : bad + "must group by 1 to 3 fields";
   }
   if (type == "add_rule_actions" || type == "set_rule_actions") {
     const bool good =
@@ -90,6 +96,10 @@ void change_list(Json& list, const Json& values, char how) {
 
 void apply(Json& rule, const Json& edit) {
   const auto type = edit["type"].get<std::string>();
+  if (type == "delete_alert_suppression") {
+    rule.erase("alert_suppression");
+    return;
+  }
   const Json& value = edit["value"];
   if (const ListEdit* e = list_edit(type)) {
     if (e->key != "investigation_fields") {
@@ -110,6 +120,8 @@ void apply(Json& rule, const Json& edit) {
     } else {
       rule["investigation_fields"] = Json{{"field_names", std::move(list)}};
     }
+  } else if (type == "set_alert_suppression") {
+    rule["alert_suppression"] = value;
   } else if (type == "set_timeline") {
     rule["timeline_id"] = value["timeline_id"];
     rule["timeline_title"] = value["timeline_title"];

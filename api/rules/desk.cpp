@@ -71,6 +71,24 @@ RuleRefusal not_found(std::string_view what, std::string_view id) {
   return refuse(404, std::string(what) + ": \"" + std::string(id) + "\" not found");
 }
 
+// A filter's fields are those of a saved object, as everywhere in Kibana: what names none would find nothing.
+std::string problem_of_keys(const ir::Node& node) {
+  if (node.kind == ir::Node::Kind::test) {
+    const ir::FieldRef& field = node.test.field;
+    if (field.scope == ir::FieldRef::Scope::any) {
+      return "The key is empty and needs to be wrapped by a saved object type like alert: Bad Request";
+    }
+    if (field.scope == ir::FieldRef::Scope::named && !field.name.starts_with("alert.")) {
+      return "This key '" + printable(field.name.substr(0, 100)) +
+             "' need to be wrapped by a saved object type like alert: Bad Request";
+    }
+  }
+  for (const ir::Node& child : node.children) {
+    if (std::string problem = problem_of_keys(child); !problem.empty()) return problem;
+  }
+  return {};
+}
+
 // The named field decides; a name of a text field finds words, as Kibana's mapping does.
 void read_as_text(ir::Node& node) {
   constexpr std::string_view kName = "alert.attributes.name";
@@ -186,6 +204,15 @@ RuleViewPtr RuleDesk::by_rule_id(std::string_view rule_id) const {
   return it == shelf->by_rule_id.end() ? nullptr : it->second;
 }
 
+RuleResult<RuleViewPtr> RuleDesk::named(const std::string& id, const std::string& rule_id) const {
+  if (id.empty() && rule_id.empty()) {
+    return tl::unexpected(refuse_meaning({"either \"id\" or \"rule_id\" must be set"}));
+  }
+  RuleViewPtr rule = id.empty() ? by_rule_id(rule_id) : by_id(id);
+  if (!rule) return tl::unexpected(id.empty() ? not_found("rule_id", rule_id) : not_found("id", id));
+  return rule;
+}
+
 RuleResult<std::vector<RuleViewPtr>> RuleDesk::find(const std::string& kuery, const RuleSort& sort) const {
   const auto shelf = impl_->now();
   std::vector<RuleViewPtr> found;
@@ -197,6 +224,9 @@ RuleResult<std::vector<RuleViewPtr>> RuleDesk::find(const std::string& kuery, co
       return tl::unexpected(
           refuse(400, "filter, character " + std::to_string(parsed.error().begin + 1) + ": " + parsed.error().message));
     }
+    if (std::string problem = problem_of_keys(*parsed); !problem.empty()) {
+      return tl::unexpected(refuse(400, std::move(problem)));
+    }
     read_as_text(*parsed);
     const ir::OracleContext context{impl_->clock.wall_ms(), {}};
     for (const RuleViewPtr& view : shelf->all) {
@@ -204,7 +234,11 @@ RuleResult<std::vector<RuleViewPtr>> RuleDesk::find(const std::string& kuery, co
     }
   }
   if (!sort_rules(found, sort))
-    return tl::unexpected(refuse_body({"sort_field: '" + printable(sort.field) + "' is not one"}));
+    return tl::unexpected(RuleRefusal{
+        400,
+        false,
+        {"[request query]: sort_field: Invalid enum value, received '" + printable(sort.field.substr(0, 100)) + "'"},
+        false});
   return found;
 }
 
@@ -283,7 +317,7 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
     for (size_t i = 0; i < of_text.size(); ++i) {
       const LoadedRule& rule = report.loaded.rules[i];
       if (of_text[i] == nullptr || rule.ok) continue;
-      results[of_text[i]->at] = tl::unexpected(RuleRefusal{400, true, problems_of(rule, docs[i])});
+      results[of_text[i]->at] = tl::unexpected(refuse_meaning(problems_of(rule, docs[i])));
       broken.push_back(of_text[i]->at);
     }
     if (broken.empty()) break;
@@ -333,19 +367,14 @@ RuleResult<RuleViewPtr> telling(RuleResult<RuleViewPtr> rule, const std::vector<
 }
 
 // Which rule a body speaks of: by id, else by rule_id.
-RuleResult<RuleViewPtr> named(const RuleDesk& desk, std::string_view body) {
+RuleResult<RuleViewPtr> spoken_of(const RuleDesk& desk, std::string_view body) {
   const Json json = parse_ordered_json(body);
   if (!json.is_object()) return tl::unexpected(refuse_body({json.is_discarded() ? "is not JSON" : "Expected object"}));
   const auto text = [&](const char* key) {
     const auto it = json.find(key);
     return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
   };
-  const std::string id = text("id");
-  const std::string rule_id = text("rule_id");
-  if (id.empty() && rule_id.empty()) return tl::unexpected(refuse(400, "either \"id\" or \"rule_id\" must be set"));
-  RuleViewPtr rule = id.empty() ? desk.by_rule_id(rule_id) : desk.by_id(id);
-  if (!rule) return tl::unexpected(id.empty() ? not_found("rule_id", rule_id) : not_found("id", id));
-  return rule;
+  return desk.named(text("id"), text("rule_id"));
 }
 
 }  // namespace
@@ -361,7 +390,7 @@ RuleResult<RuleViewPtr> RuleDesk::create(std::string_view body, const std::strin
 RuleResult<RuleViewPtr> RuleDesk::replace(std::string_view body, const std::string& who) {
   auto shaped = shape_rule(body);
   if (!shaped) return tl::unexpected(shaped.error());
-  auto rule = named(*this, body);
+  auto rule = spoken_of(*this, body);
   if (!rule) return rule;
   const Json sent = parse_ordered_json(body);
   const Json standing = parse_ordered_json((*rule)->doc);
@@ -376,7 +405,7 @@ RuleResult<RuleViewPtr> RuleDesk::replace(std::string_view body, const std::stri
 }
 
 RuleResult<RuleViewPtr> RuleDesk::patch(std::string_view body, const std::string& who) {
-  auto rule = named(*this, body);
+  auto rule = spoken_of(*this, body);
   if (!rule) return rule;
   if ((*rule)->from_file) return tl::unexpected(read_only(**rule));
   auto shaped = patch_rule((*rule)->doc, body);
@@ -400,12 +429,13 @@ std::string RuleDesk::problem_of(const ListReference& list, const ExceptionText&
 RuleResult<LoadedRule> RuleDesk::compile(std::string_view doc) const {
   LoadOptions options;
   options.lists_elsewhere = true;
+  options.any_names = true;
   LoadedRules loaded = load_rule_text(engine_text(doc), "api", options);
   if (!loaded.ok() || loaded.rules.size() != 1) {
     LoadedRule broken;
     if (!loaded.rules.empty()) broken = loaded.rules.front();
     for (Diagnostic& d : loaded.file_diagnostics) broken.diagnostics.push_back(std::move(d));
-    return tl::unexpected(RuleRefusal{400, true, problems_of(broken, doc)});
+    return tl::unexpected(refuse_meaning(problems_of(broken, doc)));
   }
   LoadedRule& rule = loaded.rules.front();
   auto runs = impl_->book.as_it_runs(rule);

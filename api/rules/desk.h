@@ -57,6 +57,8 @@ class RuleDesk {
 
   RuleViewPtr by_id(std::string_view id) const;            // null: there is none
   RuleViewPtr by_rule_id(std::string_view rule_id) const;  // null: there is none
+  // By id when it is given, else by rule_id; refused when neither is, or there is none.
+  RuleResult<RuleViewPtr> named(const std::string& id, const std::string& rule_id) const;
   // Those that a KQL over alert.attributes.* finds ("" = all), in order. The error is one line.
   RuleResult<std::vector<RuleViewPtr>> find(const std::string& kuery, const RuleSort& sort) const;
 

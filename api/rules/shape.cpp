@@ -390,7 +390,7 @@ tl::expected<ShapedRule, RuleRefusal> shaped(Json body) {
     }
   }
   if (defaults_lists > 1) meaning.emplace_back("a rule has at most one exception list of type \"rule_default\"");
-  if (!meaning.empty()) return tl::unexpected(RuleRefusal{400, true, std::move(meaning)});
+  if (!meaning.empty()) return tl::unexpected(refuse_meaning(std::move(meaning)));
 
   Json doc = Json::object();
   const Json filled = defaults();
@@ -431,13 +431,17 @@ std::string_view kept_action(const Json& action) {
 }  // namespace
 
 RuleRefusal refuse(int status, std::string message) {
-  return {status, true, {std::move(message)}};
+  return {status, true, {std::move(message)}, false};
+}
+
+RuleRefusal refuse_meaning(std::vector<std::string> found) {
+  return {400, true, std::move(found), true};
 }
 
 RuleRefusal refuse_body(std::vector<std::string> problems) {
   std::string all = "[request body]: ";
   for (size_t i = 0; i < problems.size(); ++i) all += (i == 0 ? "" : ", ") + problems[i];
-  return {400, false, {std::move(all)}};
+  return {400, false, {std::move(all)}, false};
 }
 
 tl::expected<ShapedRule, RuleRefusal> shape_rule(std::string_view body) {
@@ -451,7 +455,7 @@ tl::expected<ShapedRule, RuleRefusal> patch_rule(std::string_view standing, std:
   if (!change) return tl::unexpected(change.error());
   Json rule = parse_ordered_json(standing);
   if (const auto type = change->find("type"); type != change->end() && *type != rule["type"]) {
-    return tl::unexpected(refuse(400, "the type of a rule can't be changed by PATCH"));
+    return tl::unexpected(refuse_meaning({"the type of a rule can't be changed by PATCH"}));
   }
   for (const auto& [key, value] : change->items()) {
     if (key == "rule_id" || key == "id") continue;  // they say which rule, not what of it changes
@@ -470,10 +474,6 @@ std::string engine_text(std::string_view doc) {
   for (const std::string_view key : kAnswered) {
     if (key != "id") rule.erase(std::string(key));
   }
-  return dumped(rule);
-}
-
-std::vector<RuleNotice> notices_of(std::string_view doc) {
   if (const auto actions = rule.find("response_actions"); actions != rule.end() && actions->is_array()) {
     Json run = Json::array();
     for (const Json& action : *actions) {
@@ -481,6 +481,10 @@ std::vector<RuleNotice> notices_of(std::string_view doc) {
     }
     *actions = std::move(run);
   }
+  return dumped(rule);
+}
+
+std::vector<RuleNotice> notices_of(std::string_view doc) {
   struct Kept {
     const char* key;
     const char* message;
@@ -504,10 +508,6 @@ std::vector<RuleNotice> notices_of(std::string_view doc) {
     if (it == rule.end() || it->is_null() || *it == "" || (it->is_structured() && it->empty())) continue;
     out.push_back({kept.key, kept.message});
   }
-  return out;
-}
-
-}  // namespace fb::api
   if (const auto actions = rule.find("response_actions"); actions != rule.end() && actions->is_array()) {
     for (const Json& action : *actions) {
       if (const std::string_view what = kept_action(action); !what.empty()) {
@@ -515,3 +515,7 @@ std::vector<RuleNotice> notices_of(std::string_view doc) {
       }
     }
   }
+  return out;
+}
+
+}  // namespace fb::api

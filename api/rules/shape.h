@@ -16,8 +16,10 @@ struct RuleRefusal {
   int status = 400;
   bool siem = false;  // else the platform's
   std::vector<std::string> messages;
+  bool is_list = false;  // the messages go out as a list, however many: what a rule's meaning is refused for
 };
 RuleRefusal refuse(int status, std::string message);         // Siem shape
+RuleRefusal refuse_meaning(std::vector<std::string> found);  // Siem shape, a list, 400
 RuleRefusal refuse_body(std::vector<std::string> problems);  // "[request body]: ...", 400
 
 struct ShapedRule {

@@ -1,6 +1,7 @@
 #include "api/rules/transfer.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "api/api.h"
@@ -86,10 +87,12 @@ struct Sorted {
   struct Rule {
     std::string_view line;
     std::string rule_id;  // "" = it has none
+    size_t number = 0;    // of the line, from 1
   };
   std::vector<Rule> rules;
   std::string exceptions;  // lists and items, as lines
   size_t connectors = 0;
+  size_t unreadable = 0;
   Json errors = Json::array();
 };
 
@@ -101,15 +104,18 @@ std::string text_of(const Json& object, const char* key) {
 Sorted sort_out(std::string_view ndjson) {
   constexpr size_t kMaxErrors = 1000;
   Sorted out;
+  size_t number = 0;
   while (!ndjson.empty() && out.errors.size() < kMaxErrors) {
     const size_t end = ndjson.find('\n');
     const std::string_view line = ndjson.substr(0, end);
     ndjson.remove_prefix(end == std::string_view::npos ? ndjson.size() : end + 1);
+    ++number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const bool readable = is_utf8(line) && !is_nested_deeper(line);
     const Json object = readable ? parse_ordered_json(line) : Json(Json::value_t::discarded);
     if (!object.is_object()) {
-      out.errors.push_back(error_of("", 400, "a line of the file is not a JSON object"));
+      ++out.unreadable;
+      out.errors.push_back(error_of("", 400, "line " + std::to_string(number) + " is not a JSON object"));
     } else if (object.contains("exported_count") || object.contains("exported_rules_count") ||
                object.contains("exported_exception_list_count")) {
       continue;  // the summary
@@ -119,8 +125,13 @@ Sorted sort_out(std::string_view ndjson) {
       out.exceptions.append(line);
       out.exceptions += '\n';
     } else {
-      out.rules.push_back({line, text_of(object, "rule_id")});
+      out.rules.push_back({line, text_of(object, "rule_id"), number});
     }
+  }
+  if (!ndjson.empty()) {
+    out.errors.push_back(error_of(
+        "", 400,
+        "too many lines are no JSON objects; from line " + std::to_string(number + 1) + " on nothing was read"));
   }
   return out;
 }
@@ -148,33 +159,40 @@ Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_v
   Json notices = Json::array();
   std::vector<RuleDesk::Change> changes;
   std::vector<std::string> ids;
-  std::set<std::string> seen;
+  std::map<std::string, size_t> seen;  // rule_id -> place in `changes`
   for (const Sorted::Rule& rule : file.rules) {
     const std::string& rule_id = rule.rule_id;
     auto shaped = shape_rule(rule.line);
     std::string problem;
     int status = 400;
     const RuleViewPtr standing = desk.by_rule_id(rule_id);
+    const auto before = seen.find(rule_id);
     if (!shaped) {
       status = shaped.error().status;
       problem = joined(shaped.error().messages);
     } else if (rule_id.empty()) {
       problem = "rule_id: Required";
-    } else if (!seen.insert(rule_id).second) {
+    } else if (before != seen.end() && !options.overwrite) {
       problem = "More than one rule with rule-id: \"" + rule_id + "\" found";
-    } else if (ids.size() == kMaxRules) {
+    } else if (before == seen.end() && ids.size() == kMaxRules) {
       problem = "Can't import more than " + std::to_string(kMaxRules) + " rules";
     } else if (standing && !options.overwrite && !standing->from_file) {
       status = 409;
       problem = "rule_id: \"" + rule_id + "\" already exists";
     }
     if (!problem.empty()) {
+      if (rule_id.empty()) problem = "line " + std::to_string(rule.number) + ": " + problem;
       errors.push_back(error_of(rule_id, status, problem));
       continue;
     }
     for (const std::string& key : shaped->left_out) {
       notices.push_back(Json{{"rule_id", rule_id}, {"field", key}, {"message", "left out: no rule has this key"}});
     }
+    if (before != seen.end()) {  // as Kibana: with overwrite the last one counts
+      changes[before->second].doc = shaped->doc;
+      continue;
+    }
+    seen.emplace(rule_id, changes.size());
     changes.push_back({standing, "imported", shaped->doc, ""});
     ids.push_back(rule_id);
   }
@@ -198,7 +216,7 @@ Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_v
   }
   return dumped(Json{{"success", errors.empty()},
                      {"success_count", good},
-                     {"rules_count", file.rules.size()},
+                     {"rules_count", file.rules.size() + file.unreadable},
                      {"errors", std::move(errors)},
                      {"exceptions_success", exceptions["success"]},
                      {"exceptions_success_count", exceptions["success_count"]},

@@ -9,6 +9,7 @@
 #include "engine/base/digest.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
+#include "engine/compile/diagnostic_codes.h"
 #include "engine/ir/typed.h"
 #include "engine/lang/kuery/kuery.h"
 
@@ -41,8 +42,10 @@ std::shared_ptr<const RuleView::Index> index_of(const Json& rule) {
   Json attributes = Json::object();
   Json params = Json::object();
   for (const auto& [key, value] : rule.items()) {
-    params[camel(key)] = value;
-    attributes[camel(key)] = value;
+    const std::string name = camel(key);
+    params[name] = value;
+    attributes[name] = value;
+    if (name != key) params[key] = value;  // some clients write it as the answer has it
   }
   static const std::map<std::string, const char*> kAlertTypes = {{"query", "siem.queryRule"},
                                                                  {"saved_query", "siem.savedQueryRule"},
@@ -62,7 +65,13 @@ std::shared_ptr<const RuleView::Index> index_of(const Json& rule) {
   attributes["tags"] = std::move(tags);
   attributes["schedule"] = Json{{"interval", rule.value("interval", "")}};
   attributes["params"] = std::move(params);
-  if (auto tree = parse_json_tree(dumped(Json{{"alert", {{"attributes", std::move(attributes)}}}}))) {
+  static const std::map<std::string, const char*> kMapped = {
+      {"low", "20-low"}, {"medium", "40-medium"}, {"high", "60-high"}, {"critical", "80-critical"}};
+  const auto mapped = kMapped.find(rule.value("severity", ""));
+  attributes["mapped_params"] =
+      Json{{"risk_score", rule.value("risk_score", 0)}, {"severity", mapped == kMapped.end() ? "" : mapped->second}};
+  const std::string saved_id = "alert:" + rule.value("id", "");
+  if (auto tree = parse_json_tree(dumped(Json{{"alert", {{"id", saved_id}, {"attributes", std::move(attributes)}}}}))) {
     index->tree = std::move(*tree);
   }
   index->created_at = rule.value("created_at", "");
@@ -221,14 +230,19 @@ std::vector<std::string> problems_of(const LoadedRule& rule, std::string_view do
     if (const auto parsed = lang::parse_kuery(query); !parsed) {
       const lang::QueryError& e = parsed.error();
       query_code = e.message;
-      query_error = "query, character " + std::to_string(locate(query, e.begin).column) +
-                    (locate(query, e.begin).line > 1 ? " of line " + std::to_string(locate(query, e.begin).line) : "") +
-                    ": " + e.message;
+      const auto at = locate(query, e.begin);
+      query_error =
+          "query, line " + std::to_string(at.line) + ", column " + std::to_string(at.column) + ": " + e.message;
     }
   }
   for (const Diagnostic& d : rule.diagnostics) {
     if (d.level != Diagnostic::Level::error) continue;
     std::string line = !query_error.empty() && d.message == query_code ? query_error : d.message;
+    // What can't be run is named as the client wrote it.
+    const bool by_type = d.code == compile::code::kUnsupportedType || rule.language == rule.type;
+    if (d.code == compile::code::kUnsupportedType || d.code == compile::code::kUnsupportedLanguage) {
+      line = (by_type ? "type '" + rule.type : "language '" + rule.language) + "': " + line;
+    }
     if (!d.help.empty()) line += " (" + d.help + ")";
     out.push_back(std::move(line));
   }

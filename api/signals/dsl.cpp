@@ -23,6 +23,7 @@ constexpr int kMaxDepth = 50;
 constexpr size_t kMaxTerms = 65'536;
 constexpr size_t kMaxClauses = 4'096;
 constexpr size_t kMaxQueryText = 32'768;
+constexpr size_t kMaxChosen = 10;  // clauses of which more than one must hold
 
 // Times that Firebreak itself writes into alerts: no type of ECS covers them, so their literals are resolved here.
 constexpr auto kTimes =
@@ -72,6 +73,7 @@ class Reader {
       return inexact(field_test(body["field"].get<std::string>(), ir::Op::exists, ""));
     }
     if (name == "query_string" || name == "simple_query_string") return query_string(body, here);
+    if (name == "multi_match") return multi_match(body, here);
     static constexpr auto kOneField =
         std::to_array<std::string_view>({"term", "terms", "match", "match_phrase", "range", "wildcard", "prefix"});
     if (std::find(kOneField.begin(), kOneField.end(), name) == kOneField.end()) {
@@ -113,7 +115,8 @@ class Reader {
           required = required || !negated;
           all.push_back(negated ? ir::negate(std::move(n)) : std::move(n));
         });
-      } else if (key != "should" && key != "minimum_should_match" && key != "boost" && key != "_name") {
+      } else if (key != "should" && key != "minimum_should_match" && key != "boost" && key != "_name" &&
+                 key != "adjust_pure_negative") {
         throw Bad{at + "." + printable(key.substr(0, 60)) + ": there is no such key"};
       }
     }
@@ -123,16 +126,57 @@ class Reader {
            [&](const Json& q, const std::string& here) { any.push_back(clause(q, here, false, depth + 1)); });
       int64_t least = required ? 0 : 1;
       if (const auto m = body.find("minimum_should_match"); m != body.end()) {
-        if (*m != 0 && *m != 1 && *m != "0" && *m != "1") {
-          throw Bad{at + ".minimum_should_match: only 0 and 1 are supported"};
+        const auto number = m->is_string() ? parse_ordered_json(m->get_ref<const std::string&>()) : *m;
+        if (!number.is_number_integer() || number < 0 || (number > 1 && any.size() > kMaxChosen)) {
+          throw Bad{at + ".minimum_should_match: a number from 0, above 1 with at most 10 clauses"};
         }
-        least = *m == 1 || *m == "1" ? 1 : 0;
+        least = number.get<int64_t>();
       }
       if (!any.empty()) exact = false;
-      if (least > 0 && !any.empty()) all.push_back(ir::any_of(std::move(any)));
+      if (least > 0 && !any.empty()) all.push_back(at_least(static_cast<size_t>(least), any, 0));
     }
     if (all.empty()) return ir::always();
     return all.size() == 1 ? std::move(all.front()) : ir::all_of(std::move(all));
+  }
+
+  // So many of the clauses from `first` on hold.
+  static ir::Node at_least(size_t least, const std::vector<ir::Node>& any, size_t first) {
+    const size_t left = any.size() - first;
+    if (least > left) return ir::never();
+    std::vector<ir::Node> rest(any.begin() + static_cast<std::ptrdiff_t>(first), any.end());
+    if (least == 1) return ir::any_of(std::move(rest));
+    if (least == left) return ir::all_of(std::move(rest));
+    return ir::any_of({ir::all_of({any[first], at_least(least - 1, any, first + 1)}), at_least(least, any, first + 1)});
+  }
+
+  // The fields of a clause over several, without the weights that only rank.
+  static std::vector<std::string> fields_of(const Json& list, const std::string& at) {
+    std::vector<std::string> out;
+    for (const Json& f : list.is_array() ? list : Json::array({list})) {
+      std::string name = f.is_string() ? f.get<std::string>() : "";
+      name.resize(std::min(name.find('^'), name.size()));
+      if (name.empty() || name.find('*') != std::string::npos) throw Bad{at + ": names of fields, not patterns"};
+      out.push_back(std::move(name));
+    }
+    if (out.empty()) throw Bad{at + ": names of fields"};
+    return out;
+  }
+
+  ir::Node multi_match(const Json& body, const std::string& at) {
+    only_keys(body, at, {"query", "fields", "type", "operator", "lenient"});
+    const std::string text = literal_of(value_of(body, "query", at), at + ".query");
+    const Json type = body.value("type", Json("best_fields"));
+    if (type != "best_fields" && type != "most_fields" && type != "phrase") {
+      throw Bad{at + ".type: best_fields, most_fields or phrase"};
+    }
+    if (!body.contains("fields")) throw Bad{at + ": 'fields' is missing"};
+    Json one{{"query", text}};
+    if (body.contains("operator")) one["operator"] = body["operator"];
+    std::vector<ir::Node> any;
+    for (const std::string& field : fields_of(body["fields"], at + ".fields")) {
+      any.push_back(type == "phrase" ? one_of(field, {text}, false) : match(field, one, at, false));
+    }
+    return inexact(ir::any_of(std::move(any)));
   }
 
   template <class Do>
@@ -313,9 +357,10 @@ class Reader {
     const std::string text = literal_of(value_of(body, "query", at), at + ".query");
     if (text.size() > kMaxQueryText) throw Bad{at + ".query: is longer than 32768 bytes"};
     for (const auto& [key, value] : body.items()) {
-      static constexpr auto kTaken = std::to_array<std::string_view>(
-          {"query", "analyze_wildcard", "time_zone", "default_operator", "lenient", "boost"});
-      if (std::find(kTaken.begin(), kTaken.end(), key) == kTaken.end() && !(key == "default_field" && value == "*")) {
+      static constexpr auto kTaken =
+          std::to_array<std::string_view>({"query", "analyze_wildcard", "time_zone", "default_operator", "lenient",
+                                           "boost", "fields", "default_field"});
+      if (std::find(kTaken.begin(), kTaken.end(), key) == kTaken.end()) {
         throw Bad{at + "." + printable(key.substr(0, 60)) + ": is not supported"};
       }
     }
@@ -341,7 +386,25 @@ class Reader {
       throw Bad{at + ".query: character " + std::to_string(parsed.error().begin + 1) + ": " + parsed.error().message};
     }
     blanks(*parsed, text, at);
+    for (const char* key : {"fields", "default_field"}) {
+      const auto it = body.find(key);
+      if (it == body.end() || *it == "*" || *it == Json::array({"*"})) continue;
+      in_fields(*parsed, fields_of(*it, at + "." + key));
+    }
     return inexact(std::move(*parsed));
+  }
+
+  // What names no field is looked for in these.
+  static void in_fields(ir::Node& node, const std::vector<std::string>& fields) {
+    for (ir::Node& child : node.children) in_fields(child, fields);
+    if (node.kind != ir::Node::Kind::test || node.test.field.scope != ir::FieldRef::Scope::any) return;
+    std::vector<ir::Node> any;
+    for (const std::string& field : fields) {
+      ir::Test t = node.test;
+      t.field = ir::FieldRef{ir::FieldRef::Scope::named, field, {}};
+      any.push_back(ir::test(std::move(t)));
+    }
+    node = ir::any_of(std::move(any));
   }
 
   // Words side by side are one value in KQL and several terms in Lucene.

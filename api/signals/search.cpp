@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
 #include <optional>
 
+#include "api/signals/aggregations.h"
+#include "api/signals/fields.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
@@ -19,7 +20,6 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kBudgetMs = 5'000;
 constexpr int64_t kCountedUnasked = 10'000;  // hits, as Elasticsearch's own
 constexpr int64_t kMostHits = 10'000;        // from + size, as Elasticsearch's own window
-constexpr size_t kMostBuckets = 65'536;
 
 std::string dumped(const Json& j) {
   return j.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -29,49 +29,38 @@ tl::unexpected<Error> bad(std::string message) {
   return fail(ErrorCode::invalid_argument, std::move(message));
 }
 
-// The values at a dotted path, whatever mixture of dots and nesting spells it.
-void values_at(const Json& node, std::string_view path, std::vector<Json>& out) {
-  if (node.is_array()) {
-    for (const Json& item : node) values_at(item, path, out);
-    return;
-  }
-  if (path.empty()) {
-    if (!node.is_null() && !node.is_object()) out.push_back(node);
-    return;
-  }
-  if (!node.is_object()) return;
-  for (const auto& [key, value] : node.items()) {
-    if (path == key) {
-      values_at(value, {}, out);
-    } else if (path.size() > key.size() && path.starts_with(key) && path[key.size()] == '.') {
-      values_at(value, path.substr(key.size() + 1), out);
-    }
-  }
-}
-
-std::vector<Json> values_of(const Json& doc, const std::string& field) {
-  std::vector<Json> out;
-  values_at(doc, field == "_id" ? "kibana.alert.uuid" : field, out);
-  return out;
-}
-
 struct SortKey {
   std::string field;
   bool ascending = false;
+  bool missing_first = false;
 };
 
 Result<std::vector<SortKey>> read_sort(const Json& sort) {
   std::vector<SortKey> keys;
   const auto one = [&](const Json& s, const std::string& at) -> Status {
     if (s.is_string()) {
-      keys.push_back({s.get<std::string>(), s != "_score"});
+      // name, or as in a query string name:desc
+      std::string name = s.get<std::string>();
+      bool ascending = name != "_score";
+      for (const char* order : {":asc", ":desc"}) {
+        if (!name.ends_with(order)) continue;
+        ascending = order == std::string_view(":asc");
+        name.resize(name.size() - std::string_view(order).size());
+      }
+      keys.push_back({std::move(name), ascending, false});
       return {};
     }
     if (!s.is_object() || s.size() != 1) return bad(at + ": a sort is a field or {field: order}");
     const Json& how = s.begin().value();
     const Json order = how.is_object() ? how.value("order", Json("asc")) : how;
     if (order != "asc" && order != "desc") return bad(at + ": the order is asc or desc");
-    keys.push_back({s.begin().key(), order == "asc"});
+    const Json missing = how.is_object() ? how.value("missing", Json("_last")) : Json("_last");
+    if (missing != "_first" && missing != "_last") return bad(at + ": missing is _first or _last");
+    const std::string& field = s.begin().key();
+    if (field.starts_with('_') && field != "_id" && field != "_score" && field != "_doc") {
+      return bad(at + ": there is no sort by '" + printable(field.substr(0, 60)) + "'");
+    }
+    keys.push_back({field, order == "asc", missing == "_first"});
     return {};
   };
   if (!sort.is_array()) {
@@ -83,7 +72,7 @@ Result<std::vector<SortKey>> read_sort(const Json& sort) {
   return keys;
 }
 
-// Numbers before texts; what is missing comes last either way.
+// Numbers before texts.
 int compared(const Json& a, const Json& b) {
   if (a.is_number() && b.is_number()) return a < b ? -1 : b < a ? 1 : 0;
   if (a.is_number() != b.is_number()) return a.is_number() ? -1 : 1;
@@ -100,7 +89,7 @@ struct Hit {
 
 bool before(const Hit& a, const Hit& b, const std::vector<SortKey>& sort) {
   for (size_t i = 0; i < sort.size(); ++i) {
-    if (a.keys[i].is_null() != b.keys[i].is_null()) return b.keys[i].is_null();
+    if (a.keys[i].is_null() != b.keys[i].is_null()) return a.keys[i].is_null() == sort[i].missing_first;
     if (a.keys[i].is_null()) continue;
     const int order = compared(a.keys[i], b.keys[i]);
     if (order != 0) return sort[i].ascending ? order < 0 : order > 0;
@@ -116,130 +105,48 @@ Json sort_key(const Json& doc, const SortKey& key) {
                        : *std::max_element(values.begin(), values.end(), less);
 }
 
-// One aggregation: terms, or a number over the values of a field.
-struct Agg {
-  std::string name;
-  std::string kind;  // terms, min, max, avg, sum, value_count, cardinality
-  std::string field;
-  size_t size = 10;
-  std::map<std::string, int64_t> counts;  // terms, cardinality: by the value as JSON
-  int64_t values = 0;
-  double least = std::numeric_limits<double>::infinity();
-  double most = -std::numeric_limits<double>::infinity();
-  double sum = 0;
-  bool is_time = false;
-
-  void take(const std::vector<Json>& all) {
-    if (kind == "terms" || kind == "cardinality") {
-      std::vector<std::string> seen;
-      for (const Json& v : all) {
-        std::string key = dumped(v);
-        if (std::find(seen.begin(), seen.end(), key) != seen.end()) continue;
-        if (counts.size() < kMostBuckets || counts.contains(key)) ++counts[key];
-        seen.push_back(std::move(key));
-      }
-      return;
-    }
-    for (const Json& v : all) {
-      double number = 0;
-      if (v.is_number()) {
-        number = v.get<double>();
-      } else if (const auto ms = v.is_string() ? ir::parse_date_value(v.get_ref<const std::string&>()) : std::nullopt) {
-        number = static_cast<double>(*ms);
-        is_time = true;
-      } else if (kind != "value_count") {
-        continue;
-      }
-      ++values;
-      sum += number;
-      least = std::min(least, number);
-      most = std::max(most, number);
-    }
-  }
+// "fields": names and patterns, with or without a format.
+struct FieldAsked {
+  std::string pattern;
+  bool epoch_millis = false;
 };
 
-Result<std::vector<Agg>> read_aggs(const Json& aggs) {
-  constexpr size_t kMostAggs = 20;
-  static constexpr std::string_view kKinds[] = {"terms", "min", "max", "avg", "sum", "value_count", "cardinality"};
-  std::vector<Agg> out;
-  if (aggs.is_null()) return out;
-  if (!aggs.is_object()) return bad("aggs: must be an object");
-  if (aggs.size() > kMostAggs) return bad("aggs: at most " + std::to_string(kMostAggs));
-  for (const auto& [name, agg] : aggs.items()) {
-    const std::string at = "aggs." + printable(name.substr(0, 60));
-    if (!agg.is_object() || agg.empty()) return bad(at + ": must be an object");
-    for (const auto& [key, value] : agg.items()) {
-      if (std::find(std::begin(kKinds), std::end(kKinds), key) == std::end(kKinds)) {
-        return bad(at + "." + printable(key.substr(0, 60)) + ": is not supported");
+Result<std::vector<FieldAsked>> read_fields(const Json& fields) {
+  std::vector<FieldAsked> out;
+  for (const Json& f : fields.is_array() ? fields : Json::array({fields})) {
+    if (f.is_null()) continue;
+    FieldAsked asked;
+    const Json name = f.is_object() ? f.value("field", Json()) : f;
+    if (!name.is_string()) return bad("fields: a list of field names");
+    asked.pattern = name.get<std::string>();
+    if (f.is_object()) {
+      const std::string format = f.contains("format") && f["format"].is_string() ? f["format"].get<std::string>() : "";
+      asked.epoch_millis = format == "epoch_millis";
+      if (!format.empty() && !asked.epoch_millis && !format.starts_with("strict_date") &&
+          !format.starts_with("date_")) {
+        return bad("fields: the format '" + printable(format.substr(0, 60)) + "' is not supported");
       }
     }
-    if (agg.size() != 1) return bad(at + ": one aggregation a name");
-    const std::string& kind = agg.begin().key();
-    const Json& how = agg.begin().value();
-    if (!how.is_object() || !how.contains("field") || !how["field"].is_string()) {
-      return bad(at + "." + kind + ".field: is missing");
-    }
-    Agg a;
-    a.name = name;
-    a.kind = kind;
-    a.field = how["field"].get<std::string>();
-    for (const auto& [key, value] : how.items()) {
-      if (key == "field") continue;
-      if (kind == "terms" && key == "order" && value == Json{{"_count", "desc"}}) continue;
-      if (kind == "cardinality" && key == "precision_threshold") continue;  // it is exact
-      if (kind != "terms" || key != "size") {
-        return bad(at + "." + kind + "." + printable(key.substr(0, 60)) + ": is not supported");
-      }
-      if (!value.is_number_integer() || value < 1 || value > 10'000) return bad(at + ".terms.size: from 1 to 10000");
-      a.size = value.get<size_t>();
-    }
-    out.push_back(std::move(a));
+    out.push_back(std::move(asked));
   }
   return out;
 }
 
-Json terms_answer(const Agg& agg) {
-  std::vector<std::pair<std::string, int64_t>> all(agg.counts.begin(), agg.counts.end());
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
-  Json buckets = Json::array();
-  int64_t others = 0;
-  for (const auto& [key, count] : all) {
-    if (buckets.size() >= agg.size) {
-      others += count;
-      continue;
-    }
-    const Json value = parse_ordered_json(key);
-    if (value.is_boolean()) {
-      buckets.push_back(
-          Json{{"key", value.get<bool>() ? 1 : 0}, {"key_as_string", value.dump()}, {"doc_count", count}});
-    } else {
-      buckets.push_back(Json{{"key", value}, {"doc_count", count}});
+Json fields_of(const Json& doc, const std::vector<FieldAsked>& asked) {
+  Json out = Json::object();
+  for (const FieldAsked& f : asked) {
+    for (const std::string& name : fields_like(doc, f.pattern)) {
+      std::vector<Json> values = values_of(doc, name);
+      if (values.empty()) continue;
+      for (Json& v : values) {
+        const auto ms =
+            f.epoch_millis && v.is_string() ? ir::parse_date_value(v.get_ref<const std::string&>()) : std::nullopt;
+        if (ms) v = std::to_string(*ms);  // as Elasticsearch: a text
+      }
+      out[name] = std::move(values);
     }
   }
-  return Json{{"doc_count_error_upper_bound", 0}, {"sum_other_doc_count", others}, {"buckets", std::move(buckets)}};
-}
-
-Json answer_of(const Agg& agg) {
-  if (agg.kind == "terms") return terms_answer(agg);
-  if (agg.kind == "cardinality") return Json{{"value", agg.counts.size()}};
-  if (agg.kind == "value_count") return Json{{"value", agg.values}};
-  if (agg.kind == "sum") return Json{{"value", agg.sum}};
-  if (agg.values == 0) return Json{{"value", nullptr}};
-  const double value = agg.kind == "min"   ? agg.least
-                       : agg.kind == "max" ? agg.most
-                                           : agg.sum / static_cast<double>(agg.values);
-  Json out{{"value", value}};
-  if (agg.is_time) out["value_as_string"] = iso8601(static_cast<int64_t>(value));
   return out;
-}
-
-bool name_fits(std::string_view pattern, std::string_view name) {
-  const size_t star = pattern.find('*');
-  if (star == std::string_view::npos) {
-    return name == pattern || (name.starts_with(pattern) && name[pattern.size()] == '.');
-  }
-  return name.starts_with(pattern.substr(0, star)) && name.ends_with(pattern.substr(star + 1)) &&
-         name.size() + 1 >= pattern.size();
 }
 
 // Which fields of a document come back.
@@ -402,13 +309,9 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
   if (from + size > kMostHits) return bad("from + size: at most 10000");
   FB_TRY(const std::vector<SortKey> sort, read_sort(body.value("sort", Json())));
   FB_TRY(const SourceFilter source, read_source(body.value("_source", Json())));
-  FB_TRY(std::vector<Agg> aggs, read_aggs(body.value("aggs", body.value("aggregations", Json()))));
-  std::vector<std::string> fields;
-  for (const Json& f : body.value("fields", Json::array())) {
-    const Json name = f.is_object() ? f.value("field", Json()) : f;
-    if (!name.is_string()) return bad("fields: a list of field names");
-    fields.push_back(name.get<std::string>());
-  }
+  FB_TRY(Aggregations aggs,
+         Aggregations::read(body.value("aggs", body.value("aggregations", Json())), clock.wall_ms()));
+  FB_TRY(const std::vector<FieldAsked> fields, read_fields(body.value("fields", Json())));
 
   // What the record can count and page by itself.
   const bool by_time = sort.empty() || (sort.size() == 1 && sort[0].field == "@timestamp");
@@ -433,7 +336,7 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
         Hit hit{alert.alert_id, document, {}};
         if (!aggs.empty() || !sort.empty()) {
           const Json doc = parse_ordered_json(document);
-          for (Agg& agg : aggs) agg.take(values_of(doc, agg.field));
+          aggs.take(doc, document);
           for (const SortKey& key : sort) hit.keys.push_back(sort_key(doc, key));
         }
         if (direct || (by_time && hits.size() < keep)) {
@@ -458,13 +361,7 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
     const bool cut = !source.includes.empty() || !source.excludes.empty();
     if (cut || !fields.empty()) {
       const Json doc = parse_ordered_json(hits[i].document);
-      if (!fields.empty()) {
-        Json named = Json::object();
-        for (const std::string& f : fields) {
-          if (std::vector<Json> values = values_of(doc, f); !values.empty()) named[f] = std::move(values);
-        }
-        head["fields"] = std::move(named);
-      }
+      if (!fields.empty()) head["fields"] = fields_of(doc, fields);
       if (cut && !source.none) head["_source"] = filtered(doc, "", source);
     }
     if (!sort.empty()) head["sort"] = hits[i].keys;
@@ -487,8 +384,7 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
   }
   out += "\"max_score\":null,\"hits\":[" + list + "]}";
   if (!aggs.empty()) {
-    Json named = Json::object();
-    for (const Agg& agg : aggs) named[agg.name] = answer_of(agg);
+    FB_TRY(const Json named, aggs.answer());
     out += ",\"aggregations\":" + dumped(named);
   }
   return out + "}";

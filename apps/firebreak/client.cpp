@@ -139,6 +139,16 @@ Result<Way> find_way(const ConnectOptions& options) {
   return tl::unexpected<Error>(open.error());
 }
 
+// What to try, where the way to the service is the likely reason.
+std::string hint_for(const std::string& message, const std::string& url, bool names_ca) {
+  const auto says = [&](const char* words) { return message.find(words) != std::string::npos; };
+  if (says("is not trusted") && !names_ca)
+    return " (--ca-file names the CA; the service's own is ca.pem in its data_dir)";
+  if (says("wrong version number") && url.starts_with("https:")) return " (no TLS is spoken there: http://?)";
+  if (says("Empty reply") && url.starts_with("http:")) return " (is TLS spoken there? https://)";
+  return "";
+}
+
 }  // namespace
 
 Result<ApiClient> ApiClient::connect(const ConnectOptions& options) {
@@ -194,6 +204,7 @@ Result<std::string> ApiClient::request(const std::string& method, const std::str
   auto reply = client_->request(method, base_ + path, headers, body);
   if (!reply) {
     Error e = reply.error();
+    e.message += hint_for(e.message, base_, !options_.ca_file.empty());
     e.context = where_;
     return tl::unexpected<Error>(std::move(e));
   }
@@ -205,8 +216,17 @@ Result<std::string> ApiClient::request(const std::string& method, const std::str
 Error ApiClient::refusal(int status, const std::string& body) {
   const auto json = parse_json(body);
   const auto told = json.is_object() ? json.find("message") : json.end();
-  const std::string message =
-      json.is_object() && told != json.end() ? (told->is_string() ? told->get<std::string>() : told->dump()) : body;
+  std::string message = body;
+  if (json.is_object() && told != json.end()) {
+    message.clear();
+    for (const auto& one : told->is_array() ? *told : nlohmann::json::array({*told})) {
+      message += (message.empty() ? "" : "; ") + (one.is_string() ? one.get<std::string>() : one.dump());
+    }
+  }
+  if (status == 401) {
+    return {ErrorCode::refused, Retry::no, "the service does not take this API key: it is wrong, expired or revoked",
+            ""};
+  }
   const ErrorCode code = status == 404   ? ErrorCode::not_found
                          : status == 409 ? ErrorCode::conflict
                          : status < 500  ? ErrorCode::refused

@@ -130,5 +130,43 @@ class Sync(unittest.TestCase):
             self.assertIn("firebreak rules " + name, out)
 
 
+class WithoutRuleFiles(unittest.TestCase):
+    """`rules` may be empty or missing: rules come through the API. One service each way, with a restart."""
+
+    def log(self, service):
+        with open(os.path.join(service.folder, "service.log")) as f:
+            return [json.loads(line) for line in f if line.startswith("{")]
+
+    def start_and_use(self, rules):
+        service = RunningService(FIREBREAK, config={"rules": rules})
+        self.addCleanup(service.close)
+        said = [line["message"] for line in self.log(service) if line["event"] == "no_rules"]
+        self.assertEqual(len(said), 1, said)
+        self.assertIn("none came through the API yet", said[0])
+        self.assertEqual(service.ask("GET", RULES + "/_find").json["total"], 0)
+        rule = {"rule_id": "first", "name": "First", "description": "d", "type": "query", "severity": "high", "risk_score": 50,
+                "query": "process.name: evil.exe", "enabled": True}
+        self.assertEqual(service.ask("POST", RULES, rule).status, 200)
+        self.assertIn("firebreak_rules 1\n", service.ask("GET", "/metrics").text)
+        service.restart()
+        self.assertIn("firebreak_rules 1\n", service.ask("GET", "/metrics").text)
+        self.assertEqual(len([line for line in self.log(service) if line["event"] == "no_rules"]), 1, "a rule of the record runs")
+
+    def test_an_empty_list(self):
+        self.start_and_use([])
+
+    def test_no_list_at_all(self):
+        self.start_and_use(None)
+
+    def test_a_folder_without_rules(self):
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        self.start_and_use([folder])
+
+    def test_a_path_that_is_not_there_is_still_told(self):
+        with self.assertRaisesRegex(AssertionError, "/nonexistent/rules"):
+            RunningService(FIREBREAK, config={"rules": ["/nonexistent/rules"]})
+
+
 if __name__ == "__main__":
     unittest.main()

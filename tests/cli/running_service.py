@@ -42,7 +42,7 @@ class Reply:
 
 
 class RunningService:
-    def __init__(self, firebreak, agent=None, rules=None):
+    def __init__(self, firebreak, agent=None, rules=None, config=None):
         self.firebreak, self.agent = firebreak, agent
         self.folder = tempfile.mkdtemp(prefix="firebreak-test-")
         self.processes = []
@@ -57,11 +57,13 @@ class RunningService:
             json.dump({"rule_id": "one", "name": "One", "description": "d", "type": "query", "language": "kuery",
                        "query": "event.code: 4688", "severity": "low", "risk_score": 10, **(rules or {})}, f)
         with open(self.config, "w") as f:
-            json.dump({"data_dir": self.data,
-                       "kafka": {"properties": {"bootstrap.servers": "127.0.0.1:1"}, "topics": ["t"]},
-                       "rules": [rule_folder], "response": {"mode": "enforce"},
-                       "http": {"listen": f"127.0.0.1:{self.http_port}"},
-                       "agents": {"listen": f"127.0.0.1:{agents_port}", "heartbeat": "1s", "offline_after": "5s"}}, f)
+            whole = {"data_dir": self.data,
+                     "kafka": {"properties": {"bootstrap.servers": "127.0.0.1:1"}, "topics": ["t"]},
+                     "rules": [rule_folder], "response": {"mode": "enforce"},
+                     "http": {"listen": f"127.0.0.1:{self.http_port}"},
+                     "agents": {"listen": f"127.0.0.1:{agents_port}", "heartbeat": "1s", "offline_after": "5s"}}
+            whole.update(config or {})  # None takes a key away
+            json.dump({key: value for key, value in whole.items() if value is not None}, f)
         try:
             self.key = re.search(r"shown this once:\s+(\S+)", self.cli("setup")).group(1)
             self._start([firebreak, "run", "-c", self.config], "service.log")
@@ -83,6 +85,16 @@ class RunningService:
             return self.ask("GET", "/healthz").status == 200
         except OSError:
             return False
+
+    def restart(self):
+        service = self.processes[0]
+        service.terminate()
+        service.wait(20)
+        others = self.processes[1:]
+        self.processes = []
+        self._start([self.firebreak, "run", "-c", self.config], "service.log")
+        self.processes += others
+        until("the service", self._is_up, 30)
 
     def close(self):
         for process in reversed(self.processes):

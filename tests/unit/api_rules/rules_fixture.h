@@ -14,6 +14,7 @@
 namespace fb::api {
 void add_rules_routes(Router& router);
 void add_rules_bulk_routes(Router& router);
+void add_rules_many_routes(Router& router);
 void add_rules_preview_routes(Router& router);
 
 using Json = nlohmann::ordered_json;
@@ -35,6 +36,7 @@ tags: [files]
     restart();
     add_rules_routes(router_);
     add_rules_bulk_routes(router_);
+    add_rules_many_routes(router_);
     add_rules_preview_routes(router_);
   }
 
@@ -58,6 +60,8 @@ tags: [files]
     net::Request request;
     request.method = method;
     request.path = path;
+    request.target = path;
+    for (const auto& [key, value] : query) request.target += (request.target == path ? "?" : "&") + key + "=" + value;
     request.query = std::move(query);
     request.headers = std::move(headers);
     request.body = body;
@@ -70,7 +74,7 @@ tags: [files]
     parts.rules = desk_.get();
     parts.past_events = past_events_;
     net::Response answer = (*match.handle)(Call{request, match.params, who, parts});
-    test::expect_described(method, path, answer);
+    test::expect_described(request, answer);
     return answer;
   }
   static Json rule(const std::string& id) {

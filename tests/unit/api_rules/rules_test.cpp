@@ -40,7 +40,7 @@ TEST_F(RulesApi, RefusesInBothShapes) {
   const net::Response query = call("POST", kRules, unparsable);
   EXPECT_EQ(query.status, 400);
   EXPECT_EQ(parsed(query)["status_code"], 400);
-  EXPECT_NE(query.body.find("query, character"), std::string::npos) << query.body;
+  EXPECT_NE(query.body.find("query, line 1, column "), std::string::npos) << query.body;
 
   Json ml = rule("a");
   ml["type"] = "machine_learning";

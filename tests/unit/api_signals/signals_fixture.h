@@ -9,6 +9,7 @@
 
 namespace fb::api {
 void add_signals_routes(Router& router);
+void add_notes_routes(Router& router);
 void add_false_positives_routes(Router& router);
 
 using Json = nlohmann::ordered_json;
@@ -18,6 +19,7 @@ class SignalsApi : public test::RecordTest {
   void SetUp() override {
     open();
     add_signals_routes(router_);
+    add_notes_routes(router_);
     add_false_positives_routes(router_);
     for (int i = 0; i < 10; ++i) add_alert(i);
   }
@@ -47,9 +49,10 @@ class SignalsApi : public test::RecordTest {
                      const std::string& person = "ada") {
     net::Request request;
     request.method = method;
-    request.path = path;
+    request.target = path;
+    request.path = path.substr(0, path.find('?'));
     request.body = body.is_null() ? "" : body.dump();
-    const Router::Match match = router_.find(method, path);
+    const Router::Match match = router_.find(method, request.path);
     EXPECT_NE(match.handle, nullptr) << method << " " << path;
     Principal who;
     who.person = person;
@@ -57,7 +60,7 @@ class SignalsApi : public test::RecordTest {
     Parts parts{*store_, clock_, metrics_, [] {}, {}, {}, "1", "", {}, {}};
     parts.rules = desk_;
     net::Response answer = (*match.handle)(Call{request, match.params, who, parts});
-    test::expect_described(method, path, answer);
+    test::expect_described(request, answer);
     return answer;
   }
   Json search(const std::string& body) {

@@ -38,7 +38,7 @@ TEST_F(SignalsApi, WhatIsNotSupportedIsNamedWithItsPlace) {
   refused(R"({"query":{"range":{"a":{"above":1}}}})", "query.range.a.above");
   refused(R"({"query":{"query_string":{"query":"a:[1 TO 2]"}}})", "query.query_string.query: character 3");
   refused(R"({"query":{"query_string":{"query":"process.name: one two"}}})", "AND or OR");
-  refused(R"({"aggs":{"x":{"terms":{"field":"a"},"aggs":{}}}})", "aggs.x.aggs");
+  refused(R"({"aggs":{"x":{"terms":{"field":"a"},"aggs":{"y":{"top_hits":{}}}}}})", "aggs.x.aggs.y.top_hits");
   refused(R"({"runtime_mappings":{"a":{}}})", "runtime_mappings");
   refused(R"({"size":10001})", "size");
   refused(R"({"highlight":{}})", "highlight");
