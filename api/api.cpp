@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "api/api_version.h"
 #include "api/front.h"
 #include "api/work_desk.h"
 #include "engine/base/json.h"
@@ -16,6 +17,9 @@ namespace {
 
 constexpr size_t kDeskThreads = 2;
 constexpr size_t kDeskWaiting = 64;
+// What asks another service: with that away, these threads wait for it and no others.
+constexpr size_t kOutsideThreads = 2;
+constexpr size_t kOutsideWaiting = 32;
 constexpr size_t kMaxReasonBytes = 1024;
 constexpr size_t kMaxBodyLookedInto = 256u << 10;  // for the reason of a change
 // Rows of refusals in the audit: of one address, and of all.
@@ -62,23 +66,27 @@ class Api {
  public:
   explicit Api(Parts p)
       : parts_(std::move(p)),
-        router_(all_routes()),
         access_(parts_.store, parts_.clock, parts_.access),
+        router_(all_routes()),
         refusals_(parts_.metrics.counter("firebreak_http_refusals_total", "Requests refused for who made them")),
-        desk_(kDeskThreads, kDeskWaiting) {}
+        outside_(kOutsideThreads, kOutsideWaiting),
+        passwords_(kDeskThreads, kDeskWaiting),
+        work_(kDeskThreads, kDeskWaiting) {}
 
   void take(net::Request request, std::shared_ptr<net::Responder> responder) {
     const std::optional<std::string> path = path_in_space(request.target);
     const Router::Match match = path ? router_.find(request.method, *path) : Router::Match{};
-    if (!match.is_slow && !access_.is_slow(request)) {
+    const Desk where = match.desk == Desk::none && access_.is_slow(request) ? Desk::passwords : match.desk;
+    if (where == Desk::none) {
       responder->answer(with_safe_headers(handle(request, match, path.has_value())));
       return;
     }
-    // The desk ends with this Api, and its threads with it: `this` is good for as long as work runs.
+    // The desks end with this Api, and their threads with it: `this` is good for as long as work runs.
+    WorkDesk& desk = where == Desk::outside ? outside_ : where == Desk::passwords ? passwords_ : work_;
     auto work = [this, request = std::move(request), match, responder, in_space = path.has_value()] {
       if (!responder->gone()) responder->answer(with_safe_headers(handle(request, match, in_space)));
     };
-    if (!desk_.take(std::move(work))) {
+    if (!desk.take(std::move(work))) {
       net::Response busy = problem(503, "too many such requests wait already");
       busy.headers["Retry-After"] = "1";
       responder->answer(with_safe_headers(std::move(busy)));
@@ -93,22 +101,29 @@ class Api {
     // Who may not come in does not learn which paths there are.
     if (!is_open && caller.status != 0) return not_let_in(request, caller);
     if (match.handle == nullptr) {
-      if (match.other_method) return problem(405, "this path does not take " + request.method);
       return problem(404, in_space ? "Not Found" : "there is no such space, only the default one");
     }
-    if (match.privilege && !caller.who.may(*match.privilege)) return forbidden(request, caller, *match.privilege);
+    const bool may = !match.privilege || caller.who.may(*match.privilege) ||
+                     (match.or_privilege && caller.who.may(*match.or_privilege));
+    if (!may) return forbidden(request, caller, *match.privilege);
     const bool writes = request.method != "GET" && request.method != "HEAD";
-    if (writes && !caller.session_sha256.empty() && request.headers.find("kbn-xsrf") == request.headers.end()) {
+    // Either header shows that no foreign page's form made the request.
+    const bool by_script = request.headers.count("kbn-xsrf") != 0 || request.headers.count("kbn-version") != 0;
+    if (writes && !caller.session_sha256.empty() && !by_script) {
       note_refusal(request, caller, "400 no kbn-xsrf header");
       return problem(400, "Request must contain a kbn-xsrf header.");
     }
+    if (const auto asked = request.headers.find("elastic-api-version"); asked != request.headers.end()) {
+      const auto wrong = refuse_version(request.method, match.pattern, asked->second);
+      if (wrong) return problem(400, *wrong);
+    }
+    if (!request.body.empty() && !takes_media(request)) return problem(415, "Unsupported Media Type");
     // What is read into trees and written again goes as deep as the body does.
-    const size_t first = request.body.find_first_not_of(" \t\r\n");
-    if (first != std::string::npos && (request.body[first] == '{' || request.body[first] == '[') &&
-        is_nested_deeper(request.body)) {
+    if (may_be_json(request.body) && is_nested_deeper(request.body)) {
       return problem(400, "the body is nested deeper than " + std::to_string(kMostJsonLevels) + " levels");
     }
-    const net::Response response = call(request, match, caller);
+    net::Response response = call(request, match, caller);
+    if (has_version(match.pattern)) response.headers.try_emplace("Elastic-Api-Version", kApiVersion);
     const bool done = response.status < 400 || response.status == 403;
     if (done && writes && match.privilege && !match.only_reads && !is_reading(*match.privilege)) {
       note_change(request, caller, response.status);
@@ -119,13 +134,14 @@ class Api {
   std::optional<net::Response> refuse_by_front(const net::Request& request) {
     if (request.peer == "unix") return std::nullopt;
     const auto host = request.headers.find("host");
+    Identified nobody;
+    nobody.who.address = request.peer;
     if (host == request.headers.end() || !is_our_host(host->second, parts_.host_names)) {
+      note_refusal(request, nobody, "421 for another host");
       return problem(421, "the Host header names another host; the config key http.names lists the names of this one");
     }
     const bool reads = request.method == "GET" || request.method == "HEAD";
     if (!reads && is_cross_origin(request)) {
-      Identified nobody;
-      nobody.who.address = request.peer;
       note_refusal(request, nobody, "403 from a page of another origin");
       return problem(403, "requests from pages of other origins are refused");
     }
@@ -141,7 +157,9 @@ class Api {
     }
     if (caller.status == 503) return problem(503, "the record can't be read now");
     net::Response unknown = problem(401, kNotKnown);
-    unknown.headers["WWW-Authenticate"] = "ApiKey";
+    // A page's own requests must not make the browser ask for a password.
+    const bool by_page = request.headers.count("sec-fetch-mode") != 0 || request.headers.count("origin") != 0;
+    unknown.headers["WWW-Authenticate"] = by_page ? "ApiKey" : R"(ApiKey, Basic realm="firebreak", charset="UTF-8")";
     return unknown;
   }
 
@@ -156,7 +174,8 @@ class Api {
 
   net::Response call(const net::Request& request, const Router::Match& match, const Identified& caller) {
     try {
-      return (*match.handle)(Call{request, match.params, caller.who, parts_, &access_, caller.session_sha256});
+      return (*match.handle)(
+          Call{request, match.params, caller.who, parts_, &access_, caller.session_sha256, readers_.get()});
     } catch (const nlohmann::json::exception&) {  // a body whose fields have other types than the route takes
       return problem(400, "a field of the body has the wrong type");
     } catch (const std::exception& e) {
@@ -192,13 +211,17 @@ class Api {
   }
 
   const Parts parts_;
-  const Router router_;
   Authenticator access_;
+  const std::shared_ptr<Readers> readers_ = std::make_shared<Readers>();
+  const Router router_;  // after it: streams that go on ask it again
   Counter& refusals_;
   Budgets address_refusals_{kRefusalsAtOnce, kRefusalsPerMinute};
   Budgets all_refusals_{kAllRefusalsAtOnce, kAllRefusalsPerMinute};
   std::atomic<uint64_t> left_out_{0};
-  WorkDesk desk_;  // last: its threads use all of the above
+  // Last: their threads use all of the above. A long import must not hold up those who log in, and the other way round.
+  WorkDesk outside_;
+  WorkDesk passwords_;
+  WorkDesk work_;
 };
 
 }  // namespace

@@ -112,7 +112,7 @@ bool Authenticator::is_slow(const net::Request& request) {
   const auto [scheme, rest] = scheme_of(authorization(request));
   if (!same_word(scheme, "Basic")) return false;
   const auto parts = pair_of(rest);
-  if (!parts) return false;
+  if (!parts || !guesses_.left(address_group(request.peer), clock_.mono_ms())) return false;
   const auto user = store_.user(parts->first);
   return !user || !*user || !remembers(memory_key(parts->first, parts->second, (*user)->password_hash));
 }
@@ -199,8 +199,7 @@ Identified Authenticator::by_session(const std::string& token, Identified so_far
   if (!*session) return refuse(std::move(so_far), "a session that is not known");
   const int64_t now = clock_.wall_ms();
   so_far.who.person = (*session)->person;
-  const bool over = now >= (*session)->expires_at_ms || now - (*session)->last_seen_ms >= settings_.session_idle_ms;
-  if (over) {
+  if (is_over(**session)) {
     // No guess: whoever has this token was let in once.
     so_far.status = 401;
     so_far.reason = "the session is over";
@@ -212,6 +211,39 @@ Identified Authenticator::by_session(const std::string& token, Identified so_far
   if (now - (*session)->last_seen_ms >= kTouchEveryMs) (void)store_.touch_session(digest, now);
   so_far.session_sha256 = digest;
   return admit(**user, std::move(so_far));
+}
+
+Result<Authenticator::Standing> Authenticator::standing(const Principal& who, const std::string& session_sha256) {
+  Standing now{who, session_sha256, ""};
+  if (who.address == "unix" || !who.key_id.empty() || !session_sha256.empty()) return now;
+  FB_TRY(const auto user, store_.user(who.person));
+  if (user) now.password_hash = user->password_hash;
+  return now;
+}
+
+bool Authenticator::still_may(const Standing& standing, const std::vector<Privilege>& all_of) {
+  Principal now = standing.who;
+  if (now.address != "unix") {
+    if (!now.key_id.empty()) {
+      const auto key = store_.key(now.key_id);
+      if (!key || !*key || (*key)->revoked_at_ms != 0) return false;
+      if ((*key)->expires_at_ms != 0 && (*key)->expires_at_ms <= clock_.wall_ms()) return false;
+    } else if (!standing.session_sha256.empty()) {
+      const auto session = store_.session(standing.session_sha256);
+      if (!session || !*session || is_over(**session)) return false;
+    }
+    const auto user = store_.user(now.person);
+    if (!user || !*user || (*user)->disabled) return false;
+    const bool by_password = now.key_id.empty() && standing.session_sha256.empty();
+    if (by_password && (*user)->password_hash != standing.password_hash) return false;
+    now.roles = (*user)->roles;
+  }
+  return std::all_of(all_of.begin(), all_of.end(), [&](Privilege p) { return now.may(p); });
+}
+
+bool Authenticator::is_over(const SessionRow& session) const {
+  const int64_t now = clock_.wall_ms();
+  return now >= session.expires_at_ms || now - session.last_seen_ms >= settings_.session_idle_ms;
 }
 
 Authenticator::Login Authenticator::log_in(const std::string& name, const std::string& password,

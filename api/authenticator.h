@@ -42,7 +42,7 @@ class Authenticator {
   Authenticator(Store& store, const Clock& clock, AccessSettings settings = {});
 
   Identified identify(const net::Request& request);
-  // identify() would hash a password.
+  // identify() would hash a password. Not for an address that has no guess left: it is refused at once.
   bool is_slow(const net::Request& request);
 
   // Logging in: a new session's token, for the cookie. On failure: as identify().
@@ -60,6 +60,17 @@ class Authenticator {
                     const std::string& address);
   Identified refuse_oidc(const std::string& state, std::string reason, const std::string& address);
 
+  // What somebody was let in with, to be looked at again while an answer to them goes on. Asking again hashes nothing
+  // and takes no guess; false once the key is revoked or over, the session ended, the person disabled, the password
+  // another, or one of the privileges gone. False, too, when the record can't be read.
+  struct Standing {
+    Principal who;
+    std::string session_sha256;
+    std::string password_hash;  // where it was a password
+  };
+  Result<Standing> standing(const Principal& who, const std::string& session_sha256);
+  bool still_may(const Standing& standing, const std::vector<Privilege>& all_of);
+
   const AccessSettings& settings() const { return settings_; }
 
  private:
@@ -69,6 +80,7 @@ class Authenticator {
   Identified check_name_and_password(const std::string& name, const std::string& password, Identified so_far);
   Identified admit(const UserRow& user, Identified so_far);
   void open_session(Login& login);
+  bool is_over(const SessionRow& session) const;
   Result<UserRow> known_person(const OidcProvider::Person& person);
   Identified refuse(Identified so_far, std::string reason);
   std::string memory_key(std::string_view name, std::string_view password, std::string_view hash) const;

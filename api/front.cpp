@@ -79,23 +79,28 @@ bool is_cross_origin(const net::Request& request) {
   return lower(origin->substr(scheme + 3)) != lower(*host);
 }
 
-bool is_nested_deeper(std::string_view json, size_t most) {
-  size_t depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > most) return true;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
+bool takes_media(const net::Request& request) {
+  const std::string* coding = header(request, "content-encoding");
+  if (coding != nullptr && !coding->empty() && lower(*coding) != "identity") return false;
+  const std::string* type = header(request, "content-type");
+  if (type == nullptr) return true;
+  std::string media = lower(std::string_view(*type).substr(0, type->find(';')));
+  while (!media.empty() && (media.back() == ' ' || media.back() == '\t')) media.pop_back();
+  static constexpr std::string_view kTaken[] = {"",
+                                                "application/json",
+                                                "application/x-ndjson",
+                                                "application/ndjson",
+                                                "application/octet-stream",
+                                                "application/x-www-form-urlencoded",
+                                                "multipart/form-data"};
+  return media.ends_with("+json") || std::find(std::begin(kTaken), std::end(kTaken), media) != std::end(kTaken);
+}
+
+bool may_be_json(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && (text[first] == '{' || text[first] == '[');
 }
 
 }  // namespace fb::api

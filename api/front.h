@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/json_depth.h"
 #include "engine/net/http.h"
 
 namespace fb::api {
@@ -22,8 +23,12 @@ bool is_our_host(std::string_view host_header, const std::vector<std::string>& n
 // A browser says that a page of another origin makes this request.
 bool is_cross_origin(const net::Request& request);
 
-// Whether objects and lists of a JSON text stand within each other deeper than `most`. Exact for valid JSON; linear.
-inline constexpr size_t kMostJsonLevels = 300;
-bool is_nested_deeper(std::string_view json, size_t most = kMostJsonLevels);
+// Whether the body is of a kind that a route may read: JSON, lines of it, a form with files, and what programs say that
+// were not told what they send. Not text, XML, or anything compressed.
+bool takes_media(const net::Request& request);
+
+// Whether a JSON reader would take the text for an object or a list: the blanks and the byte order mark that it skips
+// are skipped here, too.
+bool may_be_json(std::string_view text);
 
 }  // namespace fb::api

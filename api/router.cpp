@@ -1,5 +1,6 @@
 #include "api/router.h"
 
+#include "api/api.h"
 #include "engine/base/json.h"
 #include "engine/net/http_status.h"
 #include "engine/net/uri.h"
@@ -23,18 +24,23 @@ std::vector<std::string> segments_of(std::string_view path) {
 
 }  // namespace
 
+Result<Readers::Lease> Call::reader() const {
+  if (readers != nullptr) return readers->take(parts.store.db_path());
+  return std::make_shared<Readers>()->take(parts.store.db_path());
+}
+
 std::string Call::query(const std::string& name, std::string otherwise) const {
   const auto it = request.query.find(name);
   return it == request.query.end() ? std::move(otherwise) : it->second;
 }
 
 Router::Added Router::add(std::string_view method, std::string_view pattern, Privilege privilege, Handle handle) {
-  routes_.push_back({std::string(method), segments_of(pattern), privilege, std::move(handle)});
+  routes_.push_back({std::string(method), segments_of(pattern), privilege, std::move(handle), std::string(pattern)});
   return {*this, routes_.size() - 1};
 }
 
 Router::Added Router::add_open(std::string_view method, std::string_view pattern, Handle handle) {
-  routes_.push_back({std::string(method), segments_of(pattern), std::nullopt, std::move(handle)});
+  routes_.push_back({std::string(method), segments_of(pattern), std::nullopt, std::move(handle), std::string(pattern)});
   return {*this, routes_.size() - 1};
 }
 
@@ -43,21 +49,29 @@ Router::Added& Router::Added::takes_import() {
   return *this;
 }
 Router::Added& Router::Added::slow() {
-  router_.routes_[at_].is_slow = true;
+  router_.routes_[at_].desk = Desk::work;
+  return *this;
+}
+Router::Added& Router::Added::hashes_password() {
+  router_.routes_[at_].desk = Desk::passwords;
+  return *this;
+}
+Router::Added& Router::Added::asks_outside() {
+  router_.routes_[at_].desk = Desk::outside;
   return *this;
 }
 Router::Added& Router::Added::only_reads() {
   router_.routes_[at_].only_reads = true;
   return *this;
 }
+Router::Added& Router::Added::or_for(Privilege other) {
+  router_.routes_[at_].or_privilege = other;
+  return *this;
+}
 
 std::vector<Router::Listed> Router::list() const {
   std::vector<Listed> all;
-  for (const Route& route : routes_) {
-    std::string pattern;
-    for (const std::string& segment : route.segments) pattern += "/" + segment;
-    all.push_back({route.method, std::move(pattern), route.privilege});
-  }
+  for (const Route& route : routes_) all.push_back({route.method, route.pattern, route.privilege});
   return all;
 }
 
@@ -72,7 +86,7 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
   }
   size_t best_literals = 0;
   for (const Route& route : routes_) {
-    if (route.segments.size() != wanted.size()) continue;
+    if (route.method != method || route.segments.size() != wanted.size()) continue;
     std::map<std::string, std::string> params;
     size_t literals = 1;  // so that a route of {names} alone is found as well
     bool fits = true;
@@ -85,19 +99,16 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
         ++literals;
       }
     }
-    if (!fits) continue;
-    if (route.method != method) {
-      match.other_method = true;
-      continue;
-    }
-    if (literals <= best_literals) continue;
+    if (!fits || literals <= best_literals) continue;
     best_literals = literals;
     match.handle = &route.handle;
     match.privilege = route.privilege;
+    match.or_privilege = route.or_privilege;
     match.params = std::move(params);
     match.takes_import = route.takes_import;
-    match.is_slow = route.is_slow;
+    match.desk = route.desk;
     match.only_reads = route.only_reads;
+    match.pattern = route.pattern;
   }
   return match;
 }

@@ -1,6 +1,7 @@
 // Method and path -> handler. Filled once at start, then read by every API thread.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/readers.h"
 #include "engine/access/access.h"
 #include "engine/net/http.h"
 
@@ -24,15 +26,22 @@ struct Call {
   const Parts& parts;
   Authenticator* access = nullptr;  // passwords and sessions; set while a server handles the call
   std::string session_sha256 = {};  // of the browser session that makes the call; "" = none
+  Readers* readers = nullptr;       // connections that stay open between calls; null: each opens its own
 
   // How the record calls who asks: "user:<person>".
   std::string actor() const { return "user:" + who.person; }
+
+  // A connection to the record, to read from while this call is handled.
+  Result<Readers::Lease> reader() const;
 
   // A query parameter, or `otherwise`.
   std::string query(const std::string& name, std::string otherwise = {}) const;
 };
 
 using Handle = std::function<net::Response(const Call&)>;
+
+// Which threads a route runs on: the server's (none) or those of a desk.
+enum class Desk : uint8_t { none, work, passwords, outside };
 
 class Router {
  public:
@@ -42,10 +51,15 @@ class Router {
     Added(Router& router, size_t at) : router_(router), at_(at) {}
     // Its body may be as large as http.limits.max_import_bytes, from whoever shows credentials.
     Added& takes_import();
-    // It hashes passwords or works for long: it runs on a thread of its own, so that the server's go on serving.
+    // It works for long, hashes a password, waits for another service: it runs on a thread for such work, so that the
+    // server's go on serving and none of the three holds up the others.
     Added& slow();
+    Added& hashes_password();
+    Added& asks_outside();
     // A request for it changes nothing although it is no GET (a search by POST): it stands in no audit.
     Added& only_reads();
+    // Whoever has this privilege comes in as well: the body says which of the two is needed, and the handler asks.
+    Added& or_for(Privilege other);
 
    private:
     Router& router_;
@@ -58,13 +72,14 @@ class Router {
   Added add_open(std::string_view method, std::string_view pattern, Handle handle);
 
   struct Match {
-    const Handle* handle = nullptr;      // null: no such path (or not with this method: see `other_method`)
+    const Handle* handle = nullptr;      // null: no such path, or not with this method
     std::optional<Privilege> privilege;  // none: open
+    std::optional<Privilege> or_privilege;
     std::map<std::string, std::string> params;
-    bool other_method = false;
     bool takes_import = false;
-    bool is_slow = false;
+    Desk desk = Desk::none;
     bool only_reads = false;
+    std::string pattern;
   };
   // `path` as it was sent, without the query; it is decoded piece by piece, so that an id may hold a %2F. A literal
   // piece goes before a {name}. HEAD finds what GET does.
@@ -84,9 +99,11 @@ class Router {
     std::vector<std::string> segments;
     std::optional<Privilege> privilege;
     Handle handle;
+    std::string pattern;
     bool takes_import = false;
-    bool is_slow = false;
+    Desk desk = Desk::none;
     bool only_reads = false;
+    std::optional<Privilege> or_privilege = {};
   };
   std::vector<Route> routes_;
 };

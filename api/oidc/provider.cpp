@@ -16,6 +16,8 @@ using Json = nlohmann::json;
 constexpr int64_t kPendingMs = 10 * 60'000;
 constexpr size_t kMaxPending = 1000;
 constexpr int64_t kDescriptionMs = 3'600'000;
+constexpr int64_t kKeysMs = 3'600'000;   // a key that the provider took back is good for no longer than this
+constexpr int64_t kAwayMs = 5'000;       // a provider that did not answer is not asked for its description before
 constexpr int64_t kKeysAgainMs = 5'000;  // a token with a foreign key id must not make us ask more often
 constexpr size_t kMaxReplyBytes = 1u << 20;
 constexpr int kTimeoutMs = 10'000;
@@ -35,7 +37,7 @@ std::string digest_of(const std::string& text) {
 bool is_safe_url(const std::string& url) {
   if (url.starts_with("https://")) return true;
   for (const char* host : {"http://127.0.0.1", "http://localhost", "http://[::1]"}) {
-    if (!url.starts_with(host)) continue;
+    if (!url.starts_with(host) || url.substr(0, url.find('/', 7)).find('@') != std::string::npos) continue;
     const char next = url.size() == std::string_view(host).size() ? '/' : url[std::string_view(host).size()];
     if (next == ':' || next == '/') return true;
   }
@@ -91,7 +93,19 @@ Result<OidcProvider::Description> OidcProvider::description() {
   {
     const std::lock_guard lock(mutex_);
     if (description_ && description_->until_ms > clock_.mono_ms()) return *description_;
+    if (clock_.mono_ms() < away_until_ms_) return not_answering("did not answer a moment ago");
   }
+  auto asked = ask_description();
+  const std::lock_guard lock(mutex_);
+  if (asked) {
+    description_ = *asked;
+  } else {
+    away_until_ms_ = clock_.mono_ms() + kAwayMs;
+  }
+  return asked;
+}
+
+Result<OidcProvider::Description> OidcProvider::ask_description() {
   std::string url = settings_.issuer;
   while (url.ends_with('/')) url.pop_back();
   FB_TRY(const net::ClientReply reply, ask("GET", url + "/.well-known/openid-configuration", {}, ""));
@@ -105,16 +119,15 @@ Result<OidcProvider::Description> OidcProvider::description() {
   for (const std::string& endpoint : {d.authorization_endpoint, d.token_endpoint, d.jwks_uri}) {
     if (!is_safe_url(endpoint)) return not_answering("names an address that is not https");
   }
-  const std::lock_guard lock(mutex_);
-  description_ = d;
   return d;
 }
 
 Result<std::shared_ptr<const KeySet>> OidcProvider::keys(bool fresh) {
   {
     const std::lock_guard lock(mutex_);
-    const bool soon_again = keys_ && clock_.mono_ms() - keys_asked_ms_ < kKeysAgainMs;
-    if (keys_ && (!fresh || soon_again)) return keys_;
+    const bool soon_again = clock_.mono_ms() - keys_asked_ms_ < kKeysAgainMs;
+    const bool hold = keys_ && clock_.mono_ms() < keys_until_ms_;
+    if (hold && (!fresh || soon_again)) return keys_;
     keys_asked_ms_ = clock_.mono_ms();
   }
   FB_TRY(const Description at, description());
@@ -123,6 +136,7 @@ Result<std::shared_ptr<const KeySet>> OidcProvider::keys(bool fresh) {
   FB_TRY(KeySet set, KeySet::parse(reply.body));
   const std::lock_guard lock(mutex_);
   keys_ = std::make_shared<const KeySet>(std::move(set));
+  keys_until_ms_ = clock_.mono_ms() + kKeysMs;
   return keys_;
 }
 

@@ -1,8 +1,8 @@
 // Logging in through an OpenID provider: authorization code with PKCE (RFC 7636), state and nonce. begin() tells where
 // the browser goes, finish() turns what it comes back with into a person and roles. What is under way is kept in memory
-// for ten minutes, at most 1,000 at a time; the provider's description and keys are fetched when needed and again when
-// a token names a new key. Thread-safe. finish() asks the provider over the network and blocks for seconds at worst:
-// never on a thread that serves connections.
+// for ten minutes, at most 1,000 at a time; the provider's description and keys are fetched when needed, again after
+// an hour, and the keys when a token names a new one. Thread-safe. finish() asks the provider over the network and
+// blocks for seconds at worst: never on a thread that serves connections.
 #pragma once
 
 #include <cstdint>
@@ -82,6 +82,7 @@ class OidcProvider {
   Result<net::ClientReply> ask(const std::string& method, const std::string& url,
                                const std::map<std::string, std::string>& headers, const std::string& body);
   Result<Description> description();
+  Result<Description> ask_description();
   Result<std::shared_ptr<const KeySet>> keys(bool fresh);
   Result<std::string> exchange(const Description& at, const std::string& code, const std::string& verifier);
   Result<std::string> verify(const std::string& token, const std::string& nonce);
@@ -95,6 +96,8 @@ class OidcProvider {
   std::optional<Description> description_;
   std::shared_ptr<const KeySet> keys_;
   int64_t keys_asked_ms_ = 0;
+  int64_t keys_until_ms_ = 0;
+  int64_t away_until_ms_ = INT64_MIN;  // mono; until then it is not asked for its description
 };
 
 }  // namespace fb::api

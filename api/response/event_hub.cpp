@@ -35,11 +35,12 @@ bool EventHub::has_room() {
   return clients_ < limits_.max_clients;
 }
 
-void EventHub::add(std::shared_ptr<net::Responder> client, int64_t after, std::set<std::string> kinds) {
+void EventHub::add(std::shared_ptr<net::Responder> client, int64_t after, std::set<std::string> kinds,
+                   std::function<bool()> may_follow) {
   const int64_t now = system_clock().mono_ms();
   {
     const std::lock_guard lock(mutex_);
-    fresh_.push_back({std::move(client), after, std::move(kinds), now, now});
+    fresh_.push_back({std::move(client), after, std::move(kinds), now, now, std::move(may_follow), now});
     ++clients_;
   }
   wake_.notify_all();
@@ -79,6 +80,13 @@ void EventHub::serve(std::vector<Client>& clients) {
     const int64_t now = system_clock().mono_ms();
     std::erase_if(clients, [&](Client& client) {
       if (client.responder->gone()) return true;
+      if (client.may_follow && now - client.asked_ms >= limits_.look_again_ms) {
+        client.asked_ms = now;
+        if (!client.may_follow()) {
+          client.responder->finish();
+          return true;
+        }
+      }
       const bool takes = client.responder->backlog() < limits_.max_backlog_bytes;
       const std::vector<StreamEvent>* events = nullptr;
       if (takes && client.at < *head) {

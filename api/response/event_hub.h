@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -25,6 +26,7 @@ struct HubLimits {
   int64_t heartbeat_ms = 15'000;
   // Then the stream ends, and the client comes back and shows its credentials again.
   int64_t longest_ms = 15 * 60'000;
+  int64_t look_again_ms = 250;  // how often it is asked whether a client may still follow
 };
 
 class EventHub {
@@ -36,8 +38,10 @@ class EventHub {
 
   // A place for one more client; false: there are as many as there may be.
   bool has_room();
-  // Follows from after `after` on; only events of these kinds. The responder is started already.
-  void add(std::shared_ptr<net::Responder> client, int64_t after, std::set<std::string> kinds);
+  // Follows from after `after` on; only events of these kinds. The responder is started already. The stream ends when
+  // `may_follow` says no; it is asked on the hub's thread, as long as the hub lives.
+  void add(std::shared_ptr<net::Responder> client, int64_t after, std::set<std::string> kinds,
+           std::function<bool()> may_follow = {});
 
  private:
   struct Client {
@@ -46,6 +50,8 @@ class EventHub {
     std::set<std::string> kinds;
     int64_t since_ms = 0;
     int64_t spoke_ms = 0;
+    std::function<bool()> may_follow = {};
+    int64_t asked_ms = 0;
   };
   void loop();
   void serve(std::vector<Client>& clients);

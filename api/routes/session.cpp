@@ -53,6 +53,14 @@ net::Response not_logged_in(const Call& call, const Identified& result, const ch
   return problem(401, message);
 }
 
+// The record tells that somebody logged in; this row adds from where.
+void note_login(const Call& call, const Principal& who) {
+  const Status noted = call.parts.store.note("user:" + who.person, "api_request",
+                                             call.request.method + " " + printable(call.request.path),
+                                             "200, session, from " + call.request.peer);
+  if (!noted) log(LogLevel::error, "audit_not_written", noted.error().describe());
+}
+
 net::Response log_in(const Call& call) {
   const auto body = parse_json(call.request.body);
   if (!body.is_object() || !body.contains("user") || !body.contains("password") || !body["user"].is_string() ||
@@ -61,6 +69,7 @@ net::Response log_in(const Call& call) {
   }
   auto login = call.access->log_in(body["user"], body["password"], call.request.peer);
   if (login.result.status == 0) {
+    note_login(call, login.result.who);
     net::Response in = json(200, whoami(login.result.who, true));
     in.headers["Set-Cookie"] = cookie_text(call, login.token, call.access->settings().session_max_ms / 1000);
     return in;
@@ -101,6 +110,7 @@ net::Response finish_oidc(const Call& call) {
   auto login = call.access->finish_oidc(call.query("state"), cookie(call.request, kLoginCookie).value_or(""),
                                         call.query("code"), call.request.peer);
   if (login.result.status != 0) return not_logged_in(call, login.result, kNot);
+  note_login(call, login.result.who);
   net::Response in = json(200, whoami(login.result.who, true));
   in.headers["Set-Cookie"] = cookie_text(call, login.token, call.access->settings().session_max_ms / 1000);
   return in;
@@ -125,10 +135,10 @@ net::Response who_am_i(const Call& call) {
 
 void add_session_routes(Router& router) {
   router.add_open("GET", "/api/firebreak/session", who_am_i);
-  router.add_open("POST", "/api/firebreak/session", log_in).slow();
+  router.add_open("POST", "/api/firebreak/session", log_in).hashes_password();
   router.add_open("DELETE", "/api/firebreak/session", log_out);
-  router.add_open("GET", "/api/firebreak/session/oidc", begin_oidc).slow();
-  router.add_open("GET", "/api/firebreak/session/oidc/callback", finish_oidc).slow();
+  router.add_open("GET", "/api/firebreak/session/oidc", begin_oidc).asks_outside();
+  router.add_open("GET", "/api/firebreak/session/oidc/callback", finish_oidc).asks_outside();
 }
 
 }  // namespace fb::api

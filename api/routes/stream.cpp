@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "api/api.h"
+#include "api/authenticator.h"
 #include "api/response/event_hub.h"
 #include "api/response/query_values.h"
 #include "api/router.h"
@@ -50,6 +51,17 @@ Result<int64_t> start_of(const Call& call, const QueryValues& query) {
   return std::min(after, head);
 }
 
+// A stream goes on for minutes: what let its client in, and to these kinds, may be taken away meanwhile.
+Result<std::function<bool()>> still_may(const Call& call, const std::set<std::string>& kinds) {
+  if (call.access == nullptr) return std::function<bool()>();
+  std::vector<Privilege> needed = {Privilege::endpoints_read};
+  if (kinds.contains("alert")) needed.push_back(Privilege::alerts_read);
+  if (kinds.contains("action")) needed.push_back(Privilege::actions_read);
+  FB_TRY(const auto standing, call.access->standing(call.who, call.session_sha256));
+  return std::function<bool()>(
+      [access = call.access, standing, needed] { return access->still_may(standing, needed); });
+}
+
 net::Response follow(const Call& call, Hub& hubs) {
   const auto query = QueryValues::read(call.request.target, {"events", "after"});
   if (!query) return failed(query.error());
@@ -64,10 +76,13 @@ net::Response follow(const Call& call, Hub& hubs) {
   EventHub& hub = hubs.of(call.parts);
   if (!hub.has_room()) return problem(503, "as many clients follow the stream as there may be");
   net::Response r;
-  r.stream = [&hub, head, after = *after, kinds = std::move(*kinds)](const std::shared_ptr<net::Responder>& client) {
+  auto may_follow = still_may(call, *kinds);
+  if (!may_follow) return failed(may_follow.error());
+  r.stream = [&hub, head, after = *after, kinds = std::move(*kinds),
+              may_follow = std::move(*may_follow)](const std::shared_ptr<net::Responder>& client) {
     client->start(head);
     client->send("retry: 2000\nid: " + std::to_string(after) + "\n: following\n\n");
-    hub.add(client, after, kinds);
+    hub.add(client, after, kinds, may_follow);
   };
   return r;
 }

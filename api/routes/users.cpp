@@ -92,14 +92,16 @@ Result<Json> change(const Call& call) {
     if (key != "roles" && key != "disabled" && key != "comment")
       return fail(ErrorCode::invalid_argument, "the body takes roles, disabled and comment");
   }
+  // All of it is looked at before anything is changed.
+  std::optional<std::vector<Role>> roles;
   if (body.contains("roles")) {
-    FB_TRY(const std::vector<Role> roles, roles_in(body));
-    FB_TRY_VOID(check_reach(call, roles));
-    FB_TRY_VOID(call.parts.store.set_roles(user.name, roles, call.actor(), why));
+    FB_TRY(roles, roles_in(body));
+    FB_TRY_VOID(check_reach(call, *roles));
   }
-  if (body.contains("disabled")) {
-    FB_TRY_VOID(call.parts.store.set_disabled(user.name, body["disabled"].get<bool>(), call.actor(), why));
-  }
+  const bool sets_disabled = body.contains("disabled");
+  const bool disabled = sets_disabled && body["disabled"].get<bool>();
+  if (roles) FB_TRY_VOID(call.parts.store.set_roles(user.name, *roles, call.actor(), why));
+  if (sets_disabled) FB_TRY_VOID(call.parts.store.set_disabled(user.name, disabled, call.actor(), why));
   FB_TRY(const UserRow now, named(call));
   return shown(now);
 }
@@ -126,9 +128,10 @@ net::Response answer(const Call& call) {
 
 void add_users_routes(Router& router) {
   router.add("GET", "/api/firebreak/users", Privilege::users_manage, list);
-  router.add("POST", "/api/firebreak/users", Privilege::users_manage, answer<add_one>).slow();
+  router.add("POST", "/api/firebreak/users", Privilege::users_manage, answer<add_one>).hashes_password();
   router.add("PATCH", "/api/firebreak/users/{name}", Privilege::users_manage, answer<change>);
-  router.add("PUT", "/api/firebreak/users/{name}/password", Privilege::users_manage, answer<set_password>).slow();
+  router.add("PUT", "/api/firebreak/users/{name}/password", Privilege::users_manage, answer<set_password>)
+      .hashes_password();
 }
 
 }  // namespace fb::api

@@ -1,6 +1,7 @@
-// Holds answers of the API against api/openapi.yaml. A test's fixture hands every answer that it gets to
-// expect_described() (or its whole handler to described()), and the test fails on an answer that the document does not
-// describe: another status, another media type, a body of another shape. Thread-safe.
+// Holds the API against api/openapi.yaml. A test's fixture hands every request with its answer to expect_described()
+// (or its whole handler to described()), and the test fails on an answer that the document does not describe (another
+// status, another media type, a body of another shape) and on a request that was taken although the document would
+// refuse its body. Thread-safe.
 #pragma once
 
 #include <string>
@@ -15,6 +16,9 @@ namespace fb::test {
 std::vector<std::string> openapi_problems(std::string_view method, std::string_view target,
                                           const net::Response& answer);
 
+// Why the document would not take the body of this request; empty when it would. Parameters are not looked at.
+std::vector<std::string> request_problems(const net::Request& request);
+
 // Whether a JSON text fits a schema of the document's components.
 std::vector<std::string> schema_problems(const std::string& schema_name, const std::string& json);
 
@@ -28,8 +32,8 @@ struct Described {
 };
 Described described_so_far();
 
-// A problem is a failure of the running test.
-void expect_described(std::string_view method, std::string_view target, const net::Response& answer);
+// A problem is a failure of the running test. The body of the request counts where the answer is 2xx.
+void expect_described(const net::Request& request, const net::Response& answer);
 
 // The handler, with every answer held against the document before it goes out.
 net::Handler described(net::Handler inner);

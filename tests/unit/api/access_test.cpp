@@ -67,6 +67,8 @@ TEST_F(Access, ASessionLetsInUntilLogout) {
   EXPECT_EQ(status(by_cookie("GET", "/api/firebreak/users")), 401);
   EXPECT_EQ(audited("logged_in"), 1);
   EXPECT_EQ(audited("logged_out"), 1);
+  EXPECT_EQ(ask("SELECT actor || ' ' || ref || ' ' || detail FROM audit WHERE what = 'api_request'"),
+            "user:Ada POST /api/firebreak/session 200, session, from 192.0.2.7");
 }
 
 TEST_F(Access, TheCookieIsSecureOverTls) {
@@ -97,6 +99,7 @@ TEST_F(Access, AWriteBySessionNeedsTheHeaderAndAKeyDoesNot) {
   const std::string body = R"({"on": false, "comment": "test"})";
   EXPECT_EQ(status(by_cookie("POST", "/api/firebreak/kill_switch", body)), 400);
   EXPECT_EQ(status(with(by_cookie("POST", "/api/firebreak/kill_switch", body), "kbn-xsrf", "true")), 200);
+  EXPECT_EQ(status(with(by_cookie("POST", "/api/firebreak/kill_switch", body), "kbn-version", "8.18.0")), 200);
   const auto by_key = with(request("POST", "/api/firebreak/kill_switch", body), "authorization", add_key("ada"));
   EXPECT_EQ(status(by_key), 200);
   EXPECT_EQ(status(with(by_key, "origin", "https://evil.example")), 403);

@@ -43,7 +43,7 @@ TEST_F(Hostile, BodiesThatAreNoneOrTooMuch) {
   };
   EXPECT_EQ(post(""), 400);
   EXPECT_EQ(post("not json"), 400);
-  EXPECT_EQ(post(std::string("\x1f\x8b\x08\x00\x00", 5), "Content-Encoding: gzip\r\n"), 400);
+  EXPECT_EQ(post(std::string("\x1f\x8b\x08\x00\x00", 5), "Content-Encoding: gzip\r\n"), 415);
   EXPECT_EQ(post(std::string(kBodyBytes + 1, ' ')), 413);
   EXPECT_EQ(post("[" + std::string(kBodyBytes - 2, '[')), 400) << "depth";
   EXPECT_EQ(post(R"({"on": "yes", "comment": 5})"), 400);

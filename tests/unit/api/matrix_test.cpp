@@ -12,6 +12,7 @@ const std::set<std::string> kOpenRoutes = {
     "GET /readyz",
     "GET /metrics",
     "GET /api/status",
+    "GET /internal/security/me",
     "GET /api/firebreak/openapi.yaml",
     "GET /api/firebreak/session",
     "POST /api/firebreak/session",

@@ -253,6 +253,7 @@ class Oidc : public ApiTest {
                         {"jwks_uri", "https://login.example/jwks"}}
                        .dump();
     } else if (url == "https://login.example/jwks") {
+      if (is_down_for_keys_) return fail(ErrorCode::unavailable, "connection refused");
       ++asked_keys_;
       reply.body = key_set(keys_);
     } else if (url == "https://login.example/token" && method == "POST") {
@@ -264,8 +265,10 @@ class Oidc : public ApiTest {
                   {"iat", clock_.wall_ms() / 1000},
                   {"exp", clock_.wall_ms() / 1000 + 300}};
       claims.update(claims_);
-      reply.body = token_status_ == 200 ? Json{{"id_token", keys_.back().token(claims)}, {"access_token", "x"}}.dump()
-                                        : R"({"error":"invalid_grant"})";
+      reply.body =
+          token_status_ == 200
+              ? Json{{"id_token", (signs_ ? *signs_ : keys_.back()).token(claims)}, {"access_token", "x"}}.dump()
+              : R"({"error":"invalid_grant"})";
       reply.status = token_status_;
     } else {
       return fail(ErrorCode::not_found, "asked for " + url);
@@ -298,6 +301,8 @@ class Oidc : public ApiTest {
   Json claims_;
   std::string calls_itself_ = kIssuer;
   bool is_down_ = false;
+  bool is_down_for_keys_ = false;
+  std::optional<SigningKey> signs_;  // else the last of keys_
   int token_status_ = 200;
   int asked_description_ = 0, asked_keys_ = 0;
   std::map<std::string, std::string> asked_, exchanged_;
@@ -399,6 +404,21 @@ TEST_F(Oidc, KeysAreFetchedAnewWhenTheProviderChangesThem) {
   EXPECT_LE(asked_keys_, before + 1) << "and asking has its limit";
 }
 
+TEST_F(Oidc, AKeyThatTheProviderTookBackIsGoodForAnHourAtMost) {
+  EXPECT_EQ(log_in().status, 200);
+  signs_ = rsa_key();
+  keys_ = {SigningKey::p256("key-2")};
+  EXPECT_EQ(log_in().status, 200) << "known still";
+  clock_.advance_ms(3'600'000);
+  is_down_for_keys_ = true;
+  EXPECT_EQ(log_in().status, 503) << "rather nobody than by old keys";
+  EXPECT_EQ(log_in().status, 503);
+  is_down_for_keys_ = false;
+  EXPECT_EQ(log_in().status, 401) << "a stolen key";
+  signs_.reset();
+  EXPECT_EQ(log_in().status, 200);
+}
+
 TEST_F(Oidc, NobodyIsTakenOver) {
   add_user("ada", {Role::admin}, "correct horse battery");
   EXPECT_EQ(log_in().status, 401) << "ada was added by hand";
@@ -419,9 +439,13 @@ TEST_F(Oidc, AProviderThatIsAwayOrSomebodyElse) {
   is_down_ = true;
   EXPECT_EQ(begin().status, 503);
   is_down_ = false;
+  EXPECT_EQ(begin().status, 503) << "not asked again at once: each would wait for it";
+  EXPECT_EQ(asked_description_, 0);
+  clock_.advance_ms(5'000);
   calls_itself_ = "https://evil.example";
   EXPECT_EQ(begin().status, 503);
   calls_itself_ = kIssuer;
+  clock_.advance_ms(5'000);
   begin();
   is_down_ = true;
   EXPECT_EQ(come_back(asked_["state"], cookie_).status, 503);
@@ -466,6 +490,7 @@ TEST_F(Oidc, SettingsThatCantWorkAreNamed) {
   EXPECT_EQ(changed([](auto& c) { c.issuer = "http://login.example"; }), "oidc.issuer");
   EXPECT_EQ(changed([](auto& c) { c.issuer = "http://127.0.0.1.evil.example"; }), "oidc.issuer");
   EXPECT_EQ(changed([](auto& c) { c.issuer = "http://127.0.0.1:3000"; }), "");
+  EXPECT_EQ(changed([](auto& c) { c.issuer = "http://localhost:x@evil.example/"; }), "oidc.issuer");
   EXPECT_EQ(changed([](auto& c) { c.client_id = ""; }), "oidc.client_id");
   EXPECT_EQ(changed([](auto& c) { c.redirect_url = "x"; }), "oidc.redirect_url");
   EXPECT_EQ(changed([](auto& c) { c.roles.clear(); }), "oidc.roles");

@@ -83,6 +83,22 @@ TEST(OpenApi, TheChecksFindWhatIsWrong) {
   EXPECT_FALSE(fb::test::openapi_problems("GET", "/api/firebreak/kill_switch", answer).empty())
       << "not an error's shape";
   answer.status = 200;
+  // And what must not go by in a request that was taken.
+  const auto refused = [](const char* method, const char* target, const char* body) {
+    net::Request request;
+    request.method = method;
+    request.target = target;
+    request.body = body;
+    return !fb::test::request_problems(request).empty();
+  };
+  EXPECT_FALSE(refused("POST", "/s/default/api/firebreak/session", R"({"user":"ada","password":"x"})"));
+  EXPECT_TRUE(refused("POST", "/api/firebreak/session", R"({"user":"ada"})")) << "a required field is missing";
+  EXPECT_TRUE(refused("POST", "/api/firebreak/session", "")) << "no body";
+  EXPECT_TRUE(refused("POST", "/api/firebreak/session", "{"));
+  EXPECT_TRUE(refused("GET", "/api/status", "{}")) << "a body that nothing describes";
+  EXPECT_TRUE(refused("POST", "/api/firebreak/session", "--B\r\n")) << "a form";
+  EXPECT_FALSE(refused("POST", "/api/exception_lists/_import", "--B\r\n"));
+  EXPECT_TRUE(refused("GET", "/api/none", ""));
   answer.content_type = "application/x-ndjson";
   answer.body = "{\"breaker\":\"a\"}\n{}\n";
   EXPECT_EQ(fb::test::openapi_problems("GET", "/api/firebreak/breakers", answer).size(), 1u) << "the second line";

@@ -55,7 +55,7 @@ class ApiTest : public RecordTest {
     who.person = person_;
     who.roles = {Role::admin};
     answer.raw = (*match.handle)(api::Call{request, match.params, who, *parts_});
-    expect_described(method, target, answer.raw);
+    expect_described(request, answer.raw);
     answer.status = answer.raw.status;
     answer.body = Json::parse(answer.raw.body, nullptr, false);
     return answer;

@@ -80,7 +80,7 @@ class ExceptionsTest : public testing::Test {
     who.person = person;
     who.roles = {Role::admin};
     const net::Response r = (*match.handle)(api::Call{request, match.params, who, *parts_});
-    fb::test::expect_described(method, path, r);
+    fb::test::expect_described(request, r);
     return {r.status, Json::parse(r.body, nullptr, false), r.body};
   }
 
