@@ -134,7 +134,7 @@ Result<std::vector<FormPart>> parse_form(std::string_view content_type, std::str
   }
 }
 
-Result<std::string_view> uploaded_ndjson(const net::Request& request) {
+Result<FormPart> uploaded_file(const net::Request& request) {
   const auto type = request.headers.find("content-type");
   if (type == request.headers.end()) {
     return fail(ErrorCode::invalid_argument, "the body must be multipart/form-data");
@@ -149,14 +149,19 @@ Result<std::string_view> uploaded_ndjson(const net::Request& request) {
   if (file == nullptr || !file->is_file) {
     return fail(ErrorCode::invalid_argument, "the form has no file in a part named 'file'");
   }
+  return *file;
+}
+
+Result<std::string_view> uploaded_ndjson(const net::Request& request) {
+  FB_TRY(const FormPart file, uploaded_file(request));
   constexpr std::string_view kEnding = ".ndjson";
-  if (!lower(file->file_name).ends_with(kEnding)) {
-    const size_t dot = file->file_name.rfind('.');
+  if (!lower(file.file_name).ends_with(kEnding)) {
+    const size_t dot = file.file_name.rfind('.');
     return fail(ErrorCode::invalid_argument,
                 "Invalid file extension " +
-                    (dot == std::string::npos ? std::string() : printable(file->file_name.substr(dot, 20))));
+                    (dot == std::string::npos ? std::string() : printable(file.file_name.substr(dot, 20))));
   }
-  return file->content;
+  return file.content;
 }
 
 }  // namespace fb::api

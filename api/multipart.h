@@ -22,7 +22,9 @@ struct FormPart {
 // `content_type` is the request's header with its boundary.
 Result<std::vector<FormPart>> parse_form(std::string_view content_type, std::string_view body);
 
-// The one file that a request uploads in the part `file`; its name must end in `.ndjson` (Kibana takes no other).
+// The one file that a request uploads in the part `file`, whatever its name. The view lives as long as the request.
+Result<FormPart> uploaded_file(const net::Request& request);
+// The same; its name must end in `.ndjson` (Kibana takes no other).
 // The view lives as long as the request.
 Result<std::string_view> uploaded_ndjson(const net::Request& request);
 

@@ -109,6 +109,20 @@ Result<void> check_keys(const ir::Node& node, SearchedTypes types) {
   return {};
 }
 
+// Times are texts here, which date math is not: `now-1d` becomes the time that it stands for.
+void resolve_times(ir::Node& node, int64_t now_ms) {
+  for (ir::Node& child : node.children) resolve_times(child, now_ms);
+  const bool compares = node.kind == ir::Node::Kind::test && node.test.op >= ir::Op::less;
+  if (!compares || !node.test.literal.starts_with("now")) return;
+  const std::string_view field = std::string_view(node.test.field.name).substr(node.test.field.name.rfind('.') + 1);
+  if (field != "created_at" && field != "updated_at" && field != "expire_time") return;
+  const auto date = ir::parse_date_literal(node.test.literal);
+  if (!date) return;
+  const auto bounds = date->resolve(now_ms);
+  const bool upper = node.test.op == ir::Op::less_equal || node.test.op == ir::Op::greater;
+  node.test.literal = iso8601(upper ? bounds.last_ms : bounds.first_ms);
+}
+
 // {"exception-list-agnostic":{"id":..,"attributes":{"list_type":"item",...}}}
 std::string wrapped(const ExceptionRow& row) {
   std::string json = "{\"";
@@ -142,6 +156,7 @@ Result<ExceptionFilter> ExceptionFilter::parse(std::string_view kql, SearchedTyp
   auto parsed = lang::parse_kuery(kql);
   if (!parsed) return fail(ErrorCode::invalid_argument, "KQLSyntaxError: " + parsed.error().message + ": Bad Request");
   FB_TRY_VOID(check_keys(*parsed, types));
+  resolve_times(*parsed, now_ms);
   filter.query_ = std::move(*parsed);
   return filter;
 }

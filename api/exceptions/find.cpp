@@ -14,6 +14,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int64_t kMostPages = 1'000'000'000;
+constexpr int64_t kWindow = 10'000;  // of hits, as Elasticsearch's own
 constexpr std::array kSortFields = {
     std::string_view("created_at"),  std::string_view("created_by"), std::string_view("updated_at"),
     std::string_view("updated_by"),  std::string_view("name"),       std::string_view("description"),
@@ -35,6 +36,19 @@ Result<int64_t> read_number(const Call& call, const char* name, int64_t otherwis
                 std::string(name) + ": Number must be greater than or equal to " + std::to_string(least));
   }
   return std::min(value, kMostPages);
+}
+
+// The answer without the members that were not asked for.
+std::string only(const std::string& answer, const std::vector<std::string>& fields) {
+  constexpr std::array kKept = {std::string_view("_version"), std::string_view("id"), std::string_view("item_id"),
+                                std::string_view("list_id"), std::string_view("namespace_type")};
+  const Json whole = parse_ordered_json(answer);
+  Json part = Json::object();
+  for (const auto& [key, value] : whole.items()) {
+    const bool wanted = std::find(fields.begin(), fields.end(), key) != fields.end();
+    if (wanted || std::find(kKept.begin(), kKept.end(), key) != kKept.end()) part[key] = value;
+  }
+  return part.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 // What a row is sorted by, as text; of several values the one that comes first.
@@ -117,18 +131,32 @@ Result<FindPage> read_page(const Call& call, int64_t least_page) {
     if (field.starts_with(prefix)) field.erase(0, std::string_view(prefix).size());
   }
   if (!field.empty()) {
-    if (std::find(kSortFields.begin(), kSortFields.end(), field) == kSortFields.end()) {
-      return fail(ErrorCode::invalid_argument, "sort_field: Unknown sort field " + field);
-    }
     page.sort_field = field;
     page.descending = false;
   }
   if (!order.empty()) page.descending = order == "desc";
   page.search = call.query("search");
+  for (std::string& name : split_commas(call.query("fields"))) {
+    if (!name.empty()) page.fields.push_back(std::move(name));
+  }
   return page;
 }
 
+Status check_page(const FindPage& page, std::span<const std::string_view> fields) {
+  if (std::find(fields.begin(), fields.end(), page.sort_field) == fields.end()) {
+    return fail(ErrorCode::invalid_argument, "Unknown sort field " + page.sort_field + ": Bad Request");
+  }
+  const int64_t last = first_of(page) + page.per_page;
+  if (last > kWindow) {
+    return fail(ErrorCode::invalid_argument,
+                "Result window is too large, from + size must be less than or equal to: [" + std::to_string(kWindow) +
+                    "] but was [" + std::to_string(last) + "]");
+  }
+  return {};
+}
+
 Result<FoundRows> find_items(ExceptionStore store, const std::vector<SearchedList>& lists, const FindPage& page) {
+  FB_TRY_VOID(check_page(page, kSortFields));
   const auto order = stored_order(page.sort_field);
   if (lists.size() == 1 && lists[0].filter.is_empty() && page.search.empty() && order) {
     FoundRows found;
@@ -149,6 +177,7 @@ Result<FoundRows> find_items(ExceptionStore store, const std::vector<SearchedLis
 
 Result<FoundRows> find_lists(ExceptionStore store, SearchedTypes types, const ExceptionFilter& filter,
                              const FindPage& page) {
+  FB_TRY_VOID(check_page(page, kSortFields));
   std::vector<ExceptionRow> all;
   for (const bool agnostic : {true, false}) {
     if (!(agnostic ? types.agnostic : types.single)) continue;
@@ -162,7 +191,10 @@ Result<FoundRows> find_lists(ExceptionStore store, SearchedTypes types, const Ex
 
 std::string answer_of(const FoundRows& found, const FindPage& page) {
   std::string body = "{\"data\":[";
-  for (size_t i = 0; i < found.rows.size(); ++i) body += (i == 0 ? "" : ",") + answer_of(found.rows[i]);
+  for (size_t i = 0; i < found.rows.size(); ++i) {
+    const std::string answer = answer_of(found.rows[i]);
+    body += (i == 0 ? "" : ",") + (page.fields.empty() ? answer : only(answer, page.fields));
+  }
   body += "],\"page\":" + std::to_string(page.page) + ",\"per_page\":" + std::to_string(page.per_page) +
           ",\"total\":" + std::to_string(found.total) + "}";
   return body;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/exceptions/filter.h"
@@ -19,9 +21,13 @@ struct FindPage {
   std::string sort_field = "created_at";
   bool descending = true;
   std::string search;
+  std::vector<std::string> fields;  // what of each is answered, besides what identifies it; none: all
 };
 // Out of the query of a request. invalid_argument: the text after "[request query]: ".
 Result<FindPage> read_page(const Call& call, int64_t least_page);
+// The page lies within the first 10,000 hits, as with Kibana, and is sorted by one of the fields ("" = in any order).
+// invalid_argument.
+Status check_page(const FindPage& page, std::span<const std::string_view> fields);
 
 // One list whose items are looked at, and what of them passes.
 struct SearchedList {

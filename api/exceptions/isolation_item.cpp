@@ -1,6 +1,7 @@
 #include "api/exceptions/isolation_item.h"
 
 #include <algorithm>
+#include <set>
 
 #include "api/api.h"
 #include "engine/base/json.h"
@@ -65,6 +66,9 @@ Status check_isolation_item(const ItemSent& item) {
   FB_TRY_VOID(check_length("description", item.description, 0, kMaxName));
   if (!item.agnostic) return wrong("namespaceType", "expected value to equal [agnostic]");
   FB_TRY_VOID(check_size("osTypes", item.os_types.size(), kOsCount));
+  if (std::set<std::string>(item.os_types.begin(), item.os_types.end()).size() != kOsCount) {
+    return wrong("osTypes", "must hold each of linux, macos and windows");
+  }
   const Json entries = parse_ordered_json(item.entries);
   FB_TRY_VOID(check_size("entries", entries.size(), 1));
   FB_TRY_VOID(check_entry(entries[0]));
@@ -97,13 +101,16 @@ std::vector<Status> check_addresses(const std::vector<OpenAddress>& opens, bool 
 
 Status check_policy_tags(const ItemSent& item, const Parts& parts) {
   std::string unknown;
+  bool all_known = true;
   for (const std::string& tag : item.tags) {
     if (!tag.starts_with(kPolicy) || tag == kGlobal) continue;
     const std::string id = tag.substr(kPolicy.size());
     FB_TRY(const bool known, parts.store.policy_exists(id));
-    if (!known) unknown += (unknown.empty() ? "" : ", ") + id;
+    if (known) continue;
+    unknown += (all_known ? "" : ", ") + id;
+    all_known = false;
   }
-  if (!unknown.empty()) return fail(ErrorCode::invalid_argument, "invalid policy ids: " + unknown);
+  if (!all_known) return fail(ErrorCode::invalid_argument, "invalid policy ids: " + unknown);
   return {};
 }
 

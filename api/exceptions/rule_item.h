@@ -13,8 +13,8 @@ struct Parts;
 // invalid_argument: a rule names the item's list and could not be run with it.
 Status check_rule_item(const ExceptionRow& row, const Parts& parts);
 
-// After a change of lists or items that is not of host isolation: the rules that name them run with it when this
-// returns.
+// After a change of lists or items that is not of host isolation, or of value lists that they name: the rules that name
+// them run with it when this returns.
 void tell_rules(const Parts& parts);
 
 // The record's lists, for a rule book.

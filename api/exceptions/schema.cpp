@@ -288,7 +288,9 @@ Result<ItemSent> read_item_body(std::string_view body, BodyOf use) {
   if (is_there(json, "expire_time")) {
     const std::string text = check.string(json, "expire_time", "expire_time", false, true);
     const auto at = ir::parse_date_value(text);
-    if (!at || text.find('-') == std::string::npos) {
+    if (!json["expire_time"].is_string()) {
+      // told already
+    } else if (!at || text.find('-') == std::string::npos) {
       check.wrong("expire_time", "Invalid datetime");
     } else {
       item.expire_time = text;

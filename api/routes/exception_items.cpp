@@ -1,6 +1,7 @@
 // Exception items: create, read, change, delete, find. Kibana's paths, texts and shapes.
 #include "api/exceptions/find.h"
 #include "api/exceptions/isolation_item.h"
+#include "api/exceptions/items.h"
 #include "api/exceptions/objects.h"
 #include "api/exceptions/requests.h"
 #include "api/exceptions/rule_item.h"
@@ -30,7 +31,9 @@ net::Response full() {
                                std::to_string(kMaxExceptionItems));
 }
 
-net::Response create(const Call& call) {
+}  // namespace
+
+net::Response create_exception_item(const Call& call) {
   const auto sent = read_item_body(call.request.body, BodyOf::create);
   if (!sent) return schema_problem(sent.error(), "body");
   ExceptionStore store = call.parts.store.exceptions();
@@ -69,13 +72,15 @@ net::Response create(const Call& call) {
   return json(200, answer_of(row));
 }
 
-net::Response read(const Call& call) {
+net::Response read_exception_item(const Call& call) {
   const auto named = named_in_query(call, "item_id");
   if (!named) return schema_problem(named.error(), "query");
   if (named->is_empty()) return siem_problem(400, "id or item_id required");
   const auto row = find_item(call, *named);
   return row ? json(200, answer_of(*row)) : siem_failed(row.error());
 }
+
+namespace {
 
 // One try; `conflict` when somebody else was faster.
 Result<ExceptionRow> change_once(const Call& call, const ItemSent& sent, std::optional<int64_t> wanted) {
@@ -103,7 +108,9 @@ Result<ExceptionRow> change_once(const Call& call, const ItemSent& sent, std::op
   return changed;
 }
 
-net::Response update(const Call& call) {
+}  // namespace
+
+net::Response change_exception_item(const Call& call) {
   const auto sent = read_item_body(call.request.body, BodyOf::update);
   if (!sent) return schema_problem(sent.error(), "body");
   if (sent->id.empty() && sent->item_id.empty()) return siem_problem(404, "either id or item_id need to be defined");
@@ -126,7 +133,7 @@ net::Response update(const Call& call) {
   }
 }
 
-net::Response remove(const Call& call) {
+net::Response remove_exception_item(const Call& call) {
   const auto named = named_in_query(call, "item_id");
   if (!named) return schema_problem(named.error(), "query");
   if (named->is_empty()) return siem_problem(400, "Either \"item_id\" or \"id\" needs to be defined in the request");
@@ -139,13 +146,17 @@ net::Response remove(const Call& call) {
   return json(200, answer_of(*row));
 }
 
+namespace {
+
 std::string counts_differ(const char* what, size_t lists, size_t others) {
   return std::string("list_id and ") + what + " need to have the same comma separated number of values. Expected " +
          "list_id length: " + std::to_string(lists) + " to equal " +
          (std::string_view(what) == "filter" ? "filter" : "namespace_type") + " length: " + std::to_string(others);
 }
 
-net::Response find(const Call& call) {
+}  // namespace
+
+net::Response find_exception_items(const Call& call) {
   const auto page = read_page(call, 0);
   if (!page) return schema_problem(page.error(), "query");
   const std::vector<std::string> list_ids = listed_in_query(call, "list_id");
@@ -187,14 +198,12 @@ net::Response find(const Call& call) {
   return found ? json(200, answer_of(*found, *page)) : siem_failed(found.error());
 }
 
-}  // namespace
-
 void add_exception_items_routes(Router& router) {
-  router.add("POST", "/api/exception_lists/items", Privilege::exceptions_write, create);
-  router.add("GET", "/api/exception_lists/items", Privilege::exceptions_read, read);
-  router.add("PUT", "/api/exception_lists/items", Privilege::exceptions_write, update);
-  router.add("DELETE", "/api/exception_lists/items", Privilege::exceptions_delete, remove);
-  router.add("GET", "/api/exception_lists/items/_find", Privilege::exceptions_read, find);
+  router.add("POST", "/api/exception_lists/items", Privilege::exceptions_write, create_exception_item);
+  router.add("GET", "/api/exception_lists/items", Privilege::exceptions_read, read_exception_item);
+  router.add("PUT", "/api/exception_lists/items", Privilege::exceptions_write, change_exception_item);
+  router.add("DELETE", "/api/exception_lists/items", Privilege::exceptions_delete, remove_exception_item);
+  router.add("GET", "/api/exception_lists/items/_find", Privilege::exceptions_read, find_exception_items);
 }
 
 }  // namespace fb::api

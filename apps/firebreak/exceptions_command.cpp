@@ -124,7 +124,9 @@ int run_exceptions_list(const ExceptionsOptions& options) {
                  shortened(joined(item, "tags"), 40), text_of(item, "expire_time"),
                  shortened(text_of(item, "created_by"), 30)});
     }
-    if (found["data"].size() < kPerPage) break;
+    // The service gives no page beyond the last item that a list can hold.
+    if (found["data"].size() < kPerPage || page * static_cast<int64_t>(kPerPage) >= found.value("total", int64_t{0}))
+      break;
   }
   if (options.format == Format::json) return kDone;
   if (table.empty()) {

@@ -19,7 +19,7 @@ ExceptionItem read_item(const ExceptionText& item, const std::string& list_id, c
   made.broken = true;
   if (read.values.size() == 1 && read.values.front().is(compile::FileNode::Kind::object)) {
     compile::Checks checks(source, problems);
-    made = compile::read_exception_item(read.values.front(), list_id, limits.max_pattern_bytes, checks);
+    made = compile::read_exception_item(read.values.front(), list_id, limits.max_pattern_bytes, checks, &item.values);
   }
   if (made.broken) {
     problem = "the exception item '" + item.item_id.substr(0, 100) +

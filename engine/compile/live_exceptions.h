@@ -10,12 +10,14 @@
 
 #include "engine/base/result.h"
 #include "engine/compile/rules.h"
+#include "engine/compile/value_lists.h"
 
 namespace fb {
 
 struct ExceptionText {
   std::string item_id;
-  std::string text;  // the item as one JSON object
+  std::string text;        // the item as one JSON object
+  ValueLists values = {};  // those that its entries name
 };
 struct ListContent {
   bool known = false;  // there is such a list

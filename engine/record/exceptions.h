@@ -102,6 +102,7 @@ class ExceptionStore {
   Result<std::vector<PolicyTarget>> policy_targets();  // every endpoint
 
  private:
+  friend class ValueListStore;  // value_lists.h
   Store::Impl& impl_;
 };
 

@@ -496,8 +496,43 @@ ALTER TABLE actions ADD COLUMN stuck_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX credentials_valid ON credentials(endpoint_id) WHERE revoked_at = 0;
 )sql";
 
+// Lists of values that exceptions of rules name.
+constexpr const char* kVersion4 = R"sql(
+CREATE TABLE value_lists(
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  meta TEXT NOT NULL,
+  serializer TEXT NOT NULL,
+  deserializer TEXT NOT NULL,
+  tie_breaker TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  seq_no INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  updated_by TEXT NOT NULL
+) STRICT;
+CREATE TABLE value_list_items(
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  list_id TEXT NOT NULL,
+  value TEXT NOT NULL,
+  meta TEXT NOT NULL,
+  tie_breaker TEXT NOT NULL,
+  seq_no INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  updated_by TEXT NOT NULL
+) STRICT;
+CREATE INDEX value_list_items_by_value ON value_list_items(list_id, value);
+)sql";
+
 // Step i leads from version i to i + 1.
-constexpr std::array<const char*, 3> kSteps{kVersion1, kVersion2, kVersion3};
+constexpr std::array<const char*, 4> kSteps{kVersion1, kVersion2, kVersion3, kVersion4};
 static_assert(kSteps.size() == static_cast<size_t>(kSchemaVersion));
 
 Result<int64_t> pragma(Sqlite& db, const char* sql) {

@@ -8,7 +8,7 @@
 
 namespace fb::record {
 
-inline constexpr int64_t kSchemaVersion = 3;
+inline constexpr int64_t kSchemaVersion = 4;
 inline constexpr int64_t kApplicationId = 0x46425231;  // "FBR1": says that a file is a Firebreak record
 
 // Brings the schema up to kSchemaVersion in one transaction; nothing to do when it is there. A newer schema, or a

@@ -221,6 +221,71 @@ class Run:
         same((shared["type"], shared["namespace_type"]), ("detection", "single"), "a shared list is made")
         ex.delete(id=shared["id"])
 
+    # --- value lists and the endpoint list ----------------------------------------------------------------------------
+
+    def lists(self):
+        vl = self.kibana.lists
+        same(vl.create_index()["acknowledged"], True, "value lists may be made")
+        same(vl.get_index_status().body, {"list_index": True, "list_item_index": True}, "and it says so")
+        made = vl.create(id="scanners", name="Scanners", description="d", type="ip_range", meta={"a": 1})
+        same((made["id"], made["type"], made["version"]), ("scanners", "ip_range", 1), "a value list is made")
+        refused(ConflictError, lambda: vl.create(id="scanners", name="n", description="d", type="ip"), "already exists")
+        same(vl.get(id="scanners").body, made.body, "it reads back")
+        refused(NotFoundError, lambda: vl.get(id="nobody"))
+        patched = vl.patch(id="scanners", name="Our scanners")
+        same((patched["name"], patched["description"], patched["version"]), ("Our scanners", "d", 2), "a patch changes what it says")
+        refused(ConflictError, lambda: vl.update(id="scanners", name="n", description="d", _version=made["_version"]))
+        vl.update(id="scanners", name="Scanners", description="d2", _version=patched["_version"])
+        same(vl.find(filter="type: ip_range", sort_field="name", sort_order="asc")["total"], 1, "it is found")
+        item = vl.create_item(list_id="scanners", value="192.0.2.16-192.0.2.31", refresh="wait_for")
+        refused(BadRequestError, lambda: vl.create_item(list_id="scanners", value="a host"))
+        same(vl.get_item(id=item["id"]).body, item.body, "a value reads back by its id")
+        same(vl.get_item(list_id="scanners", value="192.0.2.16-192.0.2.31").body, [item.body], "and by itself")
+        vl.update_item(id=item["id"], value="192.0.2.0/28")
+        vl.patch_item(id=item["id"], value="192.0.2.16/28")
+        vl.import_items(file=["198.51.100.0/24", "203.0.113.7-203.0.113.9"], list_id="scanners")
+        same(sorted(vl.export_items(list_id="scanners")), ["192.0.2.16/28", "198.51.100.0/24", "203.0.113.7-203.0.113.9"],
+             "an export has what went in one by one and by an import")
+        same(vl.find_items(list_id="scanners", per_page=2, page=2)["total"], 3, "the values are found in pages")
+        same(vl.import_items(file=["svc-1"], type="keyword", filename="names.txt")["id"], "names.txt", "a file makes a list")
+        same(vl.get_privileges()["lists"]["has_all_requested"], True, "the privileges are told")
+
+        self.ex.create(name="n", description="d", type="detection", list_id="with-values")
+        self.ex.create_item(list_id="with-values", name="n", description="d", item_id="scanned",
+                            entries=[{"field": "source.ip", "type": "list", "operator": "included",
+                                      "list": {"id": "scanners", "type": "ip_range"}}])
+        rule = self.de.create_rule(type="query", name="Scans", description="d", severity="low", risk_score=1, rule_id="scans",
+                                   language="kuery", query="process.name: scan.exe", enabled=True,
+                                   exceptions_list=[{"id": "x", "list_id": "with-values", "type": "detection",
+                                                     "namespace_type": "single"}])
+        same(rule["enabled"], True, "a rule runs with an exception that names it")
+        refused(ConflictError, lambda: vl.delete(id="scanners"))
+        say("  a list that exceptions name is not deleted unawares")
+        same(vl.delete(id="scanners", delete_references=True)["id"], "scanners", "with its references it is")
+        refused(NotFoundError, lambda: self.ex.get_item(item_id="scanned"), "does not exist")
+        refused(NotFoundError, lambda: vl.delete_item(list_id="names.txt", value="nobody"))
+        same(len(vl.delete_item(list_id="names.txt", value="svc-1").body), 1, "a value is deleted by itself")
+        self.de.delete_rule(rule_id="scans")
+        self.ex.delete(list_id="with-values")
+        same(vl.delete_index()["acknowledged"], True, "all of them are deleted")
+        refused(NotFoundError, vl.get_index_status, ".lists-default")
+        refused(BadRequestError, lambda: vl.create(name="n", description="d", type="ip"))
+        vl.create_index()
+
+        ex = self.ex
+        same(ex.create_endpoint_list()["list_id"], "endpoint_list", "the endpoint list is made")
+        same(ex.create_endpoint_list().body, {}, "a second time it is there")
+        entry = [{"field": "file.path", "operator": "included", "type": "match", "value": "C:\\\\tool.exe"}]
+        made = ex.create_endpoint_item(name="Tool", description="d", entries=entry, os_types=["windows"], item_id="tool")
+        same((made["list_id"], made["namespace_type"]), ("endpoint_list", "agnostic"), "an item of it is made")
+        same(ex.get_endpoint_item(item_id="tool").body, made.body, "it reads back")
+        same(ex.update_endpoint_item(name="Tool 2", description="d", entries=entry, os_types=["windows"], item_id="tool")["name"],
+             "Tool 2", "it is changed")
+        same(ex.find_endpoint_items(filter="exception-list-agnostic.attributes.name: Tool*")["total"], 1, "it is found")
+        same(ex.delete_endpoint_item(item_id="tool")["item_id"], "tool", "it is deleted")
+        refused(NotFoundError, lambda: ex.get_endpoint_item(item_id="tool"))
+        ex.delete(list_id="endpoint_list", namespace_type="agnostic")
+
     # --- rules --------------------------------------------------------------------------------------------------------
 
     def rules(self):
@@ -541,7 +606,7 @@ def _ms(text):
     return int(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000)
 
 
-PARTS = ["front", "exceptions", "rules", "alerts", "actions", "other_headers", "command_line", "timing"]
+PARTS = ["front", "exceptions", "lists", "rules", "alerts", "actions", "other_headers", "command_line", "timing"]
 
 
 def main():

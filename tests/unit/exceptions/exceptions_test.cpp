@@ -147,6 +147,8 @@ TEST_F(ExceptionsTest, AHostIsolationExceptionIsOneAddress) {
   body = item_body("10.10.0.1");
   body["os_types"] = {"linux"};
   EXPECT_EQ(refused(body), "[osTypes]: array size is [1], but cannot be smaller than [3]");
+  body["os_types"] = {"linux", "linux", "linux"};
+  EXPECT_EQ(refused(body), "[osTypes]: must hold each of linux, macos and windows");
   body.erase("os_types");
   refused(body);
   body = item_body("10.10.0.1");
@@ -167,6 +169,8 @@ TEST_F(ExceptionsTest, TagsNamePoliciesThatExist) {
   EXPECT_EQ(add(body).status, 400);
   body["tags"] = {"policy:a", "policy:servers", "policy:b"};
   EXPECT_EQ(add(body).body["message"], "EndpointArtifactError: invalid policy ids: a, b");
+  body["tags"] = {"policy:"};
+  EXPECT_EQ(add(body).body["message"], "EndpointArtifactError: invalid policy ids: ");
   body["tags"] = {"policy:servers", "ownerSpaceId:default", "words"};
   const Answer a = add(body);
   EXPECT_EQ(a.status, 200) << a.text;
@@ -349,10 +353,21 @@ TEST_F(ExceptionsTest, FindPagesAndSorts) {
   EXPECT_EQ(page.body["page"], 2);
   EXPECT_EQ(page.body["per_page"], 2);
   EXPECT_EQ(find({}).body["per_page"], 20);
+  const Json part = find({{"fields", "name,tags"}, {"per_page", "1"}}).body["data"][0];
+  EXPECT_EQ(part["name"], "name-d");
+  EXPECT_TRUE(part.contains("tags") && part.contains("id") && part.contains("item_id"));
+  EXPECT_FALSE(part.contains("entries") || part.contains("comments"));
   EXPECT_EQ(find({{"page", "x"}}).status, 400);
   EXPECT_EQ(find({{"per_page", "-1"}}).status, 400);
   EXPECT_EQ(find({{"sort_order", "up"}}).status, 400);
-  EXPECT_EQ(find({{"sort_field", "nothing"}}).status, 400);
+  EXPECT_EQ(find({{"sort_field", "nothing"}}).body,
+            (Json{{"message", "Unknown sort field nothing: Bad Request"}, {"status_code", 400}}));
+  EXPECT_EQ(find({{"per_page", "10000"}}).status, 200);
+  for (const Query& beyond : {Query{{"per_page", "10001"}}, Query{{"page", "101"}, {"per_page", "100"}}}) {
+    const Answer a = find(beyond);
+    EXPECT_EQ(a.status, 400);
+    EXPECT_TRUE(a.body.value("message", "").starts_with("Result window is too large")) << a.text;
+  }
   EXPECT_EQ(ids({{"search", "name-c"}, {"sort_field", "name"}}), "abcde") << "any of the words";
   EXPECT_EQ(ids({{"search", "nothing"}}), "");
 }
@@ -389,6 +404,9 @@ TEST_F(ExceptionsTest, FindFiltersByKql) {
   EXPECT_EQ(ids("(" + p + "item_id:one or " + p + "item_id:two) and not " + p + "name.text:server"), "two ");
   EXPECT_EQ(ids(p + "list_type:item and " + p + "meta:*"), "");
   EXPECT_EQ(ids(p + "item_id >= two"), "two ");
+  EXPECT_EQ(ids(p + "created_at >= now-1h"), "one two ");
+  EXPECT_EQ(ids(p + "created_at < now-1h"), "");
+  EXPECT_EQ(ids(p + "created_at >= now-1h and not exception-list-agnostic.updated_at > now+1h"), "one two ");
   const auto message = [&](const std::string& filter) {
     const Answer a = find({{"filter", filter}});
     EXPECT_EQ(a.status, 400) << filter;

@@ -224,6 +224,8 @@ TEST_F(RuleListsTest, WhatARuleOfAFileCannotRunWithIsRefused) {
   EXPECT_FALSE(alerts(kSvc));
   // A list that no rule names may hold it; a rule can't name that list then.
   list("other");
+  const Json shapes{{"id", "l"}, {"name", "n"}, {"description", "d"}, {"type", "geo_shape"}};
+  ASSERT_EQ(ask("POST", "/api/lists", {}, shapes.dump()).status, 200);
   EXPECT_EQ(add(item(kOfList, "three", "other")).status, 200);
   write_rule(R"([{"list_id": "other", "type": "detection", "namespace_type": "single"}])");
   const ReloadReport refused = book_->reload();
@@ -249,6 +251,94 @@ TEST_F(RuleListsTest, AnImportAndARestartCount) {
   RuleBook again(options);
   ASSERT_TRUE(again.reload().swapped);
   EXPECT_EQ(again.current()->hash(), book_->current()->hash());
+}
+
+constexpr const char* kUserInNames =
+    R"([{"field":"user.name","operator":"included","type":"list","list":{"id":"names","type":"keyword"}}])";
+
+TEST_F(RuleListsTest, AValueCountsFromItsAnswerOn) {
+  list("mine");
+  load();
+  EXPECT_EQ(add(item(kUserInNames, "one")).status, 400) << "there is no such value list";
+  const auto names = [this](const std::string& method, const std::string& path, const Json& body) {
+    const Answer a = ask(method, path, {}, body.dump());
+    ASSERT_EQ(a.status, 200) << a.text;
+  };
+  names("POST", "/api/lists", {{"id", "names"}, {"name", "n"}, {"description", "d"}, {"type", "keyword"}});
+  ASSERT_EQ(add(item(kUserInNames, "one")).status, 200);
+  EXPECT_TRUE(alerts(kSvc)) << "nothing is in it";
+  const std::string before = book_->current()->hash();
+  names("POST", "/api/lists/items", {{"list_id", "names"}, {"value", "svc"}, {"id", "v"}});
+  EXPECT_FALSE(alerts(kSvc));
+  EXPECT_TRUE(alerts(kAnna));
+  EXPECT_NE(book_->current()->hash(), before) << "an alert tells what the rule ran with";
+  names("PUT", "/api/lists/items", {{"id", "v"}, {"value", "anna"}});
+  EXPECT_TRUE(alerts(kSvc));
+  EXPECT_FALSE(alerts(kAnna));
+  const std::string form =
+      "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.txt\"\r\n\r\nsvc\n\r\n--B--\r\n";
+  ASSERT_EQ(ask("POST", "/api/lists/items/_import", {{"list_id", "names"}}, form, "elastic",
+                {{"content-type", "multipart/form-data; boundary=B"}})
+                .status,
+            200);
+  EXPECT_FALSE(alerts(kSvc));
+  ASSERT_EQ(ask("DELETE", "/api/lists/items", {{"list_id", "names"}, {"value", "svc"}}).status, 200);
+  EXPECT_TRUE(alerts(kSvc));
+  EXPECT_FALSE(alerts(kAnna));
+  // The same after a restart.
+  RuleBookOptions options;
+  options.paths = {dir_.path() + "/rule.yml"};
+  options.lists = api::record_lists(*store_);
+  RuleBook again(options);
+  ASSERT_TRUE(again.reload().swapped);
+  EXPECT_EQ(again.current()->hash(), book_->current()->hash());
+}
+
+TEST_F(RuleListsTest, AValueListThatIsGoneExceptsNothing) {
+  list("mine");
+  load();
+  const Json names{{"id", "names"}, {"name", "n"}, {"description", "d"}, {"type", "keyword"}};
+  ASSERT_EQ(ask("POST", "/api/lists", {}, names.dump()).status, 200);
+  ASSERT_EQ(ask("POST", "/api/lists/items", {}, R"({"list_id":"names","value":"svc"})").status, 200);
+  std::string excluded = kUserInNames;
+  excluded.replace(excluded.find("included"), 8, "excluded");
+  ASSERT_EQ(add(item(excluded, "one")).status, 200);
+  EXPECT_TRUE(alerts(kSvc));
+  EXPECT_FALSE(alerts(kAnna)) << "who is not in the list";
+  ASSERT_EQ(ask("DELETE", "/api/lists", {{"id", "names"}, {"ignoreReferences", "true"}}).status, 200);
+  EXPECT_TRUE(alerts(kSvc));
+  EXPECT_TRUE(alerts(kAnna)) << "a list that is gone must not except everybody";
+  RuleBookOptions options;
+  options.paths = {dir_.path() + "/rule.yml"};
+  options.lists = api::record_lists(*store_);
+  RuleBook again(options);
+  EXPECT_TRUE(again.reload().swapped) << "nor stop the rules at the next start";
+  ASSERT_EQ(ask("POST", "/api/lists", {}, names.dump()).status, 200);
+  EXPECT_FALSE(alerts(kAnna)) << "a new one of that name counts at once";
+  ASSERT_EQ(ask("DELETE", "/api/lists/index").status, 200);
+  EXPECT_TRUE(alerts(kAnna));
+}
+
+TEST_F(RuleListsTest, AddressesAreLookedUpAsAddresses) {
+  list("mine");
+  load();
+  const Json ranges{{"id", "nets"}, {"name", "n"}, {"description", "d"}, {"type", "ip_range"}};
+  ASSERT_EQ(ask("POST", "/api/lists", {}, ranges.dump()).status, 200);
+  for (const char* value : {"10.0.0.0/8", "192.0.2.5-192.0.2.9", "2001:db8::/32"}) {
+    ASSERT_EQ(ask("POST", "/api/lists/items", {}, Json{{"list_id", "nets"}, {"value", value}}.dump()).status, 200);
+  }
+  ASSERT_EQ(
+      add(item(R"([{"field":"source.ip","operator":"included","type":"list","list":{"id":"nets","type":"ip_range"}}])",
+               "one"))
+          .status,
+      200);
+  const auto from = [this](const std::string& ip) {
+    return alerts(R"({"event":{"code":"4688"},"source":{"ip":")" + ip + "\"}}");
+  };
+  for (const char* ip : {"10.1.2.3", "192.0.2.5", "192.0.2.7", "192.0.2.9", "2001:db8:0:0:0:0:0:1"}) {
+    EXPECT_FALSE(from(ip)) << ip;
+  }
+  for (const char* ip : {"11.1.2.3", "192.0.2.4", "192.0.2.10", "2001:db9::1"}) EXPECT_TRUE(from(ip)) << ip;
 }
 
 TEST_F(RuleListsTest, AListThatIsNowhereIsAWarning) {
