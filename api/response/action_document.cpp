@@ -19,6 +19,8 @@ std::string error_of(const ResponsePart& p) {
   return text;
 }
 
+constexpr int64_t kIntentExpiryMs = 14 * 86'400'000ll;  // of what nobody wrote an expiry down for
+
 // The name of a person or the words of who else asked.
 std::string name_of(const std::string& actor) {
   return actor.starts_with("user:") ? actor.substr(5) : actor;
@@ -64,10 +66,57 @@ Json ours(const ResponseEntry& e) {
     if (p.expires_at_ms > 0 && is_open(p.state)) part["expires_at"] = iso8601(p.expires_at_ms);
     parts[p.endpoint_id] = std::move(part);
   }
-  return {{"type", e.by_rule ? "automated" : "manual"}, {"requested_by", e.requested_by}, {"endpoints", parts}};
+  Json own{{"type", e.by_rule ? "automated" : "manual"}, {"requested_by", e.requested_by}, {"endpoints", parts}};
+  if (e.by_rule) own["rule_id"] = e.rule_id;
+  return own;
+}
+
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json log_data(const ResponseEntry& e) {
+  Json data{{"command", kibana_command(e.verb)}, {"comment", e.comment}};
+  if (!e.alert_ids.empty()) data["alert_id"] = e.alert_ids;
+  return data;
 }
 
 }  // namespace
+
+std::string log_action_document(const ResponseEntry& e) {
+  Json agents = Json::array();
+  int64_t expires_at_ms = 0;
+  for (const ResponsePart& p : e.parts) {
+    agents.push_back(p.endpoint_id);
+    expires_at_ms = std::max(expires_at_ms, p.expires_at_ms);
+  }
+  if (expires_at_ms == 0) expires_at_ms = e.created_at_ms + kIntentExpiryMs;
+  Json data{{"@timestamp", iso8601(e.created_at_ms)},
+            {"agent", {{"id", agents}}},
+            {"EndpointActions",
+             {{"action_id", e.id},
+              {"expiration", iso8601(expires_at_ms)},
+              {"type", "INPUT_ACTION"},
+              {"input_type", "endpoint"},
+              {"data", log_data(e)}}},
+            {"user", {{"id", e.by_rule ? std::string("unknown") : name_of(e.requested_by)}}}};
+  if (e.by_rule) data["rule"] = {{"id", e.rule_uuid}, {"name", e.rule_name}};
+  return text_of({{"type", "action"}, {"item", {{"id", e.id}, {"data", data}}}});
+}
+
+std::string log_response_document(const ResponseEntry& e, const ResponsePart& p) {
+  const std::string finished = iso8601(p.finished_at_ms);
+  Json data{{"@timestamp", finished},
+            {"agent", {{"id", p.endpoint_id}}},
+            {"EndpointActions",
+             {{"action_id", e.id},
+              {"started_at", iso8601(e.created_at_ms)},
+              {"completed_at", finished},
+              {"input_type", "endpoint"},
+              {"data", log_data(e)}}}};
+  if (outcome_of(p.state) == Outcome::failed) data["error"] = {{"message", error_of(p)}};
+  return text_of({{"type", "response"}, {"item", {{"id", e.id + ":" + p.endpoint_id}, {"data", data}}}});
+}
 
 std::string_view kibana_command(Verb verb) {
   return verb == Verb::isolate ? "isolate" : "unisolate";
@@ -131,11 +180,11 @@ std::string action_document(const ResponseEntry& e, bool with_outputs) {
   if (!e.alert_ids.empty()) d["alertIds"] = e.alert_ids;
   if (!e.case_ids.empty()) d["caseIds"] = e.case_ids;
   if (e.by_rule) {
-    d["ruleId"] = e.rule_id;
+    d["ruleId"] = e.rule_uuid;
     d["ruleName"] = e.rule_name;
   }
   d["firebreak"] = ours(e);
-  return d.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return text_of(d);
 }
 
 }  // namespace fb::api

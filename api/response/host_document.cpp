@@ -35,7 +35,7 @@ Json os_of(const std::string& os) {
 Json applied(const EndpointDetails& d) {
   return {{"id", d.policy_id},
           {"name", d.policy_name},
-          {"status", "success"},
+          {"status", policy_status(d)},
           {"version", d.policy_version},
           {"endpoint_policy_version", d.policy_version}};
 }
@@ -201,6 +201,40 @@ std::string host_document(const EndpointDetails& d) {
                   {"policy_info", {{"agent", {{"applied", policy}, {"configured", policy}}}, {"endpoint", policy}}},
                   {"last_checkin", iso8601(d.endpoint.last_seen_ms)},
                   {"firebreak", ours(d)}});
+}
+
+std::string_view policy_status(const EndpointDetails& d) {
+  return d.problems.empty() ? "success" : "failure";
+}
+
+std::string policy_response_document(const EndpointDetails& d) {
+  Json document = metadata(d);
+  Json actions = Json::array();
+  actions.push_back({{"name", "host_isolation"},
+                     {"status", policy_status(d)},
+                     {"message", d.endpoint.observed == Isolation::isolated ? "The host is isolated by this policy"
+                                                                            : "The host is not isolated"}});
+  for (const std::string& problem : d.problems) {
+    actions.push_back({{"name", "agent"}, {"status", "failure"}, {"message", problem}});
+  }
+  Json concerned = Json::array();
+  for (const Json& action : actions) {
+    if (std::find(concerned.begin(), concerned.end(), action["name"]) == concerned.end()) {
+      concerned.push_back(action["name"]);
+    }
+  }
+  Json& policy = document["Endpoint"]["policy"]["applied"];
+  policy["actions"] = std::move(actions);
+  policy["response"]["configurations"]["host_isolation"] = {{"concerned_actions", std::move(concerned)},
+                                                            {"status", policy_status(d)}};
+  document["data_stream"]["dataset"] = "endpoint.policy";
+  Json& event = document["event"];
+  event["action"] = "endpoint_policy_response";
+  event["dataset"] = "endpoint.policy";
+  event["kind"] = "state";
+  event["type"] = Json::array({"change"});
+  document["message"] = "Endpoint policy change";
+  return text_of(document);
 }
 
 std::string fleet_agent_document(const EndpointDetails& d) {

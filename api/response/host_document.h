@@ -14,6 +14,10 @@ namespace fb::api {
 // healthy | offline | unhealthy; inactive when its certificates were revoked.
 std::string_view host_status(const EndpointDetails& details);
 std::string host_document(const EndpointDetails& details);
+// What it says of the policy that it was given: applied, or what keeps the agent from its work.
+std::string policy_response_document(const EndpointDetails& details);
+// Whether it could: "success" or "failure".
+std::string_view policy_status(const EndpointDetails& details);
 // The same endpoint as Fleet lists its agents: what clients ask for to find an agent's id by its host.
 std::string fleet_agent_document(const EndpointDetails& details);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/ir/typed.h"
 #include "engine/net/uri.h"
@@ -49,6 +50,14 @@ std::vector<std::string> QueryValues::list(const std::string& name) const {
   const auto it = values_.find(name);
   if (it == values_.end()) return out;
   for (const std::string& value : it->second) {
+    if (value.starts_with('[')) {
+      if (const auto json = parse_json(value); json.is_array()) {
+        for (const auto& item : json) {
+          if (item.is_string() && !item.get_ref<const std::string&>().empty()) out.push_back(item.get<std::string>());
+        }
+        continue;
+      }
+    }
     for (size_t at = 0; at <= value.size();) {
       const size_t end = std::min(value.find(',', at), value.size());
       if (end > at) out.push_back(value.substr(at, end - at));
@@ -58,9 +67,15 @@ std::vector<std::string> QueryValues::list(const std::string& name) const {
   return out;
 }
 
+Result<std::vector<std::string>> QueryValues::words(const std::string& name) const {
+  std::vector<std::string> out = list(name);
+  if (out.empty() && has(name)) return wrong(name, "value has length [0] but it must have a minimum length of [1].");
+  return out;
+}
+
 Result<std::vector<std::string>> QueryValues::list_of(const std::string& name,
                                                       const std::vector<std::string_view>& words) const {
-  std::vector<std::string> out = list(name);
+  FB_TRY(std::vector<std::string> out, this->words(name));
   for (const std::string& value : out) {
     if (std::find(words.begin(), words.end(), value) != words.end()) continue;
     std::string all;

@@ -22,8 +22,10 @@ class QueryValues {
   bool has(const std::string& name) const { return values_.contains(name); }
   // The last value; "" when there is none.
   std::string text(const std::string& name) const;
-  // Repeated, or one value with commas between; empty parts are dropped.
+  // Repeated, one value with commas between, or a JSON array; empty parts are dropped.
   std::vector<std::string> list(const std::string& name) const;
+  // The same, and a value without any part is an error: asked for nothing, nobody wants everything.
+  Result<std::vector<std::string>> words(const std::string& name) const;
   // The same, each one of `words`.
   Result<std::vector<std::string>> list_of(const std::string& name, const std::vector<std::string_view>& words) const;
   Result<int64_t> number(const std::string& name, int64_t otherwise, int64_t least, int64_t most) const;

@@ -12,6 +12,7 @@ namespace fb::api {
 namespace {
 
 constexpr size_t kMaxComment = 30'000;
+constexpr size_t kMaxKeyBytes = 256;
 
 net::Response one_action(const Call& call, const std::string& action_id) {
   auto reader = record::Reader::open(call.parts.store.db_path());
@@ -41,6 +42,10 @@ net::Response submit(const Call& call) {
   ActionRequest request;
   const auto verb = from_string<Verb>(body.value("command", ""));
   if (!verb) return problem(400, "command is isolate or release");
+  const Privilege needed = *verb == Verb::isolate ? Privilege::isolate : Privilege::release;
+  if (!call.who.may(needed)) {
+    return problem(403, "this action is granted by the privilege '" + std::string(to_string(needed)) + "'");
+  }
   request.verb = *verb;
   request.comment = body.value("comment", "");
   if (request.comment.size() > kMaxComment) return problem(400, "a comment has at most 30000 bytes");
@@ -49,11 +54,16 @@ net::Response submit(const Call& call) {
     return problem(400, "an override needs a comment that says why");
   request.requested_by = call.actor();
   if (const auto it = call.request.headers.find("idempotency-key"); it != call.request.headers.end()) {
+    if (it->second.empty() || it->second.size() > kMaxKeyBytes) {
+      return problem(400, "[request headers.idempotency-key]: 1 to 256 bytes");
+    }
     request.idempotency_key = it->second;
   }
   auto reader = record::Reader::open(call.parts.store.db_path());
   if (!reader) return failed(reader.error());
-  const auto endpoint = one_endpoint(**reader, body.value("host", ""));
+  const std::string host = body.value("host", "");
+  if (host.empty()) return problem(400, "name the host");
+  const auto endpoint = one_endpoint(**reader, host);
   if (!endpoint) return failed(endpoint.error());
   request.endpoint_ids = {*endpoint};
   const auto submitted = call.parts.store.submit(request);
@@ -62,9 +72,10 @@ net::Response submit(const Call& call) {
   return one_action(call, submitted->front().action_id);
 }
 
-// The one action whose id begins so.
+// The one waiting action whose id begins so, or whose request's does: Kibana's clients know the request's only.
 Result<std::string> full_id(const Call& call, const std::string& prefix) {
   if (prefix.size() == 64) return prefix;
+  if (prefix.empty()) return fail(ErrorCode::invalid_argument, "an action's id is not empty");
   FB_TRY(const auto reader, record::Reader::open(call.parts.store.db_path()));
   record::ActionFilter filter;
   filter.statuses = {"awaiting_approval"};
@@ -72,7 +83,7 @@ Result<std::string> full_id(const Call& call, const std::string& prefix) {
   FB_TRY(const auto rows, reader->actions(filter));
   std::string found;
   for (const record::ActionRow& row : rows) {
-    if (row.action_id.compare(0, prefix.size(), prefix) != 0) continue;
+    if (!row.action_id.starts_with(prefix) && !row.request_id.starts_with(prefix)) continue;
     if (!found.empty()) return fail(ErrorCode::ambiguous, "several waiting actions begin with '" + prefix + "'");
     found = row.action_id;
   }
@@ -133,7 +144,7 @@ net::Response decide_many(const Call& call, bool approve) {
 }  // namespace
 
 void add_actions_routes(Router& router) {
-  router.add("POST", "/api/firebreak/actions", Privilege::isolate, submit);
+  router.add("POST", "/api/firebreak/actions", Privilege::isolate, submit).or_for(Privilege::release);
   router.add("GET", "/api/firebreak/actions/{id}", Privilege::actions_read,
              [](const Call& call) { return one_action(call, call.params.at("id")); });
   router.add("POST", "/api/firebreak/actions/_approve", Privilege::approve,

@@ -36,7 +36,7 @@ tl::unexpected<Error> wrong(const std::string& key, const std::string& why) {
 }
 
 std::string type_of(const Json& value) {
-  return value.is_array() ? "array" : value.is_object() ? "Object" : value.type_name();
+  return value.is_array() ? "Array" : value.is_object() ? "Object" : value.type_name();
 }
 
 // A list of at least one text that is not empty; a missing one is empty where it may be.
@@ -65,11 +65,24 @@ Result<std::vector<std::string>> texts(const Json& body, const char* key, bool r
   return list;
 }
 
+// As Kibana counts a text's length.
+size_t utf16_units(const std::string& utf8) {
+  size_t units = 0;
+  for (const char c : utf8) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte & 0xc0u) != 0x80u) units += byte >= 0xf0u ? 2 : 1;
+  }
+  return units;
+}
+
 // What Firebreak takes beyond Kibana's fields: {"firebreak": {"override": true, "lease": "4h"}}.
 Status read_parameters(const Json& body, ActionRequest& request) {
   const auto it = body.find("parameters");
   if (it == body.end()) return {};
   if (!it->is_object()) return wrong("parameters", "expected value of type [object] but got [" + type_of(*it) + "]");
+  for (const auto& [key, value] : it->items()) {
+    if (key != "firebreak") return wrong("parameters." + key, "definition for this key is missing");
+  }
   const auto own = it->find("firebreak");
   if (own == it->end()) return {};
   if (!own->is_object()) return wrong("parameters.firebreak", "expected value of type [object]");
@@ -91,9 +104,12 @@ Status read_parameters(const Json& body, ActionRequest& request) {
 
 Result<ActionRequest> request_of(const Call& call, Verb verb) {
   const Json body = parse_json(call.request.body);
+  if (body.is_discarded() && !call.request.body.empty()) {
+    return fail(ErrorCode::invalid_argument, "Invalid request payload JSON format");
+  }
   if (!body.is_object()) {
-    return wrong("", body.is_discarded() ? "the body is not JSON"
-                                         : "expected a plain object value, but found [" + type_of(body) + "] instead.");
+    const std::string found = body.is_discarded() ? "null" : type_of(body);
+    return wrong("", "expected a plain object value, but found [" + found + "] instead.");
   }
   ActionRequest request;
   request.verb = verb;
@@ -103,9 +119,9 @@ Result<ActionRequest> request_of(const Call& call, Verb verb) {
   if (const auto it = body.find("comment"); it != body.end()) {
     if (!it->is_string()) return wrong("comment", "expected value of type [string] but got [" + type_of(*it) + "]");
     request.comment = it->get<std::string>();
-    if (request.comment.size() > kMaxComment) {
-      return wrong("comment", "value has length [" + std::to_string(request.comment.size()) +
-                                  "] but it must have a maximum length of [30000].");
+    if (const size_t length = utf16_units(request.comment); length > kMaxComment) {
+      return wrong("comment",
+                   "value has length [" + std::to_string(length) + "] but it must have a maximum length of [30000].");
     }
   }
   if (const auto it = body.find("agent_type"); it != body.end()) {
@@ -178,9 +194,20 @@ Result<std::optional<ResponseEntry>> find_entry(const Call& call, const std::str
   return std::optional<ResponseEntry>(std::move(page.entries.front()));
 }
 
+net::Response answer_with(const Call& call, const std::string& id) {
+  const auto entry = find_entry(call, id);
+  if (!entry) return failed(entry.error());
+  if (!*entry) return problem(500, "the action " + id + " is not in the record");
+  return json(200, "{\"action\":" + Json(id).dump() + ",\"data\":" + action_document(**entry, true) + "}");
+}
+
 net::Response submit(const Call& call, Verb verb) {
   auto request = request_of(call, verb);
   if (!request) return failed(request.error());
+  // What was done once is told again, whatever has become of its endpoints since.
+  const auto before = call.parts.store.request_of_key(*request);
+  if (!before) return failed(before.error());
+  if (*before) return answer_with(call, **before);
   const auto known = call.parts.store.endpoint_details(request->endpoint_ids);
   if (!known) return failed(known.error());
   if (const Status kept = keep_known(*request, *known); !kept) return failed(kept.error());
@@ -192,11 +219,7 @@ net::Response submit(const Call& call, Verb verb) {
   const auto submitted = call.parts.store.submit(*request);
   if (!submitted) return failed(submitted.error());
   call.parts.wake_dispatcher();
-  const std::string& id = submitted->front().request_id;
-  const auto entry = find_entry(call, id);
-  if (!entry) return failed(entry.error());
-  if (!*entry) return problem(500, "the action " + id + " is not in the record");
-  return json(200, "{\"action\":" + Json(id).dump() + ",\"data\":" + action_document(**entry, true) + "}");
+  return answer_with(call, submitted->front().request_id);
 }
 
 net::Response details(const Call& call) {
@@ -231,8 +254,8 @@ Result<ListCall> list_call(const Call& call) {
   FB_TRY(const auto commands, query.list_of("commands", kCommands));
   FB_TRY(f.outcomes, query.list_of("statuses", {"failed", "pending", "successful"}));
   FB_TRY(const auto types, query.list_of("types", {"automated", "manual"}));
-  f.endpoint_ids = query.list("agentIds");
-  f.users = query.list("userIds");
+  FB_TRY(f.endpoint_ids, query.words("agentIds"));
+  FB_TRY(f.users, query.words("userIds"));
   for (const std::string& command : commands) f.commands.push_back(command == "unisolate" ? "release" : command);
   const auto has = [](const std::vector<std::string>& words, const char* word) {
     return std::find(words.begin(), words.end(), word) != words.end();
@@ -240,7 +263,7 @@ Result<ListCall> list_call(const Call& call) {
   if (has(types, "automated") != has(types, "manual")) f.by_rule = has(types, "automated");
   list.nothing = !agent_types.empty() && !has(agent_types, "endpoint");
   list.all_outputs = !query.has("withOutputs");
-  list.with_outputs = query.list("withOutputs");
+  FB_TRY(list.with_outputs, query.words("withOutputs"));
   list.echo = {{"page", page}, {"pageSize", f.limit}};
   if (query.has("startDate")) list.echo["startDate"] = query.text("startDate");
   if (query.has("endDate")) list.echo["endDate"] = query.text("endDate");
@@ -281,7 +304,7 @@ net::Response not_here(const Call& call) {
 }
 
 Result<std::vector<std::string>> asked_agents(const QueryValues& query, const char* name) {
-  std::vector<std::string> ids = query.list(name);
+  FB_TRY(std::vector<std::string> ids, query.words(name));
   const std::string place = std::string("[request query.") + name + "]: ";
   if (ids.empty()) return fail(ErrorCode::invalid_argument, place + "expected at least one agent id");
   if (ids.size() > kMaxAskedAgents) {
@@ -313,13 +336,18 @@ net::Response agent_status(const Call& call) {
   if (!query) return failed(query.error());
   const auto ids = asked_agents(*query, "agentIds");
   if (!ids) return failed(ids.error());
+  const auto types = query->list_of("agentType", kAgentTypes);
+  if (!types) return failed(types.error());
+  // Endpoints of other kinds are not known here: nobody has these ids there.
+  const std::string type = types->empty() ? "endpoint" : types->back();
   const auto known = call.parts.store.endpoint_details(*ids);
   if (!known) return failed(known.error());
   OrderedJson data = OrderedJson::object();
   for (const std::string& id : *ids) {
-    const auto at = std::find_if(known->begin(), known->end(),
-                                 [&](const EndpointDetails& d) { return d.endpoint.endpoint_id == id; });
-    OrderedJson one{{"agentId", id}, {"agentType", "endpoint"}, {"found", at != known->end()}};
+    const auto at = std::find_if(known->begin(), known->end(), [&](const EndpointDetails& d) {
+      return type == "endpoint" && d.endpoint.endpoint_id == id;
+    });
+    OrderedJson one{{"agentId", id}, {"agentType", type}, {"found", at != known->end()}};
     one["isolated"] = at != known->end() && at->endpoint.observed == Isolation::isolated;
     one["lastSeen"] = at == known->end() ? std::string() : iso8601(at->endpoint.last_seen_ms);
     one["status"] = at == known->end() || at->revoked ? "unenrolled" : kibana_status(at->endpoint.status);
@@ -341,8 +369,10 @@ void add_endpoint_actions_routes(Router& router) {
   // The names of 7.x. Kibana answers 308 here, which curl without options does not follow.
   router.add("POST", "/api/endpoint/isolate", Privilege::isolate, isolate);
   router.add("POST", "/api/endpoint/unisolate", Privilege::release, release);
-  router.add("GET", "/api/endpoint/action/state", Privilege::actions_read,
-             [](const Call&) { return json(200, R"({"data":{"canEncrypt":true}})"); });
+  router
+      .add("GET", "/api/endpoint/action/state", Privilege::actions_read,
+           [](const Call&) { return json(200, R"({"data":{"canEncrypt":true}})"); })
+      .or_for(Privilege::isolate);
   router.add("GET", "/api/endpoint/action_status", Privilege::endpoints_read, pending);
   router.add("GET", "/api/endpoint/action", Privilege::actions_read, list);
   router.add("GET", "/api/endpoint/action/{id}", Privilege::actions_read, details);

@@ -60,7 +60,8 @@ bool before(const EndpointDetails& a, const EndpointDetails& b, const std::strin
   if (field == "metadata.host.ip") return a.endpoint.ips < b.endpoint.ips;
   if (field == "metadata.agent.version") return a.endpoint.agent_version < b.endpoint.agent_version;
   if (field == "metadata.Endpoint.policy.applied.name") return a.policy_name < b.policy_name;
-  return false;  // the status of every applied policy is the same
+  if (field == "metadata.Endpoint.policy.applied.status") return policy_status(a) < policy_status(b);
+  return false;
 }
 
 net::Response list(const Call& call) {
@@ -69,9 +70,13 @@ net::Response list(const Call& call) {
   auto all = call.parts.store.endpoint_details({});
   if (!all) return failed(all.error());
   std::vector<EndpointDetails> found;
+  const auto asks_for = [&](std::string_view status) {
+    return std::find(asked->statuses.begin(), asked->statuses.end(), status) != asked->statuses.end();
+  };
   for (EndpointDetails& d : *all) {
-    const bool has_status = asked->statuses.empty() || std::find(asked->statuses.begin(), asked->statuses.end(),
-                                                                 host_status(d)) != asked->statuses.end();
+    // The API's description calls unenrolled what the code calls inactive.
+    const bool has_status =
+        asked->statuses.empty() || asks_for(host_status(d)) || (d.revoked && asks_for("unenrolled"));
     if (!has_status) continue;
     if (asked->kuery) {
       const auto fits = asked->kuery->matches(d, call.parts.clock.wall_ms());

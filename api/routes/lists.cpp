@@ -94,22 +94,15 @@ net::Response actions(const Call& call, Readers& readers) {
 }
 
 // The view's keys, the tags and what keeps the agent from its work.
-net::Response lines_for_people(const Call& call, const std::vector<record::EndpointRow>& rows) {
-  const auto known = call.parts.store.endpoints();
-  if (!known) return failed(known.error());
-  std::map<std::string_view, const std::vector<std::string>*> tags;
-  for (const Endpoint& e : *known) tags[e.endpoint_id] = &e.tags;
+net::Response lines_for_people(const std::vector<record::EndpointRow>& rows) {
+  const auto text = [](const nlohmann::json& words) {
+    return words.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
   std::string body;
   for (const record::EndpointRow& row : rows) {
-    const auto at = tags.find(row.endpoint_id);
-    const nlohmann::json list = at == tags.end() ? std::vector<std::string>() : *at->second;
     body += record::json_line(row);
     body.back() = ',';
-    const nlohmann::json problems = row.problems;
-    const auto text = [](const nlohmann::json& words) {
-      return words.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    };
-    body += "\"tags\":" + text(list) + ",\"problems\":" + text(problems) + "}\n";
+    body += "\"tags\":" + text(row.tags) + ",\"problems\":" + text(row.problems) + "}\n";
   }
   return ndjson(std::move(body));
 }
@@ -122,7 +115,7 @@ net::Response endpoints(const Call& call, Readers& readers) {
   if (rows && !list->endpoint_id.empty()) {
     std::erase_if(*rows, [&](const record::EndpointRow& e) { return e.endpoint_id != list->endpoint_id; });
   }
-  return rows && call.query("tags") == "1" ? lines_for_people(call, *rows) : lines(rows);
+  return rows && call.query("tags") == "1" ? lines_for_people(*rows) : lines(rows);
 }
 
 net::Response dead_letters(const Call& call, Readers& readers) {

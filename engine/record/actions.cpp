@@ -141,6 +141,27 @@ Result<std::vector<OpenAction>> Store::open_actions() {
   });
 }
 
+namespace {
+
+Result<std::optional<std::string>> find_request(Sqlite& db, const std::string& key, const std::string& hash) {
+  FB_TRY(Rows row, db.query("SELECT request_id, body_hash FROM requests WHERE idempotency_key = ?", key));
+  FB_TRY(const bool known, row.next());
+  if (!known) return std::optional<std::string>();
+  if (row.text(1) != hash) {
+    return fail(ErrorCode::conflict, "this idempotency key was used for another request", row.string(0));
+  }
+  return std::optional<std::string>(row.string(0));
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> Store::request_of_key(const ActionRequest& request) {
+  using Found = std::optional<std::string>;
+  if (request.idempotency_key.empty()) return Found();
+  return impl_->readers->with<Found>(
+      [&](Sqlite& db) { return find_request(db, request.idempotency_key, body_hash(request)); });
+}
+
 Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& asked) {
   if (asked.endpoint_ids.empty()) {
     return fail(ErrorCode::invalid_argument, "a request names at least one endpoint; none means none, not all");
@@ -162,14 +183,9 @@ Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& a
   FB_TRY_VOID(impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
     answer.clear();
     if (!request.idempotency_key.empty()) {
-      FB_TRY(Rows row, txn.db.query("SELECT request_id, body_hash FROM requests WHERE idempotency_key = ?",
-                                    request.idempotency_key));
-      FB_TRY(const bool known, row.next());
+      FB_TRY(const auto known, find_request(txn.db, request.idempotency_key, hash));
       if (known) {
-        if (row.text(1) != hash) {
-          return fail(ErrorCode::conflict, "this idempotency key was used for another request", row.string(0));
-        }
-        FB_TRY(answer, results_of(txn.db, row.string(0), request.endpoint_ids));
+        FB_TRY(answer, results_of(txn.db, *known, request.endpoint_ids));
         return {};
       }
     }

@@ -56,11 +56,13 @@ std::string asked(const std::vector<std::string>& list) {
 
 constexpr const char* kEndpointsAll =
     "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen, "
-    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = v.endpoint_id) FROM v_endpoints v ORDER BY endpoint_id";
+    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = v.endpoint_id), "
+    "(SELECT tags FROM endpoints p WHERE p.endpoint_id = v.endpoint_id) FROM v_endpoints v ORDER BY endpoint_id";
 // By its host, an endpoint whose certificates were all revoked gives way to one of the same host that has a valid one.
 constexpr const char* kEndpointsByHost =
     "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen, "
-    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = e.endpoint_id) FROM v_endpoints e WHERE endpoint_id = ?1 "
+    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = e.endpoint_id), "
+    "(SELECT tags FROM endpoints p WHERE p.endpoint_id = e.endpoint_id) FROM v_endpoints e WHERE endpoint_id = ?1 "
     "OR (?1 <> '' AND (host_id = ?1 OR lower(hostname) = lower(?1)) "
     "AND NOT ("
     "NOT EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0) AND "
@@ -85,6 +87,7 @@ Result<std::vector<EndpointRow>> read_endpoints(Rows rows) {
     r.lease_until = optional_text(rows, 8);
     r.last_seen = optional_text(rows, 9);
     r.problems = string_list(rows.text(10));
+    r.tags = string_list(rows.text(11));
     list.push_back(std::move(r));
   }
 }

@@ -115,8 +115,14 @@ Status read_rule(Sqlite& db, ResponseEntry& action, const std::string& first_ale
       action.alert_ids.push_back(rows.string(0));
     }
   }
-  FB_TRY(const auto name, db.text("SELECT rule_name FROM alerts WHERE alert_id = ?", first_alert));
-  action.rule_name = name.value_or(action.rule_id);
+  FB_TRY(Rows row,
+         db.query("SELECT rule_name, iif(json_valid(doc), json_extract(doc, '$.\"kibana.alert.rule.uuid\"'), '') "
+                  "FROM alerts WHERE alert_id = ?",
+                  first_alert));
+  FB_TRY(const bool any, row.next());
+  action.rule_name = any ? row.string(0) : action.rule_id;
+  action.rule_uuid = any ? row.string(1) : "";
+  if (action.rule_uuid.empty()) action.rule_uuid = action.rule_id;
   return {};
 }
 

@@ -39,6 +39,7 @@ struct ResponseEntry {
   Verb verb = Verb::isolate;
   bool by_rule = false;
   std::string rule_id;
+  std::string rule_uuid;  // what its alert calls the rule (kibana.alert.rule.uuid)
   std::string rule_name;
   std::string comment;
   std::string requested_by;

@@ -195,6 +195,8 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Status touch_session(const std::string& token_sha256, int64_t now_ms);
   Result<bool> end_session(const std::string& token_sha256, const std::string& who);
 
+  // The request that was made before with this idempotency key; conflict when it was for something else.
+  Result<std::optional<std::string>> request_of_key(const ActionRequest& request);
   // response_actions.cpp: what clients see. No ids: all.
   Result<ResponsePage> response_actions(const ResponseFilter& filter);
   Result<std::map<std::string, OpenCounts>> open_counts(const std::vector<std::string>& endpoint_ids);

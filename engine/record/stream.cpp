@@ -100,6 +100,8 @@ Result<std::string> happened(Sqlite& db, const std::string& kind, int64_t audit_
              {"detail", row.string(4)},
              {"audit_seq", audit_seq}};
     ref = row.string(3);
+    // So that who made the request finds it, though the row is of the action that it joined.
+    if (row.text(2) == "joined") event["request_id"] = row.string(4);
   }
   FB_TRY(std::string line, kind == "action" ? action_line(db, ref) : endpoint_line(db, ref));
   if (line.empty()) return line;

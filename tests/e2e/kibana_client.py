@@ -432,7 +432,7 @@ class Run:
         action = until("the rule's action", lambda: self.ep.get_actions_list(types=["automated"])["data"], 10)[0]
         same((action["ruleName"], action["alertIds"], action["agents"], action["command"], action["comment"]),
              ("Marker process, again", [alert], ["agent-1"], "isolate", "by the marker rule"), "an automated action carries rule and alert")
-        check(action["ruleId"], "and the rule's id")
+        same(action["ruleId"], now()["kibana.alert.rule.uuid"], "and the rule's id as the alert has it")
         self.finished(action["id"], "successful")
         stream.wait("the action", lambda _, kind, data: kind == "action" and data["endpoint_id"] == "agent-1" and data["status"] == "verified")
         stream.wait("the endpoint", lambda _, kind, data: kind == "endpoint" and data["endpoint_id"] == "agent-1" and data["observed"] == "isolated")
@@ -493,6 +493,20 @@ class Run:
                      lambda: ep.execute(endpoint_ids=["agent-2"], parameters={"command": "ls"})):
             refused(ApiError, call)
         say("  what Firebreak does not do is refused")
+        same(ep.get_policy_response(agent_id="agent-2")["policy_response"]["Endpoint"]["policy"]["applied"]["status"], "success",
+             "what an endpoint says of its policy")
+        refused(NotFoundError, lambda: ep.get_policy_response(agent_id="nobody"))
+        same((ep.get_scripts(page_size=50)["total"], ep.get_scripts()["data"]), (0, []), "there are no scripts")
+        for call in (lambda: ep.get_action_file_info(action_id=made["action"], file_id="f"), lambda: ep.get_script(script_id="s"),
+                     lambda: ep.download_action_file(action_id=made["action"], file_id="f"), lambda: ep.delete_script(script_id="s"),
+                     lambda: ep.download_script(script_id="s"), lambda: ep.update_script(script_id="s", name="n"),
+                     lambda: ep.get_protection_updates_note(package_policy_id="default")):
+            refused(NotFoundError, call)
+        for call in (lambda: ep.create_script(name="n", platform=["linux"], file_type="script", file=b"#!/bin/sh"),
+                     lambda: ep.create_update_protection_updates_note(package_policy_id="default", note="n"),
+                     lambda: ep.scan(endpoint_ids=["agent-2"], parameters={"path": "/"}),
+                     lambda: ep.run_script(endpoint_ids=["agent-2"], agent_type="crowdstrike", parameters={"raw": "ls"})):
+            same(refused(ApiError, call).status_code, 501, "not implemented, and it says so")
         released = ep.unisolate(endpoint_ids=["agent-2", "agent-3"], comment="over", parameters={})
         same(self.finished(released["action"], "successful")["command"], "unisolate", "both are released")
 

@@ -137,7 +137,13 @@ TEST_F(ActionsApi, BadBodiesAreRefusedWithKibanasWords) {
             "[request body.alert_ids]: array size is [0], but cannot be smaller than [1]");
   EXPECT_NE(message({{"endpoint_ids", {"a"}}, {"agent_type", "vax"}}).find("agent_type"), std::string::npos);
   EXPECT_NE(message({{"endpoint_ids", {"a"}}, {"comment", std::string(30'001, 'x')}}).find("30000"), std::string::npos);
-  EXPECT_NE(message("not json").find("not JSON"), std::string::npos);
+  EXPECT_EQ(message("not json"), "Invalid request payload JSON format");
+  EXPECT_EQ(message(nullptr), "[request body]: expected a plain object value, but found [null] instead.");
+  EXPECT_EQ(message(Json::array()), "[request body]: expected a plain object value, but found [Array] instead.");
+  EXPECT_EQ(message({{"endpoint_ids", {"a"}}, {"comment", {"x"}}}),
+            "[request body.comment]: expected value of type [string] but got [Array]");
+  EXPECT_EQ(message({{"endpoint_ids", {"a"}}, {"parameters", {{"pid", 1}}}}),
+            "[request body.parameters.pid]: definition for this key is missing");
   EXPECT_NE(message({{"endpoint_ids", {"a"}}, {"parameters", {{"firebreak", {{"ovrride", true}}}}}}).find("ovrride"),
             std::string::npos);
   EXPECT_EQ(get("/api/endpoint/action").body["total"], 0);
@@ -208,6 +214,44 @@ TEST_F(ActionsApi, ARepeatedIdempotencyKeyAnswersTheSame) {
   EXPECT_NE(post(kIsolate, body).body["action"], first.body["action"]);
 }
 
+TEST_F(ActionsApi, ARepeatedKeyAnswersTheSameWhateverBecameOfTheEndpointSince) {
+  enroll("a");
+  const std::map<std::string, std::string> key{{"idempotency-key", "k1"}};
+  const Json body{{"endpoint_ids", {"a"}}, {"comment", "c"}};
+  const Answer first = post(kIsolate, body, key);
+  ASSERT_EQ(first.status, 200);
+  ASSERT_TRUE(store_->set_tags("a", {"protected"}, "user:ada", ""));
+  const Answer again = post(kIsolate, body, key);
+  EXPECT_EQ(again.status, 200) << again.raw.body;
+  EXPECT_EQ(again.body["action"], first.body["action"]);
+  EXPECT_EQ(post(kIsolate, {{"endpoint_ids", {"a"}}, {"comment", "d"}}, key).status, 409);
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'isolation_refused'"), 0);
+}
+
+TEST_F(ActionsApi, ACommentIsCountedInCharactersAsKibanaDoes) {
+  enroll("a");
+  std::string text;
+  for (int i = 0; i < 30'000; ++i) text += "\xc3\xa4";
+  EXPECT_EQ(post(kIsolate, {{"endpoint_ids", {"a"}}, {"comment", text}}).body["data"]["comment"], text);
+  EXPECT_EQ(post(kIsolate, {{"endpoint_ids", {"a"}}, {"comment", text + "x"}}).status, 400);
+  std::string wide;  // two units each
+  for (int i = 0; i < 15'001; ++i) wide += "\xf0\x9f\x94\xa5";
+  EXPECT_EQ(post(kIsolate, {{"endpoint_ids", {"a"}}, {"comment", wide}}).body["message"],
+            "[request body.comment]: value has length [30002] but it must have a maximum length of [30000].");
+}
+
+TEST_F(ActionsApi, AWaitingActionIsDecidedByItsRequestToo) {
+  enroll("dc-1");
+  const Json parameters{{"firebreak", {{"override", true}}}};
+  const Json made = post(kIsolate, {{"endpoint_ids", {"dc-1"}}, {"comment", "c"}, {"parameters", parameters}}).body;
+  person_ = "grace";
+  const Answer approved =
+      post("/api/firebreak/actions/" + made["action"].get<std::string>() + "/approve", Json::object());
+  EXPECT_EQ(approved.status, 200) << approved.raw.body;
+  EXPECT_EQ(approved.body["action_id"], action_of(made["data"]));
+  EXPECT_EQ(approved.body["status"], "requested");
+}
+
 TEST_F(ActionsApi, ALeaseCanBeAskedFor) {
   enroll("a");
   const Json d =
@@ -263,6 +307,8 @@ TEST_F(ActionsApi, TheHistoryIsFilteredSortedAndPaged) {
   EXPECT_EQ(total("agentIds=a&agentIds=b"), 3);
   EXPECT_EQ(total("agentIds=a,b"), 3);
   EXPECT_EQ(total("agentIds=nobody"), 0);
+  EXPECT_EQ(total("agentIds=%5B%22a%22%2C%22b%22%5D"), 3);  // as Kibana's own pages write a list
+  EXPECT_EQ(total("agentIds=%5B%22a%22%5D"), 2);
   EXPECT_EQ(total("commands=unisolate"), 1);
   EXPECT_EQ(total("commands=isolate"), 2);
   EXPECT_EQ(total("commands=scan"), 0);
@@ -298,7 +344,8 @@ TEST_F(ActionsApi, TheHistoryIsFilteredSortedAndPaged) {
 
 TEST_F(ActionsApi, BadQueriesAreRefused) {
   for (const char* query : {"page=0", "pageSize=10001", "pageSize=0", "page=x", "commands=format-disk", "statuses=ok",
-                            "types=both", "startDate=yesterday", "foo=1", "agentTypes=x"}) {
+                            "types=both", "startDate=yesterday", "foo=1", "agentTypes=x", "agentIds=", "userIds=",
+                            "commands=", "statuses=", "types=", "withOutputs=", "agentIds=[]"}) {
     EXPECT_EQ(get(std::string("/api/endpoint/action?") + query).status, 400) << query;
   }
   const Answer unknown = get("/api/endpoint/action/nope");
@@ -321,6 +368,10 @@ TEST_F(ActionsApi, PendingActionsAreCounted) {
   EXPECT_EQ(status["a"]["isolated"], false);
   EXPECT_EQ(status["a"]["status"], "healthy");
   EXPECT_EQ(status["z"]["found"], false);
+  const Json others = get("/internal/api/endpoint/agent_status?agentIds=a&agentType=crowdstrike").body["data"];
+  EXPECT_EQ(others["a"]["found"], false);
+  EXPECT_EQ(others["a"]["agentType"], "crowdstrike");
+  EXPECT_EQ(get("/internal/api/endpoint/agent_status?agentIds=a&agentType=vax").status, 400);
   isolate_fully(action_of(d));
   status = get("/internal/api/endpoint/agent_status?agentIds=a").body["data"];
   EXPECT_EQ(status["a"]["isolated"], true);

@@ -59,6 +59,7 @@ TEST_F(EndpointsApi, TheListIsFilteredSortedAndPaged) {
   EXPECT_EQ(ids("?hostStatuses=offline"), (Ids{"b"}));
   EXPECT_EQ(ids("?hostStatuses=offline&hostStatuses=healthy"), (Ids{"c", "b", "a"}));
   EXPECT_EQ(ids("?hostStatuses=updating"), Ids{});
+  EXPECT_EQ(ids("?hostStatuses=%5B%22offline%22,%22healthy%22%5D"), (Ids{"c", "b", "a"}));
   EXPECT_EQ(ids("?page=1&pageSize=2"), (Ids{"a"}));
   EXPECT_EQ(ids("?page=9"), Ids{});
   EXPECT_EQ(ids("?kuery=united.endpoint.host.os.name%20%3A%20Windows"), (Ids{"b"}));
@@ -76,7 +77,7 @@ TEST_F(EndpointsApi, TheListIsFilteredSortedAndPaged) {
   EXPECT_EQ(page["sortField"], "enrolled_at");
   EXPECT_EQ(page["sortDirection"], "desc");
   for (const char* query : {"?page=-1", "?pageSize=0", "?pageSize=10001", "?hostStatuses=ill", "?sortField=name",
-                            "?sortDirection=up", "?kuery=a:(", "?foo=1"}) {
+                            "?sortDirection=up", "?kuery=a:(", "?foo=1", "?hostStatuses=", "?sortField="}) {
     EXPECT_EQ(get(std::string("/api/endpoint/metadata") + query).status, 400) << query;
   }
 }

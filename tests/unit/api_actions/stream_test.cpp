@@ -122,6 +122,22 @@ TEST_F(StreamApi, AClientGoesOnWhereItWas) {
   EXPECT_EQ(call("GET", "/api/stream?events=rumours").status, 400);
 }
 
+TEST_F(StreamApi, ARequestThatJoinsAnotherActionIsTold) {
+  enroll("a");
+  const Json first = post("/api/endpoint/action/isolate", {{"endpoint_ids", {"a"}}}).body["data"];
+  isolate_fully(action_of(first));
+  const auto client = follow("?events=action");
+  const Json second =
+      post("/api/endpoint/action/isolate", {{"endpoint_ids", {"a"}}, {"comment", "again"}}).body["data"];
+  ASSERT_TRUE(soon([&] { return !client->events().empty(); }));
+  const std::string text = client->text();
+  EXPECT_EQ(client->events().size(), 1u) << text;
+  EXPECT_NE(text.find("\"what\":\"joined\""), std::string::npos) << text;
+  EXPECT_NE(text.find("\"request_id\":" + second["id"].dump()), std::string::npos) << text;
+  EXPECT_NE(text.find("\"action_id\":\"" + action_of(first) + "\""), std::string::npos) << text;
+  EXPECT_NE(text.find("\"status\":\"verified\""), std::string::npos) << text;
+}
+
 TEST_F(StreamApi, OnlyWhatIsAskedForArrives) {
   enroll("a");
   const auto client = follow("?events=alert&after=0");
