@@ -12,6 +12,7 @@
 #include "apps/firebreak/version.h"
 #include "engine/access/access.h"
 #include "engine/base/text.h"
+#include "engine/model/names.h"
 
 namespace fb::cli {
 namespace {
@@ -27,6 +28,14 @@ void add_format(CLI::App& command, Format& format) {
   };
   command.add_option_function<std::string>("--format", set, "text (default) or json, one object a line")
       ->type_name("text|json");
+}
+
+std::vector<std::string> action_states() {
+  std::vector<std::string> words;
+  for (auto n = static_cast<int>(ActionState::requested); n <= static_cast<int>(ActionState::superseded); ++n) {
+    words.emplace_back(to_string(static_cast<ActionState>(n)));
+  }
+  return words;
 }
 
 void add_connect(CLI::App& command, ConnectOptions& connect) {
@@ -245,8 +254,8 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
   auto* actions = add("actions", "What was done, or would have been, and why",
                       "firebreak actions --host web-1 --command isolate --since 1d");
   actions->add_option("--host", c.list.host, "agent id, host id or host name");
-  actions->add_option("--command", c.list.command, "isolate or release");
-  actions->add_option("--status", c.list.status, "a state such as verified, blocked or awaiting_approval");
+  actions->add_option("--command", c.list.command, "only these")->check(CLI::IsMember({"isolate", "release"}));
+  actions->add_option("--status", c.list.status, "only those in this state")->check(CLI::IsMember(action_states()));
   actions->add_option("--since", c.list.since, "a duration such as 30m or 1d, or an ISO time");
   for (const bool approve : {true, false}) {
     auto& s = *actions->add_subcommand(approve ? "approve" : "deny",
@@ -658,6 +667,7 @@ std::vector<std::string> words_of(const std::string& option) {
   if (option == "--language") return {"kuery", "lucene", "eql"};
   if (option == "--fields") return {"ecs", "none"};
   if (option == "--command") return {"isolate", "release"};
+  if (option == "--status") return action_states();
   if (option == "--role") {
     for (const Role r : all_roles()) words.emplace_back(to_string(r));
   }

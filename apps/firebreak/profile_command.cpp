@@ -39,6 +39,7 @@ int run_login(const ProfileOptions& options) {
   connect.socket.clear();
   if (connect.api_key.empty() && connect.api_key_file.empty()) {
     connect.api_key = read_secret("API key of " + printable(connect.url));
+    if (connect.api_key.empty()) return complain("no API key came on standard input", kCantRun);
   }
   if (!connect.api_key_file.empty()) {
     auto key = key_in_file(connect.api_key_file);

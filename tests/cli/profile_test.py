@@ -110,10 +110,18 @@ class Profiles(Case):
     def test_a_wrong_key_is_not_kept(self):
         code, out, err = self.run_it("login", "--url", self.stub.url, stdin="wrong\n")
         self.assertEqual((code, out), (1, ""))
-        self.assertIn("unable to authenticate", err)
+        self.assertIn("wrong, expired or revoked", err)
         self.assertFalse(os.path.exists(self.profiles))
         code, _, err = self.run_it("login", "--url", "http://127.0.0.1:1", stdin=KEY + "\n")
         self.assertEqual(code, 2, err)
+        code, _, err = self.run_it("login", "--url", self.stub.url, stdin="")
+        self.assertEqual(code, 2, err)
+        self.assertIn("standard input", err)
+
+    def test_the_wrong_scheme_is_told(self):
+        code, _, err = self.run_it("breakers", "--url", self.stub.url.replace("http:", "https:"), "--api-key", KEY)
+        self.assertEqual(code, 2)
+        self.assertIn("no TLS is spoken there", err)
 
     def test_profiles_are_chosen_and_forgotten(self):
         self.login("one")
@@ -223,6 +231,8 @@ class Completion(Case):
         self.assertIn("--since", self.offered("firebreak alerts --"))
         self.assertNotIn("--role", self.offered("firebreak alerts --"))
         self.assertEqual(self.offered("firebreak alerts --format "), ["text", "json"])
+        self.assertEqual(self.offered("firebreak actions --command "), ["isolate", "release"])
+        self.assertEqual(self.offered("firebreak actions --status ver"), ["verified"])
         self.assertEqual(self.offered("firebreak users add ada --role ap"), ["approver"])
         self.assertEqual(self.offered("firebreak keys create --scope alerts_"), ["alerts_read", "alerts_write"])
         self.assertEqual(self.offered("firebreak endpoints tag web-1 "), ["add", "rm"])
