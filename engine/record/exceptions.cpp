@@ -242,8 +242,10 @@ Result<std::vector<ExceptionRow>> ExceptionStore::lists(bool agnostic) {
 
 Result<std::vector<ExceptionRow>> ExceptionStore::items(bool agnostic, const std::string& list_id,
                                                         const ExceptionPage& page) {
-#define FB_PAGE(by, way) \
-  FB_ITEM "WHERE namespace = ? AND list_id = ? ORDER BY " by " " way ", seq " way " LIMIT ? OFFSET ?"
+  // First which rows, then the rows: sorting does not carry their documents along.
+#define FB_PAGE(by, way)                                                                                           \
+  FB_ITEM "WHERE seq IN (SELECT seq FROM exception_items WHERE namespace = ? AND list_id = ? ORDER BY " by " " way \
+          ", seq " way " LIMIT ? OFFSET ?) ORDER BY " by " " way ", seq " way
   static constexpr const char* kPages[4][2] = {
       {FB_PAGE("created_at", "ASC"), FB_PAGE("created_at", "DESC")},
       {FB_PAGE("updated_at", "ASC"), FB_PAGE("updated_at", "DESC")},

@@ -142,15 +142,36 @@ tl::unexpected<Error> no_user(const std::string& name) {
   return fail(ErrorCode::not_found, "there is no user '" + printable(name) + "'");
 }
 
+// The row from memory, or out of the record and then remembered.
+template <class Row, class Impl>
+Result<std::optional<Row>> remembered(Impl& impl, record::Remembered<Row>& rows, const std::string& key,
+                                      const std::function<Result<std::optional<Row>>(Sqlite&)>& read) {
+  const uint64_t version = impl.identities.load();
+  const int64_t now = impl.clock->mono_ms();
+  if (const auto known = rows.find(key, version, now)) return std::optional<Row>(*known);
+  FB_TRY(std::optional<Row> row, impl.readers->template with<std::optional<Row>>(read));
+  if (row) rows.put(key, version, now, *row);
+  return row;
+}
+
 }  // namespace
 
+Status Store::Impl::change_identities(Writer::Work work) {
+  const Status done = writer->run(Writer::Kind::control, [&](Txn& txn) {
+    txn.after_commit.emplace_back([this] { identities.fetch_add(1); });
+    return work(txn);
+  });
+  if (!done) identities.fetch_add(1);  // what is on disk may be in doubt: nothing is taken from memory
+  return done;
+}
+
 Status Store::add_user(const UserRow& user, const std::string& who) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) { return insert_user(txn, user, who); });
+  return impl_->change_identities([&](Txn& txn) { return insert_user(txn, user, who); });
 }
 
 Status Store::set_roles(const std::string& name, const std::vector<Role>& roles, const std::string& who,
                         const std::string& why) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+  return impl_->change_identities([&](Txn& txn) -> Status {
     return keep_an_admin(txn, [&]() -> Status {
       FB_TRY(const int64_t changed,
              txn.db.change("UPDATE users SET roles = ? WHERE name = ?", words_json(roles), name));
@@ -161,7 +182,7 @@ Status Store::set_roles(const std::string& name, const std::vector<Role>& roles,
 }
 
 Status Store::set_disabled(const std::string& name, bool disabled, const std::string& who, const std::string& why) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+  return impl_->change_identities([&](Txn& txn) -> Status {
     return keep_an_admin(txn, [&]() -> Status {
       FB_TRY(const int64_t changed, txn.db.change("UPDATE users SET disabled = ? WHERE name = ?", disabled, name));
       if (changed == 0) return no_user(name);
@@ -172,7 +193,7 @@ Status Store::set_disabled(const std::string& name, bool disabled, const std::st
 }
 
 Status Store::set_password(const std::string& name, const std::string& password_hash, const std::string& who) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+  return impl_->change_identities([&](Txn& txn) -> Status {
     FB_TRY(const int64_t changed,
            txn.db.change("UPDATE users SET password_hash = ? WHERE name = ?", password_hash, name));
     if (changed == 0) return no_user(name);
@@ -182,7 +203,7 @@ Status Store::set_password(const std::string& name, const std::string& password_
 }
 
 Result<std::optional<UserRow>> Store::user(const std::string& name) {
-  return impl_->readers->with<std::optional<UserRow>>([&](Sqlite& db) -> Result<std::optional<UserRow>> {
+  return remembered<UserRow>(*impl_, impl_->users, name, [&](Sqlite& db) -> Result<std::optional<UserRow>> {
     FB_TRY(Rows rows, db.query(kOneUser, name));
     FB_TRY(const bool any, rows.next());
     if (!any) return std::optional<UserRow>();
@@ -203,12 +224,12 @@ Result<std::vector<UserRow>> Store::users() {
 }
 
 Status Store::add_key(const KeyRow& key, const std::string& who) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) { return insert_key(txn, key, who); });
+  return impl_->change_identities([&](Txn& txn) { return insert_key(txn, key, who); });
 }
 
 Result<bool> Store::revoke_key(const std::string& id, const std::string& who, const std::string& why) {
   bool revoked = false;
-  FB_TRY_VOID(impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+  FB_TRY_VOID(impl_->change_identities([&](Txn& txn) -> Status {
     FB_TRY(const auto person, txn.db.text("SELECT person FROM api_keys WHERE id = ?", id));
     if (!person) return fail(ErrorCode::not_found, "there is no key '" + printable(id) + "'");
     FB_TRY(const int64_t changed,
@@ -221,7 +242,7 @@ Result<bool> Store::revoke_key(const std::string& id, const std::string& who, co
 }
 
 Result<std::optional<KeyRow>> Store::key(const std::string& id) {
-  return impl_->readers->with<std::optional<KeyRow>>([&](Sqlite& db) -> Result<std::optional<KeyRow>> {
+  return remembered<KeyRow>(*impl_, impl_->keys, id, [&](Sqlite& db) -> Result<std::optional<KeyRow>> {
     FB_TRY(Rows rows, db.query(kOneKey, id));
     FB_TRY(const bool any, rows.next());
     if (!any) return std::optional<KeyRow>();
@@ -244,7 +265,7 @@ Result<std::vector<KeyRow>> Store::keys(const std::string& person) {
 }
 
 Status Store::take_over_key(const KeyRow& key) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+  return impl_->change_identities([&](Txn& txn) -> Status {
     FB_TRY(const auto known, txn.db.text("SELECT id FROM api_keys WHERE id = ?", key.id));
     if (known) return {};
     FB_TRY(const auto person, txn.db.text("SELECT name FROM users WHERE name = ?", key.person));
@@ -259,7 +280,7 @@ Status Store::take_over_key(const KeyRow& key) {
 }
 
 Status Store::add_session(const std::string& token_sha256, const SessionRow& session) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+  return impl_->change_identities([&](Txn& txn) -> Status {
     FB_TRY_VOID(txn.db.run("DELETE FROM sessions WHERE expires_at < ?", txn.now_ms - kKeepSessionsMs));
     FB_TRY_VOID(
         txn.db.run("INSERT INTO sessions(token_sha256, person, created_at, last_seen, expires_at) VALUES(?,?,?,?,?)",
@@ -269,24 +290,26 @@ Status Store::add_session(const std::string& token_sha256, const SessionRow& ses
 }
 
 Result<std::optional<SessionRow>> Store::session(const std::string& token_sha256) {
-  return impl_->readers->with<std::optional<SessionRow>>([&](Sqlite& db) -> Result<std::optional<SessionRow>> {
-    FB_TRY(Rows rows, db.query("SELECT person, created_at, last_seen, expires_at FROM sessions WHERE token_sha256 = ?",
-                               token_sha256));
-    FB_TRY(const bool any, rows.next());
-    if (!any) return std::optional<SessionRow>();
-    return std::optional<SessionRow>(SessionRow{rows.string(0), rows.integer(1), rows.integer(2), rows.integer(3)});
-  });
+  return remembered<SessionRow>(
+      *impl_, impl_->sessions, token_sha256, [&](Sqlite& db) -> Result<std::optional<SessionRow>> {
+        FB_TRY(Rows rows,
+               db.query("SELECT person, created_at, last_seen, expires_at FROM sessions WHERE token_sha256 = ?",
+                        token_sha256));
+        FB_TRY(const bool any, rows.next());
+        if (!any) return std::optional<SessionRow>();
+        return std::optional<SessionRow>(SessionRow{rows.string(0), rows.integer(1), rows.integer(2), rows.integer(3)});
+      });
 }
 
 Status Store::touch_session(const std::string& token_sha256, int64_t now_ms) {
-  return impl_->writer->run(Writer::Kind::control, [&](Txn& txn) {
+  return impl_->change_identities([&](Txn& txn) {
     return txn.db.run("UPDATE sessions SET last_seen = ? WHERE token_sha256 = ?", now_ms, token_sha256);
   });
 }
 
 Result<bool> Store::end_session(const std::string& token_sha256, const std::string& who) {
   bool ended = false;
-  FB_TRY_VOID(impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
+  FB_TRY_VOID(impl_->change_identities([&](Txn& txn) -> Status {
     FB_TRY(const int64_t gone, txn.db.change("DELETE FROM sessions WHERE token_sha256 = ?", token_sha256));
     ended = gone > 0;
     if (!ended) return {};

@@ -2,9 +2,11 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
-#include "engine/base/json.h"
+#include "engine/base/json_text.h"
 #include "engine/base/text.h"
 #include "engine/record/audit.h"
 #include "engine/record/ledger.h"
@@ -12,16 +14,6 @@
 
 namespace fb::record {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-std::string line(const Json& object) {
-  return object.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-Json or_null(const std::optional<std::string>& text) {
-  return text ? Json(*text) : Json(nullptr);
-}
 
 std::optional<std::string> optional_text(const Rows& rows, int column) {
   if (rows.is_null(column)) return std::nullopt;
@@ -94,75 +86,83 @@ Result<std::vector<EndpointRow>> read_endpoints(Rows rows) {
 
 }  // namespace
 
-std::string json_line(const AlertRow& r) {
-  Json object{{"alert_id", r.alert_id},
-              {"rule_id", r.rule_id},
-              {"rule_name", r.rule_name},
-              {"severity", r.severity},
-              {"risk_score", r.risk_score},
-              {"endpoint_id", r.endpoint_id},
-              {"timestamp", or_null(r.timestamp)},
-              {"topic", r.topic},
-              {"partition", r.partition},
-              {"offset", r.offset}};
-  std::string text = line(object);
-  // The document goes in as it was kept: another round through a parser would change its numbers.
-  std::string doc = to_utf8(r.doc.empty() ? "null" : r.doc);
-  for (char& c : doc) {
-    if (c == '\n' || c == '\r') c = ' ';  // only between tokens: a JSON string has neither
+namespace {
+
+void write_text(JsonText& out, std::string_view key, const std::optional<std::string>& text) {
+  if (text) {
+    out.text(key, *text);
+  } else {
+    out.null(key);
   }
-  text.pop_back();
-  text += ",\"doc\":" + doc + "}";
-  return text;
+}
+
+}  // namespace
+
+std::string json_line(const AlertRow& r) {
+  std::string line;
+  line.reserve(512 + r.doc.size());
+  JsonText out(line);
+  out.begin().text("alert_id", r.alert_id).text("rule_id", r.rule_id).text("rule_name", r.rule_name);
+  out.text("severity", r.severity).number("risk_score", r.risk_score).text("endpoint_id", r.endpoint_id);
+  write_text(out, "timestamp", r.timestamp);
+  out.text("topic", r.topic).number("partition", r.partition).number("offset", r.offset);
+  // The document goes in as it was kept: another round through a parser would change its numbers.
+  const size_t doc = line.size();
+  if (is_utf8(r.doc)) {
+    out.json("doc", r.doc.empty() ? "null" : r.doc);
+  } else {
+    out.json("doc", to_utf8(r.doc));
+  }
+  if (line.find('\n', doc) != std::string::npos ||
+      line.find('\r', doc) != std::string::npos) {  // only between tokens: a JSON string has neither
+    std::replace(line.begin() + static_cast<std::ptrdiff_t>(doc), line.end(), '\n', ' ');
+    std::replace(line.begin() + static_cast<std::ptrdiff_t>(doc), line.end(), '\r', ' ');
+  }
+  out.end();
+  return line;
 }
 
 std::string json_line(const ActionRow& r) {
-  return line(Json{{"action_id", r.action_id},
-                   {"request_id", r.request_id},
-                   {"alert_id", or_null(r.alert_id)},
-                   {"rule_id", or_null(r.rule_id)},
-                   {"command", r.command},
-                   {"endpoint_id", r.endpoint_id},
-                   {"comment", r.comment},
-                   {"status", r.status},
-                   {"verdict", r.verdict},
-                   {"guard", r.guard},
-                   {"requested_by", r.requested_by},
-                   {"created_at", r.created_at},
-                   {"dispatched_at", or_null(r.dispatched_at)},
-                   {"finished_at", or_null(r.finished_at)}});
+  std::string line;
+  JsonText out(line);
+  out.begin().text("action_id", r.action_id).text("request_id", r.request_id);
+  write_text(out, "alert_id", r.alert_id);
+  write_text(out, "rule_id", r.rule_id);
+  out.text("command", r.command).text("endpoint_id", r.endpoint_id).text("comment", r.comment);
+  out.text("status", r.status).text("verdict", r.verdict).text("guard", r.guard);
+  out.text("requested_by", r.requested_by).text("created_at", r.created_at);
+  write_text(out, "dispatched_at", r.dispatched_at);
+  write_text(out, "finished_at", r.finished_at);
+  out.end();
+  return line;
 }
 
 std::string json_line(const EndpointRow& r) {
-  return line(Json{{"endpoint_id", r.endpoint_id},
-                   {"host_id", r.host_id},
-                   {"hostname", r.hostname},
-                   {"os", r.os},
-                   {"agent_status", r.agent_status},
-                   {"desired", r.desired},
-                   {"observed", r.observed},
-                   {"generation", r.generation},
-                   {"lease_until", or_null(r.lease_until)},
-                   {"last_seen", or_null(r.last_seen)}});
+  std::string line;
+  JsonText out(line);
+  out.begin().text("endpoint_id", r.endpoint_id).text("host_id", r.host_id).text("hostname", r.hostname);
+  out.text("os", r.os).text("agent_status", r.agent_status).text("desired", r.desired);
+  out.text("observed", r.observed).number("generation", r.generation);
+  write_text(out, "lease_until", r.lease_until);
+  write_text(out, "last_seen", r.last_seen);
+  out.end();
+  return line;
 }
 
 std::string json_line(const DeadLetterRow& r) {
-  return line(Json{{"reason", r.reason},
-                   {"topic", r.topic},
-                   {"partition", r.partition},
-                   {"offset", r.offset},
-                   {"raw_base64", r.raw_base64},
-                   {"detail", r.detail}});
+  std::string line;
+  JsonText out(line);
+  out.begin().text("reason", r.reason).text("topic", r.topic).number("partition", r.partition);
+  out.number("offset", r.offset).text("raw_base64", r.raw_base64).text("detail", r.detail).end();
+  return line;
 }
 
 std::string json_line(const AuditRow& r) {
-  return line(Json{{"seq", r.seq},
-                   {"at", r.at},
-                   {"actor", r.actor},
-                   {"what", r.what},
-                   {"ref", r.ref},
-                   {"detail", r.detail},
-                   {"hash", r.hash}});
+  std::string line;
+  JsonText out(line);
+  out.begin().number("seq", r.seq).text("at", r.at).text("actor", r.actor).text("what", r.what);
+  out.text("ref", r.ref).text("detail", r.detail).text("hash", r.hash).end();
+  return line;
 }
 
 struct Reader::Impl {

@@ -2,6 +2,9 @@
 #include "engine/record/response_actions.h"
 
 #include <algorithm>
+#include <limits>
+#include <string_view>
+#include <unordered_map>
 
 #include "engine/model/names.h"
 #include "engine/record/impl.h"
@@ -51,12 +54,15 @@ namespace {
 // What stands behind a verdict: its own action, or the one it joined.
 #define FB_STATE_OF_VERDICT "JOIN actions a ON a.action_id = iif(v.joined_action <> '', v.joined_action, v.action_id)"
 
-#define FB_ENTRIES                                                                                                  \
+// Requests of people and actions by rules as one list. Where it is known by what few rows are found, `of_requests` and
+// `of_actions` lead to them; what is asked for besides is looked at row by row.
+#define FB_ENTRIES(of_requests, of_actions)                                                                         \
   " FROM (SELECT request_id AS id, created_at AS at, verb, comment, requested_by AS asked_by, 0 AS by_rule, "       \
   "'' AS rule_id, '' AS first_alert, alert_ids, case_ids, iif(substr(requested_by, 1, 5) = 'user:', "               \
-  "substr(requested_by, 6), requested_by) AS name FROM requests "                                                   \
+  "substr(requested_by, 6), requested_by) AS name FROM requests " of_requests                                       \
   "UNION ALL SELECT action_id, created_at, verb, comment, requested_by, 1, rule_id, alert_id, '', '[]', 'unknown' " \
-  "FROM actions WHERE manual = 0) e "                                                                               \
+  "FROM actions WHERE manual = 0 " of_actions                                                                       \
+  ") e "                                                                                                            \
   "WHERE (?1 = '' OR e.id IN (SELECT value FROM json_each(?1))) "                                                   \
   "AND (?2 = '' OR EXISTS(SELECT 1 FROM verdicts v WHERE v.request_id = e.id AND v.endpoint_id IN (SELECT value "   \
   "FROM json_each(?2)))) "                                                                                          \
@@ -66,6 +72,38 @@ namespace {
   "AND (?8 = '' OR (SELECT CASE WHEN sum(a.state NOT IN ('verified', 'failed', 'blocked', 'denied', 'expired', "    \
   "'superseded')) > 0 THEN 'pending' WHEN sum(a.state <> 'verified') > 0 THEN 'failed' ELSE 'successful' END FROM " \
   "verdicts v " FB_STATE_OF_VERDICT " WHERE v.request_id = e.id) IN (SELECT value FROM json_each(?8)))"
+#define FB_ENTRIES_BY_ID                                               \
+  FB_ENTRIES("WHERE request_id IN (SELECT value FROM json_each(?1)) ", \
+             "AND action_id IN (SELECT value FROM json_each(?1)) ")
+#define FB_ENTRIES_BY_ENDPOINT FB_ENTRIES("", "AND endpoint_id IN (SELECT value FROM json_each(?2)) ")
+#define FB_ENTRIES_ALL FB_ENTRIES("", "")
+#define FB_ENTRY_COLUMNS \
+  "SELECT e.id, e.at, e.verb, e.comment, e.asked_by, e.by_rule, e.rule_id, e.first_alert, e.alert_ids, e.case_ids"
+#define FB_ENTRY_PAGE " ORDER BY e.at DESC, e.id LIMIT ?9 OFFSET ?10"
+
+struct EntryStatements {
+  const char* count;
+  const char* page;
+};
+constexpr EntryStatements kEntriesById{"SELECT count(*)" FB_ENTRIES_BY_ID,
+                                       FB_ENTRY_COLUMNS FB_ENTRIES_BY_ID FB_ENTRY_PAGE};
+constexpr EntryStatements kEntriesByEndpoint{"SELECT count(*)" FB_ENTRIES_BY_ENDPOINT,
+                                             FB_ENTRY_COLUMNS FB_ENTRIES_BY_ENDPOINT FB_ENTRY_PAGE};
+constexpr EntryStatements kEntriesAll{"SELECT count(*)" FB_ENTRIES_ALL, FB_ENTRY_COLUMNS FB_ENTRIES_ALL FB_ENTRY_PAGE};
+
+// The same where nothing but times and who asked (a rule or a person) narrows it down: counted by index, and of each of
+// both only as many rows are read as the page can hold.
+constexpr const char* kCountByTime =
+    "SELECT iif(?1 IS 1, 0, (SELECT count(*) FROM requests WHERE created_at >= ?2 AND created_at <= ?3)) + "
+    "iif(?1 IS 0, 0, (SELECT count(*) FROM actions WHERE manual = 0 AND created_at >= ?2 AND created_at <= ?3))";
+constexpr const char* kPageByTime = FB_ENTRY_COLUMNS
+    " FROM (SELECT * FROM (SELECT request_id AS id, created_at AS at, verb, comment, requested_by AS asked_by, 0 AS "
+    "by_rule, '' AS rule_id, '' AS first_alert, alert_ids, case_ids FROM requests WHERE ?1 IS NOT 1 AND created_at >= "
+    "?2 AND created_at <= ?3 ORDER BY created_at DESC, request_id LIMIT ?4 + ?5) "
+    "UNION ALL SELECT * FROM (SELECT action_id, created_at, verb, comment, requested_by, 1, rule_id, alert_id, '', "
+    "'[]' "
+    "FROM actions WHERE manual = 0 AND ?1 IS NOT 0 AND created_at >= ?2 AND created_at <= ?3 "
+    "ORDER BY created_at DESC, action_id LIMIT ?4 + ?5)) e ORDER BY e.at DESC, e.id LIMIT ?4 OFFSET ?5";
 
 std::string asked(const std::vector<std::string>& list) {
   return list.empty() ? std::string() : record::string_list_json(list);
@@ -128,48 +166,68 @@ Status read_rule(Sqlite& db, ResponseEntry& action, const std::string& first_ale
 
 }  // namespace
 
+namespace {
+
+// The entries of a page without their parts, and the first alert of each.
+struct Listed {
+  ResponsePage page;
+  std::vector<std::string> first_alerts;
+};
+
+Result<Listed> read_entries(int64_t total, Rows rows) {
+  Listed found;
+  found.page.total = total;
+  for (;;) {
+    FB_TRY(const bool more, rows.next());
+    if (!more) return found;
+    ResponseEntry a;
+    a.id = rows.string(0);
+    a.created_at_ms = rows.integer(1);
+    a.verb = from_string<Verb>(rows.text(2)).value_or(Verb::isolate);
+    a.comment = rows.string(3);
+    a.requested_by = rows.string(4);
+    a.by_rule = rows.integer(5) != 0;
+    a.rule_id = rows.string(6);
+    found.first_alerts.push_back(rows.string(7));
+    if (!a.by_rule) a.alert_ids = record::string_list(rows.text(8));
+    a.case_ids = record::string_list(rows.text(9));
+    found.page.entries.push_back(std::move(a));
+  }
+}
+
+Result<Listed> find_entries(Sqlite& db, const ResponseFilter& f) {
+  const std::string ids = asked(f.ids);
+  const std::string endpoints = asked(f.endpoint_ids);
+  const std::string commands = asked(f.commands);
+  const std::string users = asked(f.users);
+  const std::string outcomes = asked(f.outcomes);
+  const std::optional<int64_t> by_rule = as_number(f.by_rule);
+  if (ids.empty() && endpoints.empty() && commands.empty() && users.empty() && outcomes.empty()) {
+    const int64_t from = f.from_ms.value_or(std::numeric_limits<int64_t>::min());
+    const int64_t to = f.to_ms.value_or(std::numeric_limits<int64_t>::max());
+    FB_TRY(const auto total, db.integer(kCountByTime, by_rule, from, to));
+    FB_TRY(Rows rows, db.query(kPageByTime, by_rule, from, to, f.limit, f.skip));
+    return read_entries(total.value_or(0), std::move(rows));
+  }
+  const EntryStatements& of = !ids.empty() ? kEntriesById : !endpoints.empty() ? kEntriesByEndpoint : kEntriesAll;
+  FB_TRY(const auto total,
+         db.integer(of.count, ids, endpoints, commands, users, by_rule, f.from_ms, f.to_ms, outcomes));
+  FB_TRY(Rows rows,
+         db.query(of.page, ids, endpoints, commands, users, by_rule, f.from_ms, f.to_ms, outcomes, f.limit, f.skip));
+  return read_entries(total.value_or(0), std::move(rows));
+}
+
+}  // namespace
+
 Result<ResponsePage> Store::response_actions(const ResponseFilter& f) {
   return impl_->readers->with<ResponsePage>([&](Sqlite& db) -> Result<ResponsePage> {
-    ResponsePage page;
-    const std::string ids = asked(f.ids);
-    const std::string endpoints = asked(f.endpoint_ids);
-    const std::string commands = asked(f.commands);
-    const std::string users = asked(f.users);
-    const std::string outcomes = asked(f.outcomes);
-    const std::optional<int64_t> by_rule = as_number(f.by_rule);
-    FB_TRY(const auto total, db.integer("SELECT count(*)" FB_ENTRIES, ids, endpoints, commands, users, by_rule,
-                                        f.from_ms, f.to_ms, outcomes));
-    page.total = total.value_or(0);
-    std::vector<std::string> first_alerts;
-    {
-      FB_TRY(
-          Rows rows,
-          db.query("SELECT e.id, e.at, e.verb, e.comment, e.asked_by, e.by_rule, e.rule_id, "
-                   "e.first_alert, e.alert_ids, e.case_ids" FB_ENTRIES " ORDER BY e.at DESC, e.id LIMIT ?9 OFFSET ?10",
-                   ids, endpoints, commands, users, by_rule, f.from_ms, f.to_ms, outcomes, f.limit, f.skip));
-      for (;;) {
-        FB_TRY(const bool more, rows.next());
-        if (!more) break;
-        ResponseEntry a;
-        a.id = rows.string(0);
-        a.created_at_ms = rows.integer(1);
-        a.verb = from_string<Verb>(rows.text(2)).value_or(Verb::isolate);
-        a.comment = rows.string(3);
-        a.requested_by = rows.string(4);
-        a.by_rule = rows.integer(5) != 0;
-        a.rule_id = rows.string(6);
-        first_alerts.push_back(rows.string(7));
-        if (!a.by_rule) a.alert_ids = record::string_list(rows.text(8));
-        a.case_ids = record::string_list(rows.text(9));
-        page.entries.push_back(std::move(a));
-      }
-    }
-    for (size_t i = 0; i < page.entries.size(); ++i) {
-      ResponseEntry& a = page.entries[i];
+    FB_TRY(Listed found, find_entries(db, f));
+    for (size_t i = 0; i < found.page.entries.size(); ++i) {
+      ResponseEntry& a = found.page.entries[i];
       FB_TRY_VOID(read_parts(db, a));
-      if (a.by_rule) FB_TRY_VOID(read_rule(db, a, first_alerts[i]));
+      if (a.by_rule) FB_TRY_VOID(read_rule(db, a, found.first_alerts[i]));
     }
-    return page;
+    return std::move(found.page);
   });
 }
 
@@ -177,10 +235,14 @@ Result<std::map<std::string, OpenCounts>> Store::open_counts(const std::vector<s
   using Counts = std::map<std::string, OpenCounts>;
   return impl_->readers->with<Counts>([&](Sqlite& db) -> Result<Counts> {
     Counts counts;
-    FB_TRY(Rows rows, db.query("SELECT endpoint_id, verb, count(*) FROM actions WHERE state IN ('requested', "
-                               "'awaiting_approval', 'queued', 'dispatched', 'unknown', 'accepted') AND (?1 = '' OR "
-                               "endpoint_id IN (SELECT value FROM json_each(?1))) GROUP BY endpoint_id, verb",
-                               asked(endpoint_ids)));
+#define FB_OPEN_COUNTS(of)                                                                             \
+  "SELECT endpoint_id, verb, count(*) FROM actions WHERE state IN ('requested', 'awaiting_approval', " \
+  "'queued', 'dispatched', 'unknown', 'accepted') " of "GROUP BY endpoint_id, verb"
+    const std::string ids = asked(endpoint_ids);
+    FB_TRY(Rows rows, ids.empty()
+                          ? db.query(FB_OPEN_COUNTS(""))
+                          : db.query(FB_OPEN_COUNTS("AND endpoint_id IN (SELECT value FROM json_each(?1)) "), ids));
+#undef FB_OPEN_COUNTS
     for (;;) {
       FB_TRY(const bool more, rows.next());
       if (!more) return counts;
@@ -194,19 +256,21 @@ Result<std::vector<EndpointDetails>> Store::endpoint_details(const std::vector<s
   FB_TRY(auto open, open_counts(endpoint_ids));
   return impl_->readers->with<List>([&](Sqlite& db) -> Result<List> {
     List list;
-    FB_TRY(Rows rows,
-           db.query("SELECT e.endpoint_id, e.host_id, e.hostname, e.os, e.ips, e.tags, e.agent_version, "
-                    "e.agent_status, e.desired, e.observed, e.simulated, e.generation, e.ordered_generation, "
-                    "e.lease_until, e.last_seen, e.status_detail, e.drifted, e.problems, e.enrolled_at, "
-                    "e.isolated_at, p.id, p.name, p.version, e.policy_digest, a.action_id, a.verb, a.state, "
-                    "a.created_at, EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id) AND NOT "
-                    "EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0) "
-                    "FROM endpoints e LEFT JOIN endpoint_policies x ON x.endpoint_id = e.endpoint_id "
-                    "JOIN policies p ON p.id = coalesce(x.policy_id, 'default') "
-                    "LEFT JOIN actions a ON a.seq = (SELECT max(seq) FROM actions b WHERE b.endpoint_id = "
-                    "e.endpoint_id) WHERE ?1 = '' OR e.endpoint_id IN (SELECT value FROM json_each(?1)) "
-                    "ORDER BY e.endpoint_id",
-                    asked(endpoint_ids)));
+#define FB_DETAILS(of)                                                                                              \
+  "SELECT e.endpoint_id, e.host_id, e.hostname, e.os, e.ips, e.tags, e.agent_version, e.agent_status, e.desired, "  \
+  "e.observed, e.simulated, e.generation, e.ordered_generation, e.lease_until, e.last_seen, e.status_detail, "      \
+  "e.drifted, e.problems, e.enrolled_at, e.isolated_at, p.id, p.name, p.version, e.policy_digest, a.action_id, "    \
+  "a.verb, a.state, a.created_at, EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id) AND NOT " \
+  "EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0) "                   \
+  "FROM endpoints e LEFT JOIN endpoint_policies x ON x.endpoint_id = e.endpoint_id "                                \
+  "JOIN policies p ON p.id = coalesce(x.policy_id, 'default') "                                                     \
+  "LEFT JOIN actions a ON a.seq = (SELECT max(seq) FROM actions b WHERE b.endpoint_id = e.endpoint_id) " of         \
+  "ORDER BY e.endpoint_id"
+    const std::string ids = asked(endpoint_ids);
+    FB_TRY(Rows rows, ids.empty()
+                          ? db.query(FB_DETAILS(""))
+                          : db.query(FB_DETAILS("WHERE e.endpoint_id IN (SELECT value FROM json_each(?1)) "), ids));
+#undef FB_DETAILS
     for (;;) {
       FB_TRY(const bool more, rows.next());
       if (!more) return list;
@@ -248,6 +312,40 @@ Result<std::vector<EndpointDetails>> Store::endpoint_details(const std::vector<s
       list.push_back(std::move(d));
     }
   });
+}
+
+Result<EndpointPage> Store::endpoint_page(const EndpointPick& pick) {
+#define FB_ORDERED(by, way) "SELECT endpoint_id FROM endpoints ORDER BY " by " " way ", endpoint_id LIMIT ? OFFSET ?"
+  static constexpr const char* kOrders[6][2] = {
+      {FB_ORDERED("enrolled_at", "ASC"), FB_ORDERED("enrolled_at", "DESC")},
+      {FB_ORDERED("last_seen", "ASC"), FB_ORDERED("last_seen", "DESC")},
+      {FB_ORDERED("hostname", "ASC"), FB_ORDERED("hostname", "DESC")},
+      {FB_ORDERED("os", "ASC"), FB_ORDERED("os", "DESC")},
+      {FB_ORDERED("ips", "ASC"), FB_ORDERED("ips", "DESC")},
+      {FB_ORDERED("agent_version", "ASC"), FB_ORDERED("agent_version", "DESC")},
+  };
+#undef FB_ORDERED
+  EndpointPage page;
+  std::vector<std::string> ids;
+  FB_TRY(page.total, impl_->readers->with<int64_t>([&](Sqlite& db) -> Result<int64_t> {
+    FB_TRY(Rows rows,
+           db.query(kOrders[static_cast<size_t>(pick.order)][pick.descending ? 1 : 0], pick.limit, pick.skip));
+    for (;;) {
+      FB_TRY(const bool more, rows.next());
+      if (!more) break;
+      ids.push_back(rows.string(0));
+    }
+    FB_TRY(const auto total, db.integer("SELECT count(*) FROM endpoints"));
+    return total.value_or(0);
+  }));
+  if (ids.empty()) return page;
+  FB_TRY(page.endpoints, endpoint_details(ids));
+  std::unordered_map<std::string_view, size_t> place;
+  for (size_t i = 0; i < ids.size(); ++i) place.emplace(ids[i], i);
+  std::sort(page.endpoints.begin(), page.endpoints.end(), [&](const EndpointDetails& a, const EndpointDetails& b) {
+    return place.at(a.endpoint.endpoint_id) < place.at(b.endpoint.endpoint_id);
+  });
+  return page;
 }
 
 }  // namespace fb

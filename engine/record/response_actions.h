@@ -91,4 +91,18 @@ struct EndpointDetails {
   bool revoked = false;  // it has no certificate that is valid, though it had one
 };
 
+// A page of all endpoints. Those alike in what they are ordered by come by their ids.
+struct EndpointPick {
+  enum class Order : uint8_t { enrolled_at, last_seen, hostname, os, ips, agent_version };
+  Order order = Order::enrolled_at;
+  bool descending = true;
+  int64_t limit = 10;
+  int64_t skip = 0;
+};
+
+struct EndpointPage {
+  std::vector<EndpointDetails> endpoints;
+  int64_t total = 0;  // without limit and skip
+};
+
 }  // namespace fb

@@ -531,6 +531,12 @@ CREATE TABLE value_list_items(
 CREATE INDEX value_list_items_by_value ON value_list_items(list_id, value);
 )sql";
 
+// Lists that are asked for page by page, newest first: without these each page would read all there is.
+constexpr const char* kIndices = R"sql(
+CREATE INDEX IF NOT EXISTS endpoints_by_enrolment ON endpoints(enrolled_at);
+CREATE INDEX IF NOT EXISTS actions_by_rules ON actions(created_at) WHERE manual = 0;
+)sql";
+
 // Step i leads from version i to i + 1.
 constexpr std::array<const char*, 4> kSteps{kVersion1, kVersion2, kVersion3, kVersion4};
 static_assert(kSteps.size() == static_cast<size_t>(kSchemaVersion));
@@ -578,6 +584,10 @@ Status migrate(Sqlite& db) {
   if (done) done = db.script("COMMIT");
   if (!done && db.in_transaction()) (void)db.script("ROLLBACK");
   return done;
+}
+
+Status make_indices(Sqlite& db) {
+  return db.script(kIndices);
 }
 
 Status check_schema(Sqlite& db) {

@@ -201,6 +201,7 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Result<ResponsePage> response_actions(const ResponseFilter& filter);
   Result<std::map<std::string, OpenCounts>> open_counts(const std::vector<std::string>& endpoint_ids);
   Result<std::vector<EndpointDetails>> endpoint_details(const std::vector<std::string>& endpoint_ids);
+  Result<EndpointPage> endpoint_page(const EndpointPick& pick);
   // stream.cpp: what clients follow. Events after a number of the sequence, oldest first; the newest number.
   Result<std::vector<StreamEvent>> stream_events(int64_t after, int64_t limit);
   Result<int64_t> stream_head();
