@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "api/response/action_document.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_text.h"
 #include "engine/event/json_tree.h"
 #include "engine/ir/oracle.h"
 #include "engine/lang/kuery/kuery.h"
@@ -16,96 +18,93 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+// Which members of an object are written: all, or those that are looked at.
+using Wanted = std::vector<std::string>;
+
+bool wants(const Wanted* wanted, std::string_view member) {
+  return wanted == nullptr || std::find(wanted->begin(), wanted->end(), member) != wanted->end();
 }
 
-Json os_of(const std::string& os) {
-  const std::string name = os == "linux" ? "Linux" : os == "windows" ? "Windows" : os == "macos" ? "macOS" : os;
-  return {{"Ext", {{"variant", name}}},
-          {"family", os},
-          {"full", name},
-          {"kernel", ""},
-          {"name", name},
-          {"platform", os},
-          {"type", os},
-          {"version", ""}};
+std::string_view name_of_os(std::string_view os) {
+  return os == "linux" ? "Linux" : os == "windows" ? "Windows" : os == "macos" ? "macOS" : os;
 }
 
-Json applied(const EndpointDetails& d) {
-  return {{"id", d.policy_id},
-          {"name", d.policy_name},
-          {"status", policy_status(d)},
-          {"version", d.policy_version},
-          {"endpoint_policy_version", d.policy_version}};
+void write_os(JsonText& out, std::string_view os, bool with_variant) {
+  const std::string_view name = name_of_os(os);
+  out.begin("os");
+  if (with_variant) out.begin("Ext").text("variant", name).end();
+  out.text("family", os).text("full", name).text("kernel", "").text("name", name).text("platform", os);
+  out.text("type", os).text("version", "").end();
 }
 
-Json metadata(const EndpointDetails& d) {
+void write_host(JsonText& out, const Endpoint& e, bool with_os) {
+  out.begin("host").text("architecture", "").text("hostname", e.hostname).text("id", e.host_id).texts("ip", e.ips);
+  out.texts("mac", {}).text("name", e.hostname);
+  if (with_os) write_os(out, e.os, true);
+  out.end();
+}
+
+// The members of HostInfo's metadata.
+void write_metadata(JsonText& out, const EndpointDetails& d, const Wanted* wanted = nullptr) {
   const Endpoint& e = d.endpoint;
   const std::string at = iso8601(e.last_seen_ms);
-  return {{"@timestamp", at},
-          {"Endpoint",
-           {{"capabilities", Json::array({"isolation"})},
-            {"configuration", {{"isolation", e.desired == Isolation::isolated}}},
-            {"policy", {{"applied", applied(d)}}},
-            {"state", {{"isolation", e.observed == Isolation::isolated}}},
-            {"status", "enrolled"}}},
-          {"agent",
-           {{"build", {{"original", e.agent_version}}},
-            {"id", e.endpoint_id},
-            {"type", "endpoint"},
-            {"version", e.agent_version}}},
-          {"data_stream", {{"dataset", "endpoint.metadata"}, {"namespace", "default"}, {"type", "metrics"}}},
-          {"ecs", {{"version", "8.10.0"}}},
-          {"elastic", {{"agent", {{"id", e.endpoint_id}}}}},
-          {"event",
-           {{"action", "endpoint_metadata"},
-            {"category", Json::array({"host"})},
-            {"created", at},
-            {"dataset", "endpoint.metadata"},
-            {"kind", "metric"},
-            {"module", "endpoint"},
-            {"type", Json::array({"info"})}}},
-          {"host",
-           {{"architecture", ""},
-            {"hostname", e.hostname},
-            {"id", e.host_id},
-            {"ip", e.ips},
-            {"mac", Json::array()},
-            {"name", e.hostname},
-            {"os", os_of(e.os)}}},
-          {"message", "Endpoint metadata"}};
+  if (wants(wanted, "@timestamp")) out.text("@timestamp", at);
+  if (wants(wanted, "Endpoint")) {
+    out.begin("Endpoint").texts("capabilities", {"isolation"});
+    out.begin("configuration").flag("isolation", e.desired == Isolation::isolated).end();
+    out.begin("policy")
+        .begin("applied")
+        .text("id", d.policy_id)
+        .text("name", d.policy_name)
+        .text("status", policy_status(d));
+    out.number("version", d.policy_version).number("endpoint_policy_version", d.policy_version).end().end();
+    out.begin("state").flag("isolation", e.observed == Isolation::isolated).end().text("status", "enrolled").end();
+  }
+  if (wants(wanted, "agent")) {
+    out.begin("agent").begin("build").text("original", e.agent_version).end().text("id", e.endpoint_id);
+    out.text("type", "endpoint").text("version", e.agent_version).end();
+  }
+  if (wants(wanted, "data_stream")) {
+    out.begin("data_stream").text("dataset", "endpoint.metadata").text("namespace", "default").text("type", "metrics");
+    out.end();
+  }
+  if (wants(wanted, "ecs")) out.begin("ecs").text("version", "8.10.0").end();
+  if (wants(wanted, "elastic")) out.begin("elastic").begin("agent").text("id", e.endpoint_id).end().end();
+  if (wants(wanted, "event")) {
+    out.begin("event").text("action", "endpoint_metadata").texts("category", {"host"}).text("created", at);
+    out.text("dataset", "endpoint.metadata").text("kind", "metric").text("module", "endpoint");
+    out.texts("type", {"info"}).end();
+  }
+  if (wants(wanted, "host")) write_host(out, e, true);
+  if (wants(wanted, "message")) out.text("message", "Endpoint metadata");
 }
 
-Json ours(const EndpointDetails& d) {
-  const Endpoint& e = d.endpoint;
-  const auto time = [](int64_t ms) { return ms > 0 ? Json(iso8601(ms)) : Json(nullptr); };
-  Json json{{"endpoint_id", e.endpoint_id},
-            {"agent_status", to_string(e.status)},
-            {"status_detail", d.status_detail},
-            {"desired", to_string(e.desired)},
-            {"observed", to_string(e.observed)},
-            {"drifted", d.drifted},
-            {"generation", e.generation},
-            {"isolated_at", time(d.isolated_at_ms)},
-            {"lease_until", time(e.lease_until_ms)},
-            {"pending_actions", parse_ordered_json(pending_document(d.open))},
-            {"tags", e.tags},
-            {"protected", e.is_protected},
-            {"critical", std::find(e.tags.begin(), e.tags.end(), "critical") != e.tags.end()},
-            {"problems", d.problems},
-            {"simulated", e.simulated},
-            {"revoked", d.revoked},
-            {"enrolled_at", time(d.enrolled_at_ms)},
-            {"policy_digest", d.policy_digest}};
-  json["last_action"] = nullptr;
-  if (!d.last_action_id.empty()) {
-    json["last_action"] = {{"action_id", d.last_action_id},
-                           {"command", kibana_command(d.last_verb)},
-                           {"status", to_string(d.last_state)},
-                           {"at", iso8601(d.last_at_ms)}};
+void write_time(JsonText& out, std::string_view key, int64_t ms) {
+  if (ms > 0) {
+    out.text(key, iso8601(ms));
+  } else {
+    out.null(key);
   }
-  return json;
+}
+
+void write_ours(JsonText& out, const EndpointDetails& d) {
+  const Endpoint& e = d.endpoint;
+  out.begin("firebreak").text("endpoint_id", e.endpoint_id).text("agent_status", to_string(e.status));
+  out.text("status_detail", d.status_detail).text("desired", to_string(e.desired));
+  out.text("observed", to_string(e.observed)).flag("drifted", d.drifted).number("generation", e.generation);
+  write_time(out, "isolated_at", d.isolated_at_ms);
+  write_time(out, "lease_until", e.lease_until_ms);
+  out.json("pending_actions", pending_document(d.open)).texts("tags", e.tags).flag("protected", e.is_protected);
+  out.flag("critical", std::find(e.tags.begin(), e.tags.end(), "critical") != e.tags.end());
+  out.texts("problems", d.problems).flag("simulated", e.simulated).flag("revoked", d.revoked);
+  write_time(out, "enrolled_at", d.enrolled_at_ms);
+  out.text("policy_digest", d.policy_digest);
+  if (d.last_action_id.empty()) {
+    out.null("last_action").end();
+    return;
+  }
+  out.begin("last_action").text("action_id", d.last_action_id).text("command", kibana_command(d.last_verb));
+  out.text("status", to_string(d.last_state)).text("at", iso8601(d.last_at_ms)).end().end();
 }
 
 std::string_view fleet_status(const EndpointDetails& d) {
@@ -120,36 +119,12 @@ std::string_view fleet_status(const EndpointDetails& d) {
   }
 }
 
-Json fleet_agent(const EndpointDetails& d) {
-  const Endpoint& e = d.endpoint;
-  Json os = os_of(e.os);
-  os.erase("Ext");
-  Json component{{"id", "endpoint-default"},
-                 {"type", "endpoint"},
-                 {"status", e.status == AgentStatus::online ? "HEALTHY" : "DEGRADED"},
-                 {"message", d.status_detail},
-                 {"units", Json::array()}};
-  return {{"id", e.endpoint_id},
-          {"type", "PERMANENT"},
-          {"active", !d.revoked},
-          {"enrolled_at", iso8601(d.enrolled_at_ms)},
-          {"last_checkin", iso8601(e.last_seen_ms)},
-          {"status", fleet_status(d)},
-          {"policy_id", d.policy_id},
-          {"policy_revision", d.policy_version},
-          {"tags", e.tags},
-          {"agent", {{"id", e.endpoint_id}, {"type", "endpoint"}, {"version", e.agent_version}}},
-          {"local_metadata",
-           {{"elastic", {{"agent", {{"id", e.endpoint_id}, {"version", e.agent_version}}}}},
-            {"host",
-             {{"architecture", ""},
-              {"hostname", e.hostname},
-              {"id", e.host_id},
-              {"ip", e.ips},
-              {"mac", Json::array()},
-              {"name", e.hostname}}},
-            {"os", os}}},
-          {"components", Json::array({component})}};
+void write_local_metadata(JsonText& out, const Endpoint& e) {
+  out.begin("local_metadata").begin("elastic").begin("agent").text("id", e.endpoint_id);
+  out.text("version", e.agent_version).end().end();
+  write_host(out, e, false);
+  write_os(out, e.os, false);
+  out.end();
 }
 
 // "united.endpoint.host.name" -> "host.name". What is left is a name of the document that matches() builds.
@@ -195,12 +170,23 @@ std::string_view host_status(const EndpointDetails& d) {
 }
 
 std::string host_document(const EndpointDetails& d) {
-  const Json policy{{"id", d.policy_id}, {"revision", d.policy_version}};
-  return text_of({{"metadata", metadata(d)},
-                  {"host_status", host_status(d)},
-                  {"policy_info", {{"agent", {{"applied", policy}, {"configured", policy}}}, {"endpoint", policy}}},
-                  {"last_checkin", iso8601(d.endpoint.last_seen_ms)},
-                  {"firebreak", ours(d)}});
+  std::string text;
+  text.reserve(2048);
+  JsonText out(text);
+  const auto policy = [&](std::string_view key) {
+    out.begin(key).text("id", d.policy_id).number("revision", d.policy_version).end();
+  };
+  out.begin().begin("metadata");
+  write_metadata(out, d);
+  out.end().text("host_status", host_status(d)).begin("policy_info").begin("agent");
+  policy("applied");
+  policy("configured");
+  out.end();
+  policy("endpoint");
+  out.end().text("last_checkin", iso8601(d.endpoint.last_seen_ms));
+  write_ours(out, d);
+  out.end();
+  return text;
 }
 
 std::string_view policy_status(const EndpointDetails& d) {
@@ -208,7 +194,12 @@ std::string_view policy_status(const EndpointDetails& d) {
 }
 
 std::string policy_response_document(const EndpointDetails& d) {
-  Json document = metadata(d);
+  std::string text;
+  JsonText out(text);
+  out.begin();
+  write_metadata(out, d);
+  out.end();
+  Json document = parse_ordered_json(text);
   Json actions = Json::array();
   actions.push_back({{"name", "host_isolation"},
                      {"status", policy_status(d)},
@@ -234,15 +225,45 @@ std::string policy_response_document(const EndpointDetails& d) {
   event["kind"] = "state";
   event["type"] = Json::array({"change"});
   document["message"] = "Endpoint policy change";
-  return text_of(document);
+  return document.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string fleet_agent_document(const EndpointDetails& d) {
-  return text_of(fleet_agent(d));
+  const Endpoint& e = d.endpoint;
+  std::string text;
+  text.reserve(1024);
+  JsonText out(text);
+  out.begin().text("id", e.endpoint_id).text("type", "PERMANENT").flag("active", !d.revoked);
+  out.text("enrolled_at", iso8601(d.enrolled_at_ms)).text("last_checkin", iso8601(e.last_seen_ms));
+  out.text("status", fleet_status(d)).text("policy_id", d.policy_id).number("policy_revision", d.policy_version);
+  out.texts("tags", e.tags).begin("agent").text("id", e.endpoint_id).text("type", "endpoint");
+  out.text("version", e.agent_version).end();
+  write_local_metadata(out, e);
+  out.begin_array("components").begin().text("id", "endpoint-default").text("type", "endpoint");
+  out.text("status", e.status == AgentStatus::online ? "HEALTHY" : "DEGRADED").text("message", d.status_detail);
+  out.texts("units", {}).end().end_array().end();
+  return text;
 }
 
 struct HostQuery::Impl {
   ir::Node node;
+  // What of the document the query looks at, so that no more is made of it for each endpoint.
+  bool looks_at_all = false;
+  Wanted members;
+
+  void note(std::string_view path) {
+    members.emplace_back(path.substr(0, path.find('.')));
+    if (members.back().empty()) looks_at_all = true;
+  }
+  void note(const ir::Node& n) {
+    if (n.kind == ir::Node::Kind::nested) note(n.path);
+    if (n.kind == ir::Node::Kind::test) {
+      const bool named = n.test.field.scope == ir::FieldRef::Scope::named && n.test.field.glob.empty();
+      if (named) note(n.test.field.name);
+      looks_at_all = looks_at_all || !named;
+    }
+    for (const ir::Node& child : n.children) note(child);
+  }
 };
 
 HostQuery::HostQuery(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -259,26 +280,34 @@ Result<HostQuery> HostQuery::parse(std::string_view kuery) {
   auto impl = std::make_unique<Impl>();
   impl->node = std::move(*node);
   adapt(impl->node);
+  impl->note(impl->node);
   return HostQuery(std::move(impl));
 }
 
 Result<bool> HostQuery::matches(const EndpointDetails& d, int64_t now_ms) const {
-  Json document = metadata(d);
-  const std::string seen = iso8601(d.endpoint.last_seen_ms);
-  document["host_status"] = host_status(d);
-  document["last_checkin"] = seen;
-  document["united"] = {{"agent",
-                         {{"agent", {{"id", d.endpoint.endpoint_id}}},
-                          {"enrolled_at", iso8601(d.enrolled_at_ms)},
-                          {"last_checkin", seen},
-                          {"policy_id", d.policy_id},
-                          {"policy_revision_idx", d.policy_version}}}};
-  document["firebreak"] = ours(d);
-  Json fleet = fleet_agent(d);
-  for (const char* key : {"local_metadata", "status", "policy_id", "active", "enrolled_at", "tags"}) {
-    document[key] = std::move(fleet[key]);
+  const Wanted* wanted = impl_->looks_at_all ? nullptr : &impl_->members;
+  const Endpoint& e = d.endpoint;
+  const std::string seen = iso8601(e.last_seen_ms);
+  std::string text;
+  JsonText out(text);
+  out.begin();
+  write_metadata(out, d, wanted);
+  if (wants(wanted, "host_status")) out.text("host_status", host_status(d));
+  if (wants(wanted, "last_checkin")) out.text("last_checkin", seen);
+  if (wants(wanted, "united")) {
+    out.begin("united").begin("agent").begin("agent").text("id", e.endpoint_id).end();
+    out.text("enrolled_at", iso8601(d.enrolled_at_ms)).text("last_checkin", seen).text("policy_id", d.policy_id);
+    out.number("policy_revision_idx", d.policy_version).end().end();
   }
-  FB_TRY(const JsonNode tree, parse_json_tree(text_of(document)));
+  if (wants(wanted, "firebreak")) write_ours(out, d);
+  if (wants(wanted, "local_metadata")) write_local_metadata(out, e);
+  if (wants(wanted, "status")) out.text("status", fleet_status(d));
+  if (wants(wanted, "policy_id")) out.text("policy_id", d.policy_id);
+  if (wants(wanted, "active")) out.flag("active", !d.revoked);
+  if (wants(wanted, "enrolled_at")) out.text("enrolled_at", iso8601(d.enrolled_at_ms));
+  if (wants(wanted, "tags")) out.texts("tags", e.tags);
+  out.end();
+  FB_TRY(const JsonNode tree, parse_json_tree(text));
   return ir::matches(impl_->node, tree, {now_ms, {}});
 }
 

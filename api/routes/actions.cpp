@@ -15,7 +15,7 @@ constexpr size_t kMaxComment = 30'000;
 constexpr size_t kMaxKeyBytes = 256;
 
 net::Response one_action(const Call& call, const std::string& action_id) {
-  auto reader = record::Reader::open(call.parts.store.db_path());
+  auto reader = call.reader();
   if (!reader) return failed(reader.error());
   record::ActionFilter filter;
   filter.action_ids = {action_id};
@@ -59,7 +59,7 @@ net::Response submit(const Call& call) {
     }
     request.idempotency_key = it->second;
   }
-  auto reader = record::Reader::open(call.parts.store.db_path());
+  auto reader = call.reader();
   if (!reader) return failed(reader.error());
   const std::string host = body.value("host", "");
   if (host.empty()) return problem(400, "name the host");
@@ -76,7 +76,7 @@ net::Response submit(const Call& call) {
 Result<std::string> full_id(const Call& call, const std::string& prefix) {
   if (prefix.size() == 64) return prefix;
   if (prefix.empty()) return fail(ErrorCode::invalid_argument, "an action's id is not empty");
-  FB_TRY(const auto reader, record::Reader::open(call.parts.store.db_path()));
+  FB_TRY(const auto reader, call.reader());
   record::ActionFilter filter;
   filter.statuses = {"awaiting_approval"};
   filter.limit = 100'000;

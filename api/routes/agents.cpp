@@ -61,7 +61,7 @@ tl::expected<std::string, net::Response> host_of(const Call& call, const nlohman
   if (needs_comment && text_of(body, "comment").empty()) {
     return tl::unexpected<net::Response>(problem(400, "a comment says why"));
   }
-  const auto reader = record::Reader::open(call.parts.store.db_path());
+  const auto reader = call.reader();
   if (!reader) return tl::unexpected<net::Response>(failed(reader.error()));
   const auto endpoint = one_endpoint(**reader, text_of(body, "host"));
   if (!endpoint) return tl::unexpected<net::Response>(failed(endpoint.error()));

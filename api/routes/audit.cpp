@@ -2,7 +2,6 @@
 #include <charconv>
 
 #include "api/api.h"
-#include "api/readers.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "engine/base/json.h"
@@ -22,11 +21,11 @@ std::optional<int64_t> number(const std::string& text, int64_t otherwise, int64_
   return v;
 }
 
-net::Response rows(const Call& call, Readers& readers) {
+net::Response rows(const Call& call) {
   const auto after = number(call.query("after"), 0, INT64_MAX);
   const auto limit = number(call.query("limit"), kDefaultLimit, kMaxLimit);
   if (!after || !limit) return problem(400, "after takes a row's number, limit one from 0 to 10000");
-  auto reader = readers.take(call.parts.store.db_path());
+  auto reader = call.reader();
   if (!reader) return failed(reader.error());
   const auto found = (*reader)->audit(*after, *limit);
   if (!found) return failed(found.error());
@@ -50,9 +49,7 @@ net::Response verify(const Call& call) {
 }  // namespace
 
 void add_audit_routes(Router& router) {
-  const auto readers = std::make_shared<Readers>();
-  router.add("GET", "/api/firebreak/audit", Privilege::audit_read,
-             [readers](const Call& call) { return rows(call, *readers); });
+  router.add("GET", "/api/firebreak/audit", Privilege::audit_read, rows);
   router.add("GET", "/api/firebreak/audit/verify", Privilege::audit_read, verify).slow();
 }
 

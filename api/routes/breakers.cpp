@@ -12,7 +12,7 @@ namespace {
 constexpr const char* kFleet = "fleet";
 
 net::Response list(const Call& call) {
-  auto reader = record::Reader::open(call.parts.store.db_path());
+  auto reader = call.reader();
   if (!reader) return failed(reader.error());
   const auto tripped = (*reader)->tripped_rules();
   if (!tripped) return failed(tripped.error());

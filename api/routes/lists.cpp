@@ -2,7 +2,6 @@
 #include <charconv>
 
 #include "api/api.h"
-#include "api/readers.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
@@ -43,7 +42,7 @@ struct ListCall {
   int64_t since_ms = 0;
 };
 
-Result<ListCall> open_list(const Call& call, Readers& readers) {
+Result<ListCall> open_list(const Call& call) {
   ListCall list;
   const auto limit = number(call, "limit", kDefaultLimit, kMaxLimit);
   const auto skip = number(call, "skip", 0, INT64_MAX);
@@ -51,7 +50,7 @@ Result<ListCall> open_list(const Call& call, Readers& readers) {
     return fail(ErrorCode::invalid_argument, "limit takes a number from 0 to 100000, skip one from 0");
   list.limit = *limit;
   list.skip = *skip;
-  FB_TRY(list.reader, readers.take(call.parts.store.db_path()));
+  FB_TRY(list.reader, call.reader());
   if (const std::string host = call.query("host"); !host.empty()) {
     FB_TRY(list.endpoint_id, one_endpoint(*list.reader, host));
   }
@@ -63,8 +62,8 @@ Result<ListCall> open_list(const Call& call, Readers& readers) {
   return list;
 }
 
-net::Response alerts(const Call& call, Readers& readers) {
-  auto list = open_list(call, readers);
+net::Response alerts(const Call& call) {
+  auto list = open_list(call);
   if (!list) return failed(list.error());
   record::AlertFilter filter;
   filter.rule_id = call.query("rule");
@@ -75,8 +74,8 @@ net::Response alerts(const Call& call, Readers& readers) {
   return lines(list->reader->alerts(filter));
 }
 
-net::Response actions(const Call& call, Readers& readers) {
-  auto list = open_list(call, readers);
+net::Response actions(const Call& call) {
+  auto list = open_list(call);
   if (!list) return failed(list.error());
   record::ActionFilter filter;
   const auto add = [](std::vector<std::string>& to, std::string value) {
@@ -107,8 +106,8 @@ net::Response lines_for_people(const std::vector<record::EndpointRow>& rows) {
   return ndjson(std::move(body));
 }
 
-net::Response endpoints(const Call& call, Readers& readers) {
-  auto list = open_list(call, readers);
+net::Response endpoints(const Call& call) {
+  auto list = open_list(call);
   if (!list) return failed(list.error());
   auto rows = list->endpoint_id.empty() ? list->reader->endpoints() : list->reader->find_endpoints(list->endpoint_id);
   // An id may be another host's name: only the one that was meant.
@@ -118,26 +117,19 @@ net::Response endpoints(const Call& call, Readers& readers) {
   return rows && call.query("tags") == "1" ? lines_for_people(*rows) : lines(rows);
 }
 
-net::Response dead_letters(const Call& call, Readers& readers) {
-  auto list = open_list(call, readers);
+net::Response dead_letters(const Call& call) {
+  auto list = open_list(call);
   if (!list) return failed(list.error());
   return lines(list->reader->dead_letters(list->limit, list->skip));
-}
-
-using List = net::Response (*)(const Call&, Readers&);
-
-Handle with(const std::shared_ptr<Readers>& readers, List list) {
-  return [readers, list](const Call& call) { return list(call, *readers); };
 }
 
 }  // namespace
 
 void add_lists_routes(Router& router) {
-  const auto readers = std::make_shared<Readers>();
-  router.add("GET", "/api/firebreak/alerts", Privilege::alerts_read, with(readers, alerts));
-  router.add("GET", "/api/firebreak/actions", Privilege::actions_read, with(readers, actions));
-  router.add("GET", "/api/firebreak/endpoints", Privilege::endpoints_read, with(readers, endpoints));
-  router.add("GET", "/api/firebreak/deadletters", Privilege::alerts_read, with(readers, dead_letters));
+  router.add("GET", "/api/firebreak/alerts", Privilege::alerts_read, alerts);
+  router.add("GET", "/api/firebreak/actions", Privilege::actions_read, actions);
+  router.add("GET", "/api/firebreak/endpoints", Privilege::endpoints_read, endpoints);
+  router.add("GET", "/api/firebreak/deadletters", Privilege::alerts_read, dead_letters);
 }
 
 }  // namespace fb::api

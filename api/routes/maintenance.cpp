@@ -63,7 +63,7 @@ Result<MaintenanceWindow> window_of(const Call& call) {
   if (host.empty()) {
     w.scope = "tag:" + tag;
   } else {
-    FB_TRY(const auto reader, record::Reader::open(call.parts.store.db_path()));
+    FB_TRY(const auto reader, call.reader());
     FB_TRY(const std::string endpoint, one_endpoint(*reader, host));
     w.scope = "host:" + endpoint;
   }

@@ -147,7 +147,7 @@ net::Response assign(const Call& call) {
   const bool good = body.is_object() && body.size() == 1 && body.contains("hosts") && body["hosts"].is_array() &&
                     !body["hosts"].empty() && body["hosts"].size() <= kMaxHosts;
   if (!good) return problem(400, R"(the body is {"hosts": ["..."]}, with 1 to 10000 hosts)");
-  const auto reader = record::Reader::open(call.parts.store.db_path());
+  const auto reader = call.reader();
   if (!reader) return failed(reader.error());
   std::vector<std::string> ids;
   for (const Json& host : body["hosts"]) {

@@ -157,7 +157,7 @@ Status take_from_kafka(const Call& call, Asked& asked) {
 // The events that stand behind the record's alerts.
 Status take_from_record(const Call& call, Asked& asked) {
   constexpr size_t kMaxAlerts = 10'000;
-  FB_TRY(const auto reader, record::Reader::open(call.parts.store.db_path()));
+  FB_TRY(const auto reader, call.reader());
   record::AlertFilter filter;
   filter.from_ms = asked.from_ms;
   filter.newest_first = false;

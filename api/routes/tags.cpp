@@ -19,7 +19,7 @@ net::Response change(const Call& call) {
   const std::string op = body.value("op", "");
   const std::string tag = body.value("tag", "");
   if (op != "add" && op != "rm") return problem(400, kBody);
-  auto reader = record::Reader::open(call.parts.store.db_path());
+  auto reader = call.reader();
   if (!reader) return failed(reader.error());
   const auto endpoint = one_endpoint(**reader, call.params.at("host"));
   if (!endpoint) return failed(endpoint.error());
