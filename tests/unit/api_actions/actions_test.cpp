@@ -285,6 +285,17 @@ TEST_F(ActionsApi, AnActionByARuleTellsItsRuleAndAlerts) {
   EXPECT_EQ(get("/api/endpoint/action/" + d["id"].get<std::string>()).body["data"], d);
 }
 
+TEST_F(ActionsApi, AnActionNamesItsRuleAsItsAlertDoes) {
+  enroll("a");
+  BatchOutcome made = batch(rule("r1"), "a", 0);
+  made.alerts.front().doc = R"({"kibana.alert.rule.uuid":"7c0c1d2e"})";
+  keep(made);
+  const Json d = get("/api/endpoint/action").body["data"][0];
+  EXPECT_EQ(d["ruleId"], "7c0c1d2e");
+  EXPECT_EQ(d["firebreak"]["rule_id"], "r1");
+  EXPECT_EQ(get("/api/endpoint/action_log/a").body["data"][0]["item"]["data"]["rule"]["id"], "7c0c1d2e");
+}
+
 TEST_F(ActionsApi, TheHistoryIsFilteredSortedAndPaged) {
   enroll("a");
   enroll("b");
