@@ -64,6 +64,8 @@ ListOf list_of(const RuleView* rule, const Json& alert, const std::string& rule_
   }
   for (const char* type : {"rule_default", "detection"}) {
     for (RuleExceptionList& list : lists) {
+      // What isolated hosts may talk to excepts no events, whatever a rule calls that list.
+      if (list.agnostic && list.list_id == kIsolationList) continue;
       if (list.type == type && !list.list_id.empty()) return {std::move(list), true};
     }
   }

@@ -6,6 +6,7 @@
 #include "api/routes/answers.h"
 #include "api/rules/answers.h"
 #include "api/rules/bulk_edit.h"
+#include "api/rules/new_lists.h"
 #include "api/rules/transfer.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
@@ -263,20 +264,17 @@ net::Response export_some(const Call& call, RuleDesk& desk) {
 net::Response import_some(const Call& call, RuleDesk& desk) {
   const auto file = uploaded_ndjson(call.request);
   if (!file) return siem_problem(400, file.error().message);
-  for (const char* name : {"overwrite_action_connectors", "as_new_list"}) {
-    const auto given = flag(call, name);
-    if (!given) return refused(given.error());
-    if (*given && std::string_view(name) == "as_new_list") {
-      return siem_problem(400,
-                          "as_new_list is not supported for rules: import their exception lists at "
-                          "/api/exception_lists/_import?as_new_list=true and name the new ones in the rules");
-    }
-  }
+  const auto connectors = flag(call, "overwrite_action_connectors");  // which are not taken anyway
+  if (!connectors) return refused(connectors.error());
+  const auto as_new_list = flag(call, "as_new_list");
+  if (!as_new_list) return refused(as_new_list.error());
   const auto overwrite = flag(call, "overwrite");
   if (!overwrite) return refused(overwrite.error());
   const auto overwrite_exceptions = flag(call, "overwrite_exceptions");
   if (!overwrite_exceptions) return refused(overwrite_exceptions.error());
-  auto done = import_rules(call, desk, *file, {*overwrite, *overwrite_exceptions});
+  const std::string renamed = *as_new_list ? with_new_lists(*file) : std::string();
+  const std::string_view ndjson = *as_new_list ? std::string_view(renamed) : *file;
+  auto done = import_rules(call, desk, ndjson, {*overwrite, *overwrite_exceptions});
   if (!done)
     return done.error().code == ErrorCode::limit ? siem_problem(400, done.error().message) : failed(done.error());
   return json(200, std::move(*done));

@@ -304,7 +304,15 @@ TEST_F(RuleClients, ExportsAndImportsCarryExceptions) {
   EXPECT_EQ(clash["exceptions_success"], false) << "the list is there already";
   const Json over = parsed(import(file.body, {{"overwrite", "true"}, {"overwrite_exceptions", "true"}}));
   EXPECT_EQ(over["exceptions_success"], true) << over;
-  EXPECT_EQ(import(file.body, {{"as_new_list", "true"}}).status, 400);
+  const Json anew = parsed(import(file.body, {{"overwrite", "true"}, {"as_new_list", "true"}}));
+  EXPECT_EQ(anew["exceptions_success"], true) << "nothing in the file is there already: " << anew;
+  EXPECT_EQ(anew["exceptions_success_count"], 2);
+  const Json named = parsed(call("GET", kRules, {}, {{"rule_id", "a"}}))["exceptions_list"][0];
+  EXPECT_NE(named["list_id"], "l");
+  const auto copied = store_->exceptions().items(false, named["list_id"].get<std::string>());
+  ASSERT_TRUE(copied && copied->size() == 1);
+  EXPECT_NE(copied->front().item_id, "i");
+  EXPECT_EQ(store_->exceptions().items(false, "l")->size(), 1u);
   EXPECT_EQ(import(file.body, {{"overwrite", "True"}}).status, 400);
 }
 

@@ -85,6 +85,20 @@ TEST_F(FalsePositive, TheExceptionIsMadeAndTheRuleRunsWithIt) {
   EXPECT_EQ(store_->exceptions().items(false, "even-exceptions").value().size(), 2u);
 }
 
+TEST_F(FalsePositive, ARuleThatNamesTheListOfIsolationOpensNothing) {
+  const auto patched =
+      rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"endpoint_host_isolation_exceptions",)"
+                    R"("type":"detection","namespace_type":"agnostic"}]})",
+                    "user:ada");
+  ASSERT_TRUE(patched) << patched.error().messages.front();
+  const Json entries =
+      Json::parse(R"([{"field":"destination.ip","operator":"included","type":"match","value":"0.0.0.0/0"}])");
+  const net::Response done = mark(0, {{"create_exception", true}, {"entries", entries}});
+  ASSERT_EQ(done.status, 200) << done.body;
+  EXPECT_EQ(parsed(done)["exception_item"]["list_id"], "even-exceptions");
+  EXPECT_TRUE(store_->exceptions().open_addresses().value().empty());
+}
+
 TEST_F(FalsePositive, WhatCantBeMadeChangesNothing) {
   EXPECT_EQ(mark(1, {{"create_exception", true}}).status, 409) << "a file's rule that names no list";
   EXPECT_EQ(mark(0, {{"create_exception", "yes"}}).status, 400);
