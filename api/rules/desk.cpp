@@ -10,6 +10,7 @@
 #include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/ir/oracle.h"
+#include "engine/ir/typed.h"
 #include "engine/lang/kuery/kuery.h"
 #include "engine/model/ids.h"
 
@@ -89,14 +90,29 @@ std::string problem_of_keys(const ir::Node& node) {
   return {};
 }
 
+// No type of ECS covers the times of a rule: bounds such as now-1d become the moment they mean.
+void read_as_time(ir::Test& test, int64_t now_ms) {
+  constexpr std::string_view kStart = "alert.attributes.";
+  if (test.field.scope != ir::FieldRef::Scope::named || !test.field.name.starts_with(kStart)) return;
+  const std::string_view name = std::string_view(test.field.name).substr(kStart.size());
+  if (name != "createdAt" && name != "created_at" && name != "updatedAt" && name != "updated_at") return;
+  const bool first = test.op == ir::Op::less || test.op == ir::Op::greater_equal;
+  if (!first && test.op != ir::Op::greater && test.op != ir::Op::less_equal) return;
+  const auto date = ir::parse_date_literal(test.literal);
+  if (!date) return;
+  const auto bounds = date->resolve(now_ms);
+  test.literal = iso8601(first ? bounds.first_ms : bounds.last_ms);
+}
+
 // The named field decides; a name of a text field finds words, as Kibana's mapping does.
-void read_as_text(ir::Node& node) {
+void read_as_text(ir::Node& node, int64_t now_ms) {
   constexpr std::string_view kName = "alert.attributes.name";
   if (node.kind == ir::Node::Kind::test && node.test.field.scope == ir::FieldRef::Scope::named &&
       node.test.field.name == kName && (node.test.op == ir::Op::equal || node.test.op == ir::Op::phrase)) {
     node.test.field.name += ".text";
   }
-  for (ir::Node& child : node.children) read_as_text(child);
+  if (node.kind == ir::Node::Kind::test) read_as_time(node.test, now_ms);
+  for (ir::Node& child : node.children) read_as_text(child, now_ms);
 }
 
 }  // namespace
@@ -227,7 +243,7 @@ RuleResult<std::vector<RuleViewPtr>> RuleDesk::find(const std::string& kuery, co
     if (std::string problem = problem_of_keys(*parsed); !problem.empty()) {
       return tl::unexpected(refuse(400, std::move(problem)));
     }
-    read_as_text(*parsed);
+    read_as_text(*parsed, impl_->clock.wall_ms());
     const ir::OracleContext context{impl_->clock.wall_ms(), {}};
     for (const RuleViewPtr& view : shelf->all) {
       if (ir::matches(*parsed, view->index->tree, context)) found.push_back(view);

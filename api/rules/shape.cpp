@@ -226,6 +226,20 @@ class Checker {
       }
     }
   }
+  // One of a few words; what is no string at all was told by members().
+  void one_of(const std::string& path, const Json& object, const char* key, const auto& words) {
+    const auto it = object.is_object() ? object.find(key) : object.end();
+    if (object.is_object() && it != object.end() && it->is_string()) word(path + "." + key, *it, words, "enum");
+  }
+  void size(const std::string& path, const Json& object, const char* key, size_t least, size_t most) {
+    if (!object.is_object() || !object.contains(key) || !object[key].is_array()) return;
+    const size_t n = object[key].size();
+    const auto told = [&](const char* edge, size_t limit) {
+      add(path + "." + key, std::string("Array must contain at ") + edge + " " + std::to_string(limit) + " element(s)");
+    };
+    if (n < least) told("least", least);
+    if (n > most) told("most", most);
+  }
   template <class Do>
   void each(const std::string& path, const Json& v, Do&& todo) {
     if (!expect(path, v.is_array(), "array", v)) return;
@@ -267,6 +281,24 @@ class Checker {
   std::vector<std::string>& problems_;
 };
 
+// Suppression groups by fields, but for a threshold rule, which has its own.
+void check_suppression(const Json& body, Checker& check) {
+  static constexpr auto kUnits = std::to_array<std::string_view>({"s", "m", "h"});
+  static constexpr auto kStrategies = std::to_array<std::string_view>({"suppress", "doNotSuppress"});
+  const auto it = body.find("alert_suppression");
+  if (it == body.end() || !it->is_object()) return;
+  const bool threshold = body.contains("type") && body["type"] == "threshold";
+  check.members(
+      "alert_suppression", *it,
+      {{"group_by", !threshold, Is::texts}, {"duration", threshold, Is::object}, {"missing_fields_strategy", false}});
+  check.size("alert_suppression", *it, "group_by", 1, 3);
+  check.one_of("alert_suppression", *it, "missing_fields_strategy", kStrategies);
+  if (const auto duration = it->find("duration"); duration != it->end()) {
+    check.members("alert_suppression.duration", *duration, {{"value", true, Is::counter}, {"unit"}});
+    check.one_of("alert_suppression.duration", *duration, "unit", kUnits);
+  }
+}
+
 // The members of lists and objects within a rule, as far as clients rely on them.
 void check_members(const Json& body, Checker& check) {
   const auto list = [&](const char* key, auto&& todo) {
@@ -301,16 +333,22 @@ void check_members(const Json& body, Checker& check) {
     check.members(at, action, {{"action_type_id"}, {"id"}, {"params", true, Is::object}, {"group", false}});
   });
   list("exceptions_list", [&](const std::string& at, const Json& entry) {
+    static constexpr auto kSpaces = std::to_array<std::string_view>({"agnostic", "single"});
     check.members(at, entry, {{"id", true, Is::filled}, {"list_id", true, Is::filled}, {"type"}, {"namespace_type"}});
+    check.one_of(at, entry, "namespace_type", kSpaces);
   });
+  static constexpr auto kEquals = std::to_array<std::string_view>({"equals"});
   list("risk_score_mapping", [&](const std::string& at, const Json& one) {
     check.members(at, one, {{"field"}, {"operator"}, {"value"}, {"risk_score", false, Is::score}});
+    check.one_of(at, one, "operator", kEquals);
   });
   list("severity_mapping", [&](const std::string& at, const Json& one) {
     check.members(at, one, {{"field"}, {"operator"}, {"value"}, {"severity", true, Is::severity}});
+    check.one_of(at, one, "operator", kEquals);
   });
   if (const auto fields = body.find("investigation_fields"); fields != body.end()) {
     check.members("investigation_fields", *fields, {{"field_names", true, Is::texts}});
+    check.size("investigation_fields", *fields, "field_names", 1, 10'000);
   }
 }
 
@@ -369,6 +407,7 @@ tl::expected<ShapedRule, RuleRefusal> shaped(Json body) {
     check.value(key, known->is, value);
   }
   check_members(body, check);
+  check_suppression(body, check);
   if (const auto id = body.find("id"); id != body.end()) {
     if (!id->is_string()) problems.emplace_back("id: Expected string, received " + std::string(id->type_name()));
     if (id->is_string()) out.id = id->get<std::string>();

@@ -51,6 +51,9 @@ TEST_F(RuleRoutes, FiltersAreReadAsKibanasClientsWriteThem) {
   EXPECT_EQ(found("alert.attributes.params.risk_score > 50"), Ids{"b"}) << "as the answer spells it";
   EXPECT_EQ(found("alert.attributes.mapped_params.severity: \"80-critical\""), Ids{"b"});
   EXPECT_EQ(found("alert.id: \"alert:" + id + "\""), Ids{"b"});
+  EXPECT_EQ(found("alert.attributes.createdAt > now-1h and alert.attributes.params.ruleId: a"), Ids{"a"});
+  EXPECT_EQ(found("alert.attributes.updatedAt < now-1h and alert.attributes.params.ruleId: a"), Ids{});
+  EXPECT_EQ(found("alert.attributes.updatedAt <= now and alert.attributes.params.ruleId: a"), Ids{"a"});
   for (const char* filter : {"name: a", "alert.attributes.name: a and tags: x", "words alone"}) {
     const net::Response r = call("GET", kFind, {}, {{"filter", filter}});
     EXPECT_EQ(r.status, 400) << filter << ": nothing found would be no answer";
@@ -98,6 +101,31 @@ TEST_F(RuleRoutes, WhatIsWrongWithTheMeaningIsAListWithPlaceAndConstruct) {
                 std::string::npos);
     }
   }
+}
+
+TEST_F(RuleRoutes, MembersOutOfBoundsAreToldAsKibanaTellsThem) {
+  const auto refused = [&](const char* key, const char* value, const std::string& text) {
+    Json r = rule("a");
+    r[key] = Json::parse(value);
+    const net::Response answer = call("POST", kRules, r);
+    EXPECT_EQ(answer.status, 400) << key << value;
+    EXPECT_EQ(parsed(answer)["message"], "[request body]: " + text);
+  };
+  refused("alert_suppression", R"({"group_by":[]})",
+          "alert_suppression.group_by: Array must contain at least 1 element(s)");
+  refused("alert_suppression", R"({"group_by":["a","b","c","d"]})",
+          "alert_suppression.group_by: Array must contain at most 3 element(s)");
+  refused("alert_suppression", R"({"duration":{"value":1,"unit":"m"}})", "alert_suppression.group_by: Required");
+  refused("alert_suppression", R"({"group_by":["a"],"duration":{"value":0,"unit":"m"}})",
+          "alert_suppression.duration.value: Number must be greater than or equal to 1");
+  refused("alert_suppression", R"({"group_by":["a"],"duration":{"value":1,"unit":"d"}})",
+          "alert_suppression.duration.unit: Invalid enum value. Expected 's' | 'm' | 'h', received 'd'");
+  refused("investigation_fields", R"({"field_names":[]})",
+          "investigation_fields.field_names: Array must contain at least 1 element(s)");
+  refused("severity_mapping", R"([{"field":"a","operator":"is","value":"x","severity":"low"}])",
+          "severity_mapping.0.operator: Invalid enum value. Expected 'equals', received 'is'");
+  refused("exceptions_list", R"([{"id":"x","list_id":"l","type":"detection","namespace_type":"all"}])",
+          "exceptions_list.0.namespace_type: Invalid enum value. Expected 'agnostic' | 'single', received 'all'");
 }
 
 TEST_F(RuleRoutes, OlderClientsSendListsAndGetAListBack) {
