@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "api/api.h"
 #include "api/openapi.h"
@@ -30,6 +32,28 @@ std::map<std::string, std::string> described() {
     }
   }
   return all;
+}
+
+void keys_twice(const YAML::Node& node, const std::string& at, std::vector<std::string>& found) {
+  if (node.IsSequence()) {
+    for (const auto& item : node) keys_twice(item, at + "[]", found);
+  }
+  if (!node.IsMap()) return;
+  std::set<std::string> seen;
+  for (const auto& member : node) {
+    const std::string place = at + "/" + member.first.as<std::string>();
+    if (!seen.insert(place).second) found.push_back(place);
+    keys_twice(member.second, place, found);
+  }
+}
+
+// yaml-cpp takes either; generators of clients refuse the whole document.
+TEST(OpenApi, NoKeyStandsTwice) {
+  std::vector<std::string> found;
+  keys_twice(YAML::Load(std::string(kOpenApi)), "", found);
+  for (const std::string& place : found) ADD_FAILURE() << place;
+  keys_twice(YAML::Load("a: {b: [{c: 1, d: 2, c: 3}]}"), "", found);
+  EXPECT_EQ(found, std::vector<std::string>{"/a/b[]/c"});
 }
 
 TEST(OpenApi, DescribesEveryRouteAndNoOther) {
