@@ -186,7 +186,11 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
   auto rules = chosen(body, desk, bulk);
   if (!rules) return answer(rules.error());
   if (action == "export") {
-    auto file = export_rules(call, *rules, {}, false);
+    std::vector<std::string> missing;
+    for (const Json& e : bulk.errors) {
+      for (const Json& rule : e["rules"]) missing.push_back(rule["id"].get<std::string>());
+    }
+    auto file = export_rules(call, *rules, missing, false);
     return file ? download(std::move(*file), "rules_export.ndjson") : failed(file.error());
   }
 
@@ -235,6 +239,7 @@ net::Response export_some(const Call& call, RuleDesk& desk) {
   std::vector<std::string> missing;
   const Json body = call.request.body.empty() ? Json() : parse_ordered_json(call.request.body);
   if (body.is_discarded()) return problem(400, "[request body]: is not JSON");
+  if (!body.is_null() && !body.is_object()) return problem(400, "[request body]: Expected object");
   if (body.is_object() && body.contains("objects") && !body["objects"].is_null()) {
     if (!body["objects"].is_array()) return problem(400, "[request body]: objects: must be an array");
     for (const Json& object : body["objects"]) {
