@@ -5,16 +5,14 @@
 
 #include "api/exceptions/values.h"
 #include "api/router.h"
+#include "engine/base/clock.h"
 #include "engine/base/digest.h"
-#include "engine/base/json.h"
 #include "engine/event/json_tree.h"
 #include "engine/ir/oracle.h"
 #include "engine/lang/kuery/kuery.h"
 
 namespace fb::api {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::array kListFields = {
     std::string_view(""),           std::string_view("@timestamp"),  std::string_view("created_at"),
@@ -61,16 +59,19 @@ Result<ir::Node> parsed(const std::string& kql) {
   return std::move(*query);
 }
 
+std::string answer(const std::string& data, const FindPage& page, int64_t last, int64_t total) {
+  return R"({"cursor":")" + base64("[" + std::to_string(last) + "]") + R"(","data":[)" + data + R"(],"page":)" +
+         std::to_string(page.page) + R"(,"per_page":)" + std::to_string(page.per_page) + R"(,"total":)" +
+         std::to_string(total) + "}";
+}
+
 // `text` makes a row's document; `searched` what the filter looks at.
 template <class Row, class Text, class Searched>
 Result<std::string> found(std::vector<Row> rows, const std::string& kql, const FindPage& page, int64_t now_ms,
                           const Text& text, const Searched& searched) {
   FB_TRY(const ir::Node query, parsed(kql));
   if (query.kind != ir::Node::Kind::always) {
-    std::erase_if(rows, [&](const Row& row) {
-      const auto tree = parse_json_tree(searched(row));
-      return !tree || !ir::matches(query, *tree, {now_ms, {}});
-    });
+    std::erase_if(rows, [&](const Row& row) { return !ir::matches(query, searched(row), {now_ms, {}}); });
   }
   if (!page.sort_field.empty()) {
     std::vector<std::pair<std::string, size_t>> order;
@@ -89,9 +90,7 @@ Result<std::string> found(std::vector<Row> rows, const std::string& kql, const F
   const int64_t last = std::min(first + page.per_page, total);
   std::string data;
   for (int64_t i = first; i < last; ++i) data += (i == first ? "" : ",") + text(rows[static_cast<size_t>(i)]);
-  return R"({"cursor":")" + base64("[" + std::to_string(last) + "]") + R"(","data":[)" + data + R"(],"page":)" +
-         std::to_string(page.page) + R"(,"per_page":)" + std::to_string(page.per_page) + R"(,"total":)" +
-         std::to_string(total) + "}";
+  return answer(data, page, last, total);
 }
 
 }  // namespace
@@ -106,7 +105,24 @@ Result<std::string> find_value_lists(std::vector<ValueListRow> rows, const std::
                                      int64_t now_ms) {
   FB_TRY_VOID(check_page(page, kListFields));
   const auto text = [](const ValueListRow& row) { return answer_of(row); };
-  return found(std::move(rows), kql, page, now_ms, text, text);
+  const auto searched = [](const ValueListRow& row) { return parse_json_tree(answer_of(row)).value_or(JsonNode()); };
+  return found(std::move(rows), kql, page, now_ms, text, searched);
+}
+
+Status check_values_page(const FindPage& page) {
+  return check_page(page, kValueFields);
+}
+
+bool is_plain(const std::string& kql, const FindPage& page) {
+  return page.sort_field.empty() && kql.find_first_not_of(" \t\r\n") == std::string::npos;
+}
+
+std::string page_of_values(const std::vector<ValueRow>& rows, const std::string& type, const FindPage& page,
+                           int64_t total) {
+  std::string data;
+  for (const ValueRow& row : rows) data += (data.empty() ? "" : ",") + answer_of(row, type);
+  const int64_t first = (std::max<int64_t>(page.page, 1) - 1) * page.per_page;
+  return answer(data, page, std::min(first + static_cast<int64_t>(rows.size()), total), total);
 }
 
 Result<std::string> find_values(std::vector<ValueRow> rows, const std::string& type, const std::string& kql,
@@ -115,9 +131,26 @@ Result<std::string> find_values(std::vector<ValueRow> rows, const std::string& t
   if (by.sort_field == type) by.sort_field = "value";
   FB_TRY_VOID(check_page(by, kValueFields));
   const auto text = [&type](const ValueRow& row) { return answer_of(row, type); };
-  const auto searched = [&](const ValueRow& row) {
-    return "{\"" + type + "\":" + Json(row.value).dump(-1, ' ', false, Json::error_handler_t::replace) + "," +
-           text(row).substr(1);
+  const auto searched = [&type](const ValueRow& row) {
+    JsonNode node;
+    node.kind = JsonNode::Kind::object;
+    const auto add = [&node](const std::string& key, const std::string& value) {
+      JsonNode member;
+      member.kind = JsonNode::Kind::string;
+      member.text = value;
+      node.members.emplace_back(key, std::move(member));
+    };
+    add(type, row.value);
+    add("value", row.value);
+    add("id", row.id);
+    add("list_id", row.list_id);
+    add("type", type);
+    add("created_at", iso8601(row.created_at_ms));
+    add("created_by", row.created_by);
+    add("updated_at", iso8601(row.updated_at_ms));
+    add("updated_by", row.updated_by);
+    if (!row.meta.empty()) node.members.emplace_back("meta", parse_json_tree(row.meta).value_or(JsonNode()));
+    return node;
   };
   return found(std::move(rows), kql, by, now_ms, text, searched);
 }

@@ -1,6 +1,7 @@
 #include "engine/record/value_lists.h"
 
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "engine/base/text.h"
@@ -89,13 +90,14 @@ std::string shown(const ValueRow& row) {
   return shown(row.list_id) + ": " + shown(row.value);
 }
 
-// Rises for good, so that a number stands for one state of one row.
-Result<int64_t> next_seq_no(Txn& txn) {
+// Rises for good, so that a number stands for one state of one row. The last of `count` numbers that nobody has.
+Result<int64_t> next_seq_no(Txn& txn, int64_t count = 1) {
   FB_TRY_VOID(
-      txn.db.run("INSERT INTO meta(key, value) VALUES('value_lists_seq_no', '1') ON CONFLICT DO UPDATE SET value = "
-                 "CAST(CAST(value AS INTEGER) + 1 AS TEXT)"));
+      txn.db.run("INSERT INTO meta(key, value) VALUES('value_lists_seq_no', CAST(?1 AS TEXT)) ON CONFLICT DO UPDATE "
+                 "SET value = CAST(CAST(value AS INTEGER) + ?1 AS TEXT)",
+                 count));
   FB_TRY(const auto seq_no, txn.db.integer("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'value_lists_seq_no'"));
-  return seq_no.value_or(1);
+  return seq_no.value_or(count);
 }
 
 Result<int64_t> insert_list(Txn& txn, const ValueListRow& row, const std::string& who) {
@@ -111,14 +113,12 @@ Result<int64_t> insert_list(Txn& txn, const ValueListRow& row, const std::string
   return seq_no;
 }
 
-Result<int64_t> insert_value(Txn& txn, const ValueRow& row) {
-  FB_TRY(const int64_t seq_no, next_seq_no(txn));
-  FB_TRY_VOID(
-      txn.db.run("INSERT INTO value_list_items(id, list_id, value, meta, tie_breaker, seq_no, created_at, created_by, "
-                 "updated_at, updated_by) VALUES(?,?,?,?,?,?,?,?,?,?)",
-                 row.id, row.list_id, row.value, row.meta, row.tie_breaker, seq_no, row.created_at_ms, row.created_by,
-                 row.updated_at_ms, row.updated_by));
-  return seq_no;
+Status insert_value(Txn& txn, const ValueRow& row, int64_t seq_no) {
+  return txn.db.run(
+      "INSERT INTO value_list_items(id, list_id, value, meta, tie_breaker, seq_no, created_at, created_by, "
+      "updated_at, updated_by) VALUES(?,?,?,?,?,?,?,?,?,?)",
+      row.id, row.list_id, row.value, row.meta, row.tie_breaker, seq_no, row.created_at_ms, row.created_by,
+      row.updated_at_ms, row.updated_by);
 }
 
 Result<int64_t> count_values(Txn& txn, const std::string& list_id) {
@@ -213,9 +213,18 @@ Result<std::optional<ValueRow>> ValueListStore::item(const std::string& id) {
       [&](Sqlite& db) { return first_of(db.query(FB_VALUE "WHERE id = ?", id), read_value); });
 }
 
-Result<std::vector<ValueRow>> ValueListStore::items(const std::string& list_id) {
-  return impl_.readers->with<std::vector<ValueRow>>(
-      [&](Sqlite& db) { return all_of(db.query(FB_VALUE "WHERE list_id = ? ORDER BY seq", list_id), read_value); });
+Result<std::vector<ValueRow>> ValueListStore::items(const std::string& list_id, int64_t skip, int64_t limit) {
+  return impl_.readers->with<std::vector<ValueRow>>([&](Sqlite& db) {
+    return all_of(db.query(FB_VALUE "WHERE list_id = ? ORDER BY seq LIMIT ? OFFSET ?", list_id, limit, skip),
+                  read_value);
+  });
+}
+
+Result<int64_t> ValueListStore::count_items(const std::string& list_id) {
+  return impl_.readers->with<int64_t>([&](Sqlite& db) -> Result<int64_t> {
+    FB_TRY(const auto count, db.integer("SELECT count(*) FROM value_list_items WHERE list_id = ?", list_id));
+    return count.value_or(0);
+  });
 }
 
 Result<std::vector<ValueRow>> ValueListStore::items_of_value(const std::string& list_id, const std::string& value) {
@@ -240,7 +249,8 @@ Result<int64_t> ValueListStore::add_item(const ValueRow& row, const std::string&
     if (known) return fail(ErrorCode::already_exists, "a value has this id", row.id);
     FB_TRY(const int64_t count, count_values(txn, row.list_id));
     if (count >= kMaxValues) return tl::unexpected<Error>(full());
-    FB_TRY(seq_no, insert_value(txn, row));
+    FB_TRY(seq_no, next_seq_no(txn));
+    FB_TRY_VOID(insert_value(txn, row, seq_no));
     return txn.audit(who, "value_added", row.id, shown(row));
   }));
   return seq_no;
@@ -278,26 +288,36 @@ Result<int64_t> ValueListStore::remove_items(const std::vector<ValueRow>& rows, 
 
 Result<int64_t> ValueListStore::import(const ValueListRow& list, bool make, const std::vector<std::string>& values,
                                        const std::string& who) {
+  // Made before the writer is held by it.
+  std::vector<ValueRow> rows;
+  std::set<std::string_view> once;
+  for (const std::string& value : values) {
+    if (!once.insert(value).second) continue;
+    ValueRow row;
+    row.id = new_uuid();
+    row.list_id = list.id;
+    row.value = value;
+    row.tie_breaker = new_uuid();
+    row.created_at_ms = row.updated_at_ms = list.updated_at_ms;
+    row.created_by = row.updated_by = list.updated_by;
+    rows.push_back(std::move(row));
+  }
   int64_t added = 0;
   FB_TRY_VOID(impl_.writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
     added = 0;
     FB_TRY(const auto there, txn.db.integer("SELECT 1 FROM value_lists WHERE id = ?", list.id));
     if (!there && !make) return fail(ErrorCode::not_found, "there is no such value list", list.id);
     if (!there) FB_TRY_VOID(insert_list(txn, list, who));
-    FB_TRY(int64_t count, count_values(txn, list.id));
-    for (const std::string& value : values) {
-      FB_TRY(const auto known,
-             txn.db.integer("SELECT 1 FROM value_list_items WHERE list_id = ? AND value = ? LIMIT 1", list.id, value));
-      if (known) continue;
+    FB_TRY(const auto old,
+           all_of(txn.db.query("SELECT value FROM value_list_items WHERE list_id = ?", list.id), read_text));
+    const std::set<std::string_view> known(old.begin(), old.end());
+    auto count = static_cast<int64_t>(old.size());
+    FB_TRY(const int64_t last, next_seq_no(txn, static_cast<int64_t>(rows.size())));
+    int64_t seq_no = last - static_cast<int64_t>(rows.size());
+    for (const ValueRow& row : rows) {
+      if (known.contains(row.value)) continue;
       if (++count > kMaxValues) return tl::unexpected<Error>(full());
-      ValueRow row;
-      row.id = new_uuid();
-      row.list_id = list.id;
-      row.value = value;
-      row.tie_breaker = new_uuid();
-      row.created_at_ms = row.updated_at_ms = list.updated_at_ms;
-      row.created_by = row.updated_by = list.updated_by;
-      FB_TRY_VOID(insert_value(txn, row));
+      FB_TRY_VOID(insert_value(txn, row, ++seq_no));
       ++added;
     }
     return txn.audit(who, "values_imported", list.id, std::to_string(added) + " values");

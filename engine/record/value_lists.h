@@ -64,7 +64,9 @@ class ValueListStore {
   Result<bool> remove_list(const std::string& id, const std::string& who);
 
   Result<std::optional<ValueRow>> item(const std::string& id);
-  Result<std::vector<ValueRow>> items(const std::string& list_id);  // oldest first
+  // Oldest first; a limit of -1: all.
+  Result<std::vector<ValueRow>> items(const std::string& list_id, int64_t skip = 0, int64_t limit = -1);
+  Result<int64_t> count_items(const std::string& list_id);
   Result<std::vector<ValueRow>> items_of_value(const std::string& list_id, const std::string& value);
   Result<std::vector<std::string>> values(const std::string& list_id);  // in order, each once
   // not_found: no such list; already_exists: the id is taken; limit: the list is full.
