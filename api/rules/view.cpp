@@ -238,10 +238,9 @@ std::vector<std::string> problems_of(const LoadedRule& rule, std::string_view do
   for (const Diagnostic& d : rule.diagnostics) {
     if (d.level != Diagnostic::Level::error) continue;
     std::string line = !query_error.empty() && d.message == query_code ? query_error : d.message;
-    // What can't be run is named as the client wrote it.
-    const bool by_type = d.code == compile::code::kUnsupportedType || rule.language == rule.type;
-    if (d.code == compile::code::kUnsupportedType || d.code == compile::code::kUnsupportedLanguage) {
-      line = (by_type ? "type '" + rule.type : "language '" + rule.language) + "': " + line;
+    // A language that can't be run is named as the client wrote it; a type is already.
+    if (d.code == compile::code::kUnsupportedLanguage) {
+      line = (rule.language == rule.type ? "type '" + rule.type : "language '" + rule.language) + "': " + line;
     }
     if (!d.help.empty()) line += " (" + d.help + ")";
     out.push_back(std::move(line));
