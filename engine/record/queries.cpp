@@ -26,8 +26,8 @@ std::string asked(const std::vector<std::string>& list) {
 }
 
 // %1 = SELECT list and %2 = tail are pasted by the compiler: statements must be literals.
-#define FB_ACTION_WHERE                                                                                  \
-  " WHERE (?1 = '' OR v.action_id IN (SELECT value FROM json_each(?1)))"                                 \
+#define FB_ACTION_WHERE(by_id)                                                                           \
+  " WHERE " by_id                                                                                        \
   " AND (?2 = '' OR v.request_id IN (SELECT value FROM json_each(?2)) OR v.action_id IN"                 \
   " (SELECT joined_action FROM verdicts WHERE joined_action <> '' AND request_id IN (SELECT value FROM " \
   "json_each(?2))))"                                                                                     \
@@ -39,12 +39,16 @@ std::string asked(const std::vector<std::string>& list) {
   " AND (?8 = '' OR v.action_id IN (SELECT action_id FROM action_alerts WHERE alert_id = ?8))"           \
   " AND (?9 = 0 OR a.created_at >= ?9) AND (?10 = 0 OR a.created_at < ?10)"
 
+// Any action, or those of some ids, which an index leads to.
+#define FB_ANY_ACTION FB_ACTION_WHERE("(?1 = '')")
+#define FB_ACTION_OF_ID FB_ACTION_WHERE("a.action_id IN (SELECT value FROM json_each(?1))")
+
 #define FB_ACTION_COLUMNS                                                                                    \
   "SELECT v.action_id, v.request_id, v.alert_id, v.rule_id, v.command, v.endpoint_id, v.comment, v.status, " \
   "v.verdict, v.guard, v.requested_by, v.created_at, v.dispatched_at, v.finished_at, a.seq, a.detail, "      \
   "a.generation, a.attempts, a.created_at, a.finished_at, a.expires_at, a.lease_ms, a.decided_by, "          \
   "(SELECT json_group_array(alert_id) FROM action_alerts l WHERE l.action_id = a.action_id) "                \
-  "FROM v_actions v JOIN actions a USING(action_id)" FB_ACTION_WHERE
+  "FROM v_actions v JOIN actions a USING(action_id)"
 
 constexpr const char* kEndpointsAll =
     "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen, "
@@ -240,11 +244,15 @@ Result<std::optional<std::string>> Reader::alert_source(const std::string& alert
 
 Result<std::vector<ActionRow>> Reader::actions(const ActionFilter& f) {
   std::vector<ActionRow> list;
-  FB_TRY(Rows rows, impl_->now().query(f.newest_first ? FB_ACTION_COLUMNS " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
-                                                      : FB_ACTION_COLUMNS " ORDER BY a.seq LIMIT ?11 OFFSET ?12",
-                                       asked(f.action_ids), asked(f.request_ids), asked(f.endpoint_ids),
-                                       asked(f.commands), asked(f.statuses), asked(f.requested_by), f.rule_id,
-                                       f.alert_id, f.from_ms, f.to_ms, f.limit, f.skip));
+  const char* const of_id = f.newest_first ? FB_ACTION_COLUMNS FB_ACTION_OF_ID
+                                " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
+                                           : FB_ACTION_COLUMNS FB_ACTION_OF_ID " ORDER BY a.seq LIMIT ?11 OFFSET ?12";
+  const char* const any = f.newest_first ? FB_ACTION_COLUMNS FB_ANY_ACTION " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
+                                         : FB_ACTION_COLUMNS FB_ANY_ACTION " ORDER BY a.seq LIMIT ?11 OFFSET ?12";
+  FB_TRY(Rows rows,
+         impl_->now().query(f.action_ids.empty() ? any : of_id, asked(f.action_ids), asked(f.request_ids),
+                            asked(f.endpoint_ids), asked(f.commands), asked(f.statuses), asked(f.requested_by),
+                            f.rule_id, f.alert_id, f.from_ms, f.to_ms, f.limit, f.skip));
   for (;;) {
     FB_TRY(const bool more, rows.next());
     if (!more) return list;
@@ -278,10 +286,12 @@ Result<std::vector<ActionRow>> Reader::actions(const ActionFilter& f) {
 }
 
 Result<int64_t> Reader::count_actions(const ActionFilter& f) {
+  constexpr const char* kOfId = "SELECT count(*) FROM v_actions v JOIN actions a USING(action_id)" FB_ACTION_OF_ID;
+  constexpr const char* kAny = "SELECT count(*) FROM v_actions v JOIN actions a USING(action_id)" FB_ANY_ACTION;
   FB_TRY(const auto count,
-         impl_->now().integer("SELECT count(*) FROM v_actions v JOIN actions a USING(action_id)" FB_ACTION_WHERE,
-                              asked(f.action_ids), asked(f.request_ids), asked(f.endpoint_ids), asked(f.commands),
-                              asked(f.statuses), asked(f.requested_by), f.rule_id, f.alert_id, f.from_ms, f.to_ms));
+         impl_->now().integer(f.action_ids.empty() ? kAny : kOfId, asked(f.action_ids), asked(f.request_ids),
+                              asked(f.endpoint_ids), asked(f.commands), asked(f.statuses), asked(f.requested_by),
+                              f.rule_id, f.alert_id, f.from_ms, f.to_ms));
   return count.value_or(0);
 }
 
