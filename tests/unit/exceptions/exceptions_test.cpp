@@ -147,8 +147,8 @@ TEST_F(ExceptionsTest, AHostIsolationExceptionIsOneAddress) {
   body = item_body("10.10.0.1");
   body["os_types"] = {"linux"};
   EXPECT_EQ(refused(body), "[osTypes]: array size is [1], but cannot be smaller than [3]");
-  body["os_types"] = {"linux", "linux", "linux"};
-  EXPECT_EQ(refused(body), "[osTypes]: must hold each of linux, macos and windows");
+  body["os_types"] = {"linux", "linux", "macos", "windows"};
+  EXPECT_EQ(refused(body), "[osTypes]: array size is [4], but cannot be greater than [3]");
   body.erase("os_types");
   refused(body);
   body = item_body("10.10.0.1");
