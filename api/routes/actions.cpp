@@ -24,9 +24,9 @@ net::Response one_action(const Call& call, const std::string& action_id) {
   if (rows->empty()) return problem(404, "Action with id '" + action_id + "' not found.");
   auto line = parse_ordered_json(record::json_line(rows->front()));
   line["detail"] = rows->front().detail;
-  const auto hosts = (*reader)->find_endpoints(rows->front().endpoint_id);
-  for (const record::EndpointRow& host : hosts.value_or(std::vector<record::EndpointRow>())) {
-    if (host.endpoint_id == rows->front().endpoint_id) line["hostname"] = host.hostname;
+  const auto hosts = call.parts.store.endpoint_details({rows->front().endpoint_id});
+  for (const EndpointDetails& host : hosts.value_or(std::vector<EndpointDetails>())) {
+    line["hostname"] = host.endpoint.hostname;
   }
   return json(200, line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
