@@ -334,7 +334,9 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
         }
         if (!direct) ++total;
         Hit hit{alert.alert_id, document, {}};
-        if (!aggs.empty() || !sort.empty()) {
+        if (by_time && aggs.empty()) {
+          if (!sort.empty()) hit.keys.emplace_back(iso8601(alert.read_time_ms));  // what its document says
+        } else {
           const Json doc = parse_ordered_json(document);
           aggs.take(doc, document);
           for (const SortKey& key : sort) hit.keys.push_back(sort_key(doc, key));
