@@ -1,33 +1,30 @@
-// The service's API keys: a file of its data directory (mode 0600) with ids, names and SHA-256 of the secrets. A key is
-// shown once, when it is made. Pure functions over the file; the loaded list is immutable.
+// API keys: making one, and the file of the data directory (mode 0600) that `firebreak setup` writes before there is a
+// record. At its start the service takes the file's keys into the record, as keys of administrators; a key that is
+// revoked there stays so. Pure functions over the file.
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "engine/base/result.h"
+#include "engine/record/identities.h"
+#include "engine/record/store.h"
 
 namespace fb::api {
 
-struct ApiKey {
-  std::string id;
-  std::string name;
-  std::string secret_sha256;  // hex
+struct NewKey {
+  KeyRow row;              // without a person
+  std::string shown_once;  // what goes into `Authorization: ApiKey ...`: base64 of id:secret, the secret of 256 bits
 };
+NewKey new_key();
 
-class ApiKeys {
- public:
-  // No file: no keys, and only the unix socket is let in.
-  static Result<ApiKeys> load(const std::string& file);
-  // Adds a key to the file and returns what goes into `Authorization: ApiKey ...` (base64 of id:secret).
-  static Result<std::string> create(const std::string& file, const std::string& name);
+// Adds a key of this person to the file; returns what is shown once.
+Result<std::string> create_key_in_file(const std::string& file, const std::string& person);
 
-  // The id of the key in an Authorization header's value; "" when it is none of ours. Compares in constant time.
-  std::string check(std::string_view authorization) const;
+// No file: no keys. Errors name the file and the line. A key of before there were people belongs to one of its own.
+Result<std::vector<KeyRow>> keys_in_file(const std::string& file);
 
- private:
-  std::vector<ApiKey> keys_;
-};
+// What the service does at its start.
+Status take_over_keys(const std::string& file, Store& store);
 
 }  // namespace fb::api

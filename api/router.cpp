@@ -1,8 +1,9 @@
 #include "api/router.h"
 
-#include <nlohmann/json.hpp>
-
+#include "api/api.h"
+#include "engine/base/json.h"
 #include "engine/net/http_status.h"
+#include "engine/net/uri.h"
 
 namespace fb::api {
 namespace {
@@ -23,21 +24,71 @@ std::vector<std::string> segments_of(std::string_view path) {
 
 }  // namespace
 
+Result<Readers::Lease> Call::reader() const {
+  if (readers != nullptr) return readers->take(parts.store.db_path());
+  return std::make_shared<Readers>()->take(parts.store.db_path());
+}
+
 std::string Call::query(const std::string& name, std::string otherwise) const {
   const auto it = request.query.find(name);
   return it == request.query.end() ? std::move(otherwise) : it->second;
 }
 
-void Router::add(std::string_view method, std::string_view pattern, Access access, Handle handle) {
-  routes_.push_back({std::string(method), segments_of(pattern), access, std::move(handle)});
+Router::Added Router::add(std::string_view method, std::string_view pattern, Privilege privilege, Handle handle) {
+  routes_.push_back({std::string(method), segments_of(pattern), privilege, std::move(handle), std::string(pattern)});
+  return {*this, routes_.size() - 1};
+}
+
+Router::Added Router::add_open(std::string_view method, std::string_view pattern, Handle handle) {
+  routes_.push_back({std::string(method), segments_of(pattern), std::nullopt, std::move(handle), std::string(pattern)});
+  return {*this, routes_.size() - 1};
+}
+
+Router::Added& Router::Added::takes_import() {
+  router_.routes_[at_].takes_import = true;
+  return *this;
+}
+Router::Added& Router::Added::slow() {
+  router_.routes_[at_].desk = Desk::work;
+  return *this;
+}
+Router::Added& Router::Added::hashes_password() {
+  router_.routes_[at_].desk = Desk::passwords;
+  return *this;
+}
+Router::Added& Router::Added::asks_outside() {
+  router_.routes_[at_].desk = Desk::outside;
+  return *this;
+}
+Router::Added& Router::Added::only_reads() {
+  router_.routes_[at_].only_reads = true;
+  return *this;
+}
+Router::Added& Router::Added::or_for(Privilege other) {
+  router_.routes_[at_].or_privilege = other;
+  return *this;
+}
+
+std::vector<Router::Listed> Router::list() const {
+  std::vector<Listed> all;
+  for (const Route& route : routes_) all.push_back({route.method, route.pattern, route.privilege});
+  return all;
 }
 
 Router::Match Router::find(std::string_view method, std::string_view path) const {
   Match match;
-  const std::vector<std::string> wanted = segments_of(path);
+  if (method == "HEAD") method = "GET";
+  std::vector<std::string> wanted = segments_of(path);
+  for (std::string& segment : wanted) {
+    auto plain = net::percent_decode(segment, false);
+    if (!plain) return match;
+    segment = std::move(*plain);
+  }
+  size_t best_literals = 0;
   for (const Route& route : routes_) {
-    if (route.segments.size() != wanted.size()) continue;
+    if (route.method != method || route.segments.size() != wanted.size()) continue;
     std::map<std::string, std::string> params;
+    size_t literals = 1;  // so that a route of {names} alone is found as well
     bool fits = true;
     for (size_t i = 0; i < wanted.size() && fits; ++i) {
       const std::string& s = route.segments[i];
@@ -45,17 +96,19 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
         params[s.substr(1, s.size() - 2)] = wanted[i];
       } else {
         fits = s == wanted[i];
+        ++literals;
       }
     }
-    if (!fits) continue;
-    if (route.method != method) {
-      match.other_method = true;
-      continue;
-    }
+    if (!fits || literals <= best_literals) continue;
+    best_literals = literals;
     match.handle = &route.handle;
-    match.access = route.access;
+    match.privilege = route.privilege;
+    match.or_privilege = route.or_privilege;
     match.params = std::move(params);
-    return match;
+    match.takes_import = route.takes_import;
+    match.desk = route.desk;
+    match.only_reads = route.only_reads;
+    match.pattern = route.pattern;
   }
   return match;
 }
@@ -77,6 +130,16 @@ net::Response ndjson(std::string body) {
 net::Response problem(int status, std::string_view message) {
   const nlohmann::ordered_json body{
       {"statusCode", status}, {"error", net::reason_phrase(status)}, {"message", message}};
+  return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+net::Response siem_problem(int status, std::string_view message) {
+  const nlohmann::ordered_json body{{"message", message}, {"status_code", status}};
+  return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+net::Response siem_problems(int status, const std::vector<std::string>& messages) {
+  const nlohmann::ordered_json body{{"message", messages}, {"status_code", status}};
   return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 

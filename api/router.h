@@ -1,24 +1,38 @@
 // Method and path -> handler. Filled once at start, then read by every API thread.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "api/readers.h"
+#include "engine/access/access.h"
 #include "engine/net/http.h"
 
 namespace fb::api {
 
 struct Parts;
+class Authenticator;
 
 // One request on its way to a handler.
 struct Call {
   const net::Request& request;
   std::map<std::string, std::string> params;  // {name} parts of the pattern, decoded
-  std::string actor;                          // "user:local" on the socket, "key:<id>" with an API key, "" open routes
+  const Principal& who;                       // no roles on open routes
   const Parts& parts;
+  Authenticator* access = nullptr;  // passwords and sessions; set while a server handles the call
+  std::string session_sha256 = {};  // of the browser session that makes the call; "" = none
+  Readers* readers = nullptr;       // connections that stay open between calls; null: each opens its own
+
+  // How the record calls who asks: "user:<person>".
+  std::string actor() const { return "user:" + who.person; }
+
+  // A connection to the record, to read from while this call is handled.
+  Result<Readers::Lease> reader() const;
 
   // A query parameter, or `otherwise`.
   std::string query(const std::string& name, std::string otherwise = {}) const;
@@ -26,30 +40,70 @@ struct Call {
 
 using Handle = std::function<net::Response(const Call&)>;
 
-enum class Access : uint8_t {
-  open,        // anybody who reaches the port: health and metrics
-  authorized,  // the unix socket, or a valid API key
-};
+// Which threads a route runs on: the server's (none) or those of a desk.
+enum class Desk : uint8_t { none, work, passwords, outside };
 
 class Router {
  public:
-  // `pattern` is literal segments and {name} segments.
-  void add(std::string_view method, std::string_view pattern, Access access, Handle handle);
+  // What a route needs besides: router.add(...).takes_import().slow().
+  class Added {
+   public:
+    Added(Router& router, size_t at) : router_(router), at_(at) {}
+    // Its body may be as large as http.limits.max_import_bytes, from whoever shows credentials.
+    Added& takes_import();
+    // It works for long, hashes a password, waits for another service: it runs on a thread for such work, so that the
+    // server's go on serving and none of the three holds up the others.
+    Added& slow();
+    Added& hashes_password();
+    Added& asks_outside();
+    // A request for it changes nothing although it is no GET (a search by POST): it stands in no audit.
+    Added& only_reads();
+    // Whoever has this privilege comes in as well: the body says which of the two is needed, and the handler asks.
+    Added& or_for(Privilege other);
+
+   private:
+    Router& router_;
+    size_t at_;
+  };
+
+  // `pattern` is literal segments and {name} segments. A route is for those who have the privilege.
+  Added add(std::string_view method, std::string_view pattern, Privilege privilege, Handle handle);
+  // For anybody who reaches the port: health, metrics, logging in.
+  Added add_open(std::string_view method, std::string_view pattern, Handle handle);
 
   struct Match {
-    const Handle* handle = nullptr;  // null: no such path (or not with this method: see `other_method`)
-    Access access = Access::authorized;
+    const Handle* handle = nullptr;      // null: no such path, or not with this method
+    std::optional<Privilege> privilege;  // none: open
+    std::optional<Privilege> or_privilege;
     std::map<std::string, std::string> params;
-    bool other_method = false;
+    bool takes_import = false;
+    Desk desk = Desk::none;
+    bool only_reads = false;
+    std::string pattern;
   };
+  // `path` as it was sent, without the query; it is decoded piece by piece, so that an id may hold a %2F. A literal
+  // piece goes before a {name}. HEAD finds what GET does.
   Match find(std::string_view method, std::string_view path) const;
+
+  // Every route, for tests that hold the table against the documents.
+  struct Listed {
+    std::string method;
+    std::string pattern;
+    std::optional<Privilege> privilege;
+  };
+  std::vector<Listed> list() const;
 
  private:
   struct Route {
     std::string method;
     std::vector<std::string> segments;
-    Access access;
+    std::optional<Privilege> privilege;
     Handle handle;
+    std::string pattern;
+    bool takes_import = false;
+    Desk desk = Desk::none;
+    bool only_reads = false;
+    std::optional<Privilege> or_privilege = {};
   };
   std::vector<Route> routes_;
 };
@@ -60,6 +114,10 @@ extern const std::vector<AddRoutes> kRouteFiles;  // made by CMake from routes/
 // Answers in the platform's shapes.
 net::Response json(int status, std::string body);
 net::Response ndjson(std::string body);
-net::Response problem(int status, std::string_view message);  // {"statusCode":N,"error":"...","message":"..."}
+// The two shapes of an error: the platform's (schema, authentication, privileges, everything of our own) and that of
+// Kibana's detection and exception handlers.
+net::Response problem(int status, std::string_view message);       // {"statusCode":N,"error":"...","message":"..."}
+net::Response siem_problem(int status, std::string_view message);  // {"message":"...","status_code":N}
+net::Response siem_problems(int status, const std::vector<std::string>& messages);  // {"message":[...],"status_code":N}
 
 }  // namespace fb::api

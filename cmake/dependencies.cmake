@@ -25,6 +25,7 @@ fb_pkg(nftables libnftables libnftables-dev)
 fb_pkg(mnl libmnl libmnl-dev)
 fb_pkg(systemd libsystemd libsystemd-dev)
 fb_pkg(edit libedit libedit-dev)
+fb_pkg(argon2 libargon2 libargon2-dev)
 
 find_package(CLI11 REQUIRED)
 find_package(prometheus-cpp REQUIRED CONFIG)

@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <unordered_map>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "actions/endpoint/wire.h"
 #include "actions/endpoint/worker.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "engine/base/log.h"
 #include "engine/net/tls_files.h"
 

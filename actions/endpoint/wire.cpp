@@ -1,9 +1,9 @@
 #include "actions/endpoint/wire.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::endpoint {
@@ -29,7 +29,7 @@ tl::unexpected<Error> wrong(std::string_view key, std::string_view why) {
 }
 
 Result<Json> parse_object(std::string_view text) {
-  Json json = Json::parse(text, nullptr, false);
+  Json json = parse_json(text);
   if (json.is_discarded() || !json.is_object())
     return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
   return json;

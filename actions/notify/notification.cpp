@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
+
+#include "engine/base/json.h"
 
 namespace fb::notify {
 namespace {

@@ -1,37 +1,38 @@
 // Isolate and release by hand, approve and deny, one action's state.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
+#include "engine/base/json.h"
 #include "engine/record/queries.h"
 
 namespace fb::api {
 namespace {
 
 constexpr size_t kMaxComment = 30'000;
+constexpr size_t kMaxKeyBytes = 256;
 
 net::Response one_action(const Call& call, const std::string& action_id) {
-  auto reader = record::Reader::open(call.parts.store.db_path());
+  auto reader = call.reader();
   if (!reader) return failed(reader.error());
   record::ActionFilter filter;
   filter.action_ids = {action_id};
   const auto rows = (*reader)->actions(filter);
   if (!rows) return failed(rows.error());
   if (rows->empty()) return problem(404, "Action with id '" + action_id + "' not found.");
-  auto line = nlohmann::ordered_json::parse(record::json_line(rows->front()));
+  auto line = parse_ordered_json(record::json_line(rows->front()));
   line["detail"] = rows->front().detail;
-  const auto hosts = (*reader)->find_endpoints(rows->front().endpoint_id);
-  for (const record::EndpointRow& host : hosts.value_or(std::vector<record::EndpointRow>())) {
-    if (host.endpoint_id == rows->front().endpoint_id) line["hostname"] = host.hostname;
+  const auto hosts = call.parts.store.endpoint_details({rows->front().endpoint_id});
+  for (const EndpointDetails& host : hosts.value_or(std::vector<EndpointDetails>())) {
+    line["hostname"] = host.endpoint.hostname;
   }
   return json(200, line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 net::Response submit(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object()) return problem(400, "the body is not a JSON object");
   for (const auto& [key, value] : body.items()) {
     if (key != "command" && key != "host" && key != "comment" && key != "override") {
@@ -41,19 +42,28 @@ net::Response submit(const Call& call) {
   ActionRequest request;
   const auto verb = from_string<Verb>(body.value("command", ""));
   if (!verb) return problem(400, "command is isolate or release");
+  const Privilege needed = *verb == Verb::isolate ? Privilege::isolate : Privilege::release;
+  if (!call.who.may(needed)) {
+    return problem(403, "this action is granted by the privilege '" + std::string(to_string(needed)) + "'");
+  }
   request.verb = *verb;
   request.comment = body.value("comment", "");
   if (request.comment.size() > kMaxComment) return problem(400, "a comment has at most 30000 bytes");
   request.override_protected = body.value("override", false);
   if (request.override_protected && request.comment.empty())
     return problem(400, "an override needs a comment that says why");
-  request.requested_by = call.actor;
+  request.requested_by = call.actor();
   if (const auto it = call.request.headers.find("idempotency-key"); it != call.request.headers.end()) {
+    if (it->second.empty() || it->second.size() > kMaxKeyBytes) {
+      return problem(400, "[request headers.idempotency-key]: 1 to 256 bytes");
+    }
     request.idempotency_key = it->second;
   }
-  auto reader = record::Reader::open(call.parts.store.db_path());
+  auto reader = call.reader();
   if (!reader) return failed(reader.error());
-  const auto endpoint = one_endpoint(**reader, body.value("host", ""));
+  const std::string host = body.value("host", "");
+  if (host.empty()) return problem(400, "name the host");
+  const auto endpoint = one_endpoint(**reader, host);
   if (!endpoint) return failed(endpoint.error());
   request.endpoint_ids = {*endpoint};
   const auto submitted = call.parts.store.submit(request);
@@ -62,17 +72,18 @@ net::Response submit(const Call& call) {
   return one_action(call, submitted->front().action_id);
 }
 
-// The one action whose id begins so.
+// The one waiting action whose id begins so, or whose request's does: Kibana's clients know the request's only.
 Result<std::string> full_id(const Call& call, const std::string& prefix) {
   if (prefix.size() == 64) return prefix;
-  FB_TRY(const auto reader, record::Reader::open(call.parts.store.db_path()));
+  if (prefix.empty()) return fail(ErrorCode::invalid_argument, "an action's id is not empty");
+  FB_TRY(const auto reader, call.reader());
   record::ActionFilter filter;
   filter.statuses = {"awaiting_approval"};
   filter.limit = 100'000;
   FB_TRY(const auto rows, reader->actions(filter));
   std::string found;
   for (const record::ActionRow& row : rows) {
-    if (row.action_id.compare(0, prefix.size(), prefix) != 0) continue;
+    if (!row.action_id.starts_with(prefix) && !row.request_id.starts_with(prefix)) continue;
     if (!found.empty()) return fail(ErrorCode::ambiguous, "several waiting actions begin with '" + prefix + "'");
     found = row.action_id;
   }
@@ -83,13 +94,13 @@ Result<std::string> full_id(const Call& call, const std::string& prefix) {
 net::Response decide(const Call& call, bool approve) {
   std::string comment;
   if (!call.request.body.empty()) {
-    const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+    const auto body = parse_json(call.request.body);
     if (!body.is_object()) return problem(400, "the body is {\"comment\": \"...\"}");
     comment = body.value("comment", "");
   }
   const auto id = full_id(call, call.params.at("id"));
   if (!id) return failed(id.error());
-  const auto decided = call.parts.store.decide(*id, approve, call.actor, comment);
+  const auto decided = call.parts.store.decide(*id, approve, call.actor(), comment);
   if (!decided) return failed(decided.error());
   call.parts.wake_dispatcher();
   return one_action(call, *id);
@@ -99,7 +110,7 @@ net::Response decide(const Call& call, bool approve) {
 constexpr size_t kMostAtOnce = 20;
 
 net::Response decide_many(const Call& call, bool approve) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   const bool good = body.is_object() && body.contains("ids") && body["ids"].is_array() &&
                     (!body.contains("comment") || body["comment"].is_string());
   if (!good) return problem(400, R"(the body is {"ids": ["..."], "comment": "..."})");
@@ -117,7 +128,7 @@ net::Response decide_many(const Call& call, bool approve) {
   }
   std::string answer;
   for (const std::string& id : ids) {
-    const auto decided = call.parts.store.decide(id, approve, call.actor, body.value("comment", ""));
+    const auto decided = call.parts.store.decide(id, approve, call.actor(), body.value("comment", ""));
     nlohmann::ordered_json line{{"action_id", id}};
     if (decided) {
       line["status"] = to_string(*decided);
@@ -133,16 +144,16 @@ net::Response decide_many(const Call& call, bool approve) {
 }  // namespace
 
 void add_actions_routes(Router& router) {
-  router.add("POST", "/api/firebreak/actions", Access::authorized, submit);
-  router.add("GET", "/api/firebreak/actions/{id}", Access::authorized,
+  router.add("POST", "/api/firebreak/actions", Privilege::isolate, submit).or_for(Privilege::release);
+  router.add("GET", "/api/firebreak/actions/{id}", Privilege::actions_read,
              [](const Call& call) { return one_action(call, call.params.at("id")); });
-  router.add("POST", "/api/firebreak/actions/_approve", Access::authorized,
+  router.add("POST", "/api/firebreak/actions/_approve", Privilege::approve,
              [](const Call& call) { return decide_many(call, true); });
-  router.add("POST", "/api/firebreak/actions/_deny", Access::authorized,
+  router.add("POST", "/api/firebreak/actions/_deny", Privilege::approve,
              [](const Call& call) { return decide_many(call, false); });
-  router.add("POST", "/api/firebreak/actions/{id}/approve", Access::authorized,
+  router.add("POST", "/api/firebreak/actions/{id}/approve", Privilege::approve,
              [](const Call& call) { return decide(call, true); });
-  router.add("POST", "/api/firebreak/actions/{id}/deny", Access::authorized,
+  router.add("POST", "/api/firebreak/actions/{id}/deny", Privilege::approve,
              [](const Call& call) { return decide(call, false); });
 }
 

@@ -1,10 +1,9 @@
 // Agents: enrolment tokens (made here, shown once, kept as a hash), enrolments that wait, certificates, break-glass.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -12,7 +11,7 @@ namespace {
 constexpr int64_t kMaxTtlMs = 7 * 86'400'000ll;
 
 net::Response make_token(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object() || !body.contains("ttl_ms") || !body["ttl_ms"].is_number_integer()) {
     return problem(400, "the body is {\"ttl_ms\": N}");
   }
@@ -22,7 +21,7 @@ net::Response make_token(const Call& call) {
   const int64_t expires_at = call.parts.clock.wall_ms() + ttl;
   if (const Status kept = call.parts.store.add_token(call.parts.token_hash(token), expires_at); !kept)
     return failed(kept.error());
-  (void)call.parts.store.note(call.actor, "token_made", "", "expires " + iso8601(expires_at));
+  (void)call.parts.store.note(call.actor(), "token_made", "", "expires " + iso8601(expires_at));
   const nlohmann::ordered_json answer{
       {"token", token}, {"expires_at", iso8601(expires_at)}, {"ca_fingerprint", call.parts.ca_fingerprint}};
   return json(200, answer.dump());
@@ -62,7 +61,7 @@ tl::expected<std::string, net::Response> host_of(const Call& call, const nlohman
   if (needs_comment && text_of(body, "comment").empty()) {
     return tl::unexpected<net::Response>(problem(400, "a comment says why"));
   }
-  const auto reader = record::Reader::open(call.parts.store.db_path());
+  const auto reader = call.reader();
   if (!reader) return tl::unexpected<net::Response>(failed(reader.error()));
   const auto endpoint = one_endpoint(**reader, text_of(body, "host"));
   if (!endpoint) return tl::unexpected<net::Response>(failed(endpoint.error()));
@@ -70,48 +69,48 @@ tl::expected<std::string, net::Response> host_of(const Call& call, const nlohman
 }
 
 net::Response decide(const Call& call, bool approve) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object() || text_of(body, "agent").empty() || text_of(body, "comment").empty()) {
     return problem(400, "the body is {\"agent\": ID, \"comment\": WHY}");
   }
   const std::string agent = text_of(body, "agent");
-  const Status done = call.parts.store.decide_enrollment(agent, approve, call.actor, text_of(body, "comment"));
+  const Status done = call.parts.store.decide_enrollment(agent, approve, call.actor(), text_of(body, "comment"));
   if (!done) return failed(done.error());
   return json(200, dump({{"agent", agent}, {"approved", approve}}));
 }
 
 net::Response revoke(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   const auto endpoint = host_of(call, body, true);
   if (!endpoint) return endpoint.error();
-  const Status done = call.parts.store.revoke_credentials(*endpoint, call.actor, text_of(body, "comment"));
+  const Status done = call.parts.store.revoke_credentials(*endpoint, call.actor(), text_of(body, "comment"));
   if (!done) return failed(done.error());
   if (call.parts.agents.forget) call.parts.agents.forget(*endpoint);
   return json(200, dump({{"agent", *endpoint}}));
 }
 
 net::Response rotate(const Call& call) {
-  const auto endpoint = host_of(call, nlohmann::json::parse(call.request.body, nullptr, false), false);
+  const auto endpoint = host_of(call, parse_json(call.request.body), false);
   if (!endpoint) return endpoint.error();
   if (!call.parts.agents.ask_renewal) return problem(503, "there is no agent gateway");
   call.parts.agents.ask_renewal(*endpoint);
-  (void)call.parts.store.note(call.actor, "renewal_asked", *endpoint, "");
+  (void)call.parts.store.note(call.actor(), "renewal_asked", *endpoint, "");
   return json(200, dump({{"agent", *endpoint}}));
 }
 
 net::Response rotate_signing_key(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!call.parts.agents.rotate_signing_key) return problem(503, "there is no agent gateway");
   const auto kid = call.parts.agents.rotate_signing_key();
   if (!kid) return failed(kid.error());
-  (void)call.parts.store.note(call.actor, "signing_key_rotated", *kid,
+  (void)call.parts.store.note(call.actor(), "signing_key_rotated", *kid,
                               body.is_object() ? text_of(body, "comment") : std::string());
   return json(200, dump({{"kid", *kid}}));
 }
 
 // No code without its row in the audit.
 net::Response break_glass(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   const auto endpoint = host_of(call, body, true);
   if (!endpoint) return endpoint.error();
   if (!call.parts.agents.break_glass_code) return problem(503, "there is no agent gateway");
@@ -119,7 +118,7 @@ net::Response break_glass(const Call& call) {
   if (!generation) return failed(generation.error());
   if (*generation == 0) return problem(409, "the record knows of no isolation of this host");
   const Status noted =
-      call.parts.store.note(call.actor, "break_glass_issued", *endpoint,
+      call.parts.store.note(call.actor(), "break_glass_issued", *endpoint,
                             "generation " + std::to_string(*generation) + ": " + text_of(body, "comment"));
   if (!noted) return failed(noted.error());
   return json(200, dump({{"agent", *endpoint},
@@ -130,16 +129,16 @@ net::Response break_glass(const Call& call) {
 }  // namespace
 
 void add_agents_routes(Router& router) {
-  router.add("GET", "/api/firebreak/agents", Access::authorized, list);
-  router.add("POST", "/api/firebreak/agents/tokens", Access::authorized, make_token);
-  router.add("POST", "/api/firebreak/agents/approve", Access::authorized,
+  router.add("GET", "/api/firebreak/agents", Privilege::endpoints_read, list);
+  router.add("POST", "/api/firebreak/agents/tokens", Privilege::agents_manage, make_token);
+  router.add("POST", "/api/firebreak/agents/approve", Privilege::approve,
              [](const Call& call) { return decide(call, true); });
-  router.add("POST", "/api/firebreak/agents/deny", Access::authorized,
+  router.add("POST", "/api/firebreak/agents/deny", Privilege::approve,
              [](const Call& call) { return decide(call, false); });
-  router.add("POST", "/api/firebreak/agents/revoke", Access::authorized, revoke);
-  router.add("POST", "/api/firebreak/agents/rotate", Access::authorized, rotate);
-  router.add("POST", "/api/firebreak/agents/rotate_signing_key", Access::authorized, rotate_signing_key);
-  router.add("POST", "/api/firebreak/agents/break_glass", Access::authorized, break_glass);
+  router.add("POST", "/api/firebreak/agents/revoke", Privilege::agents_manage, revoke);
+  router.add("POST", "/api/firebreak/agents/rotate", Privilege::agents_manage, rotate);
+  router.add("POST", "/api/firebreak/agents/rotate_signing_key", Privilege::agents_manage, rotate_signing_key);
+  router.add("POST", "/api/firebreak/agents/break_glass", Privilege::agents_manage, break_glass);
 }
 
 }  // namespace fb::api

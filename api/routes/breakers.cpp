@@ -1,9 +1,8 @@
 // Budgets that tripped: which rules' (and the fleet's) may not isolate until a person resets them.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 #include "engine/record/queries.h"
 
 namespace fb::api {
@@ -13,7 +12,7 @@ namespace {
 constexpr const char* kFleet = "fleet";
 
 net::Response list(const Call& call) {
-  auto reader = record::Reader::open(call.parts.store.db_path());
+  auto reader = call.reader();
   if (!reader) return failed(reader.error());
   const auto tripped = (*reader)->tripped_rules();
   if (!tripped) return failed(tripped.error());
@@ -25,12 +24,12 @@ net::Response list(const Call& call) {
 }
 
 net::Response reset(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object()) return problem(400, "the body is {\"breaker\": \"RULE_ID|fleet\", \"comment\": \"why\"}");
   const std::string breaker = body.value("breaker", "");
   const std::string why = body.value("comment", "");
   if (breaker.empty() || why.empty()) return problem(400, "name the breaker and say why in \"comment\"");
-  const auto was_open = call.parts.store.reset_trip(breaker == kFleet ? "" : breaker, call.actor, why);
+  const auto was_open = call.parts.store.reset_trip(breaker == kFleet ? "" : breaker, call.actor(), why);
   if (!was_open) return failed(was_open.error());
   if (!*was_open) return problem(404, "the breaker '" + breaker + "' has not tripped");
   return json(200, nlohmann::json{{"breaker", breaker}, {"reset", true}}.dump());
@@ -39,8 +38,8 @@ net::Response reset(const Call& call) {
 }  // namespace
 
 void add_breakers_routes(Router& router) {
-  router.add("GET", "/api/firebreak/breakers", Access::authorized, list);
-  router.add("POST", "/api/firebreak/breakers/reset", Access::authorized, reset);
+  router.add("GET", "/api/firebreak/breakers", Privilege::actions_read, list);
+  router.add("POST", "/api/firebreak/breakers/reset", Privilege::guard_write, reset);
 }
 
 }  // namespace fb::api

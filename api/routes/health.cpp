@@ -1,8 +1,7 @@
 // /healthz: the process answers. /readyz: it does its work, or which part does not. /metrics: Prometheus.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -29,9 +28,9 @@ net::Response metrics(const Call& call) {
 }  // namespace
 
 void add_health_routes(Router& router) {
-  router.add("GET", "/healthz", Access::open, [](const Call&) { return json(200, R"({"status":"ok"})"); });
-  router.add("GET", "/readyz", Access::open, readyz);
-  router.add("GET", "/metrics", Access::open, metrics);
+  router.add_open("GET", "/healthz", [](const Call&) { return json(200, R"({"status":"ok"})"); });
+  router.add_open("GET", "/readyz", readyz);
+  router.add_open("GET", "/metrics", metrics);
 }
 
 }  // namespace fb::api

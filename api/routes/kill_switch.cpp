@@ -1,9 +1,8 @@
 // The emergency stop: no new isolation while it is on. Releases and detection go on.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -15,14 +14,14 @@ net::Response get(const Call& call) {
 }
 
 net::Response set(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object() || !body.contains("on") || !body["on"].is_boolean()) {
     return problem(400, "the body is {\"on\": true|false, \"comment\": \"why\"}");
   }
   const std::string why = body.value("comment", "");
   if (why.empty()) return problem(400, "say why in \"comment\"");
   const bool on = body["on"];
-  if (const Status done = call.parts.store.set_kill_switch(on, call.actor, why); !done) return failed(done.error());
+  if (const Status done = call.parts.store.set_kill_switch(on, call.actor(), why); !done) return failed(done.error());
   call.parts.wake_dispatcher();
   return json(200, nlohmann::json{{"on", on}}.dump());
 }
@@ -30,8 +29,8 @@ net::Response set(const Call& call) {
 }  // namespace
 
 void add_kill_switch_routes(Router& router) {
-  router.add("GET", "/api/firebreak/kill_switch", Access::authorized, get);
-  router.add("POST", "/api/firebreak/kill_switch", Access::authorized, set);
+  router.add("GET", "/api/firebreak/kill_switch", Privilege::actions_read, get);
+  router.add("POST", "/api/firebreak/kill_switch", Privilege::guard_write, set);
 }
 
 }  // namespace fb::api

@@ -1,11 +1,11 @@
 // GET lists as NDJSON, one object a line with the keys of the views; newest first.
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
+#include "engine/base/json.h"
 #include "engine/ir/typed.h"
 #include "engine/record/queries.h"
 
@@ -35,7 +35,7 @@ net::Response lines(const Result<std::vector<Row>>& rows) {
 
 // What every list understands.
 struct ListCall {
-  std::unique_ptr<record::Reader> reader;
+  Readers::Lease reader;
   int64_t limit = kDefaultLimit;
   int64_t skip = 0;
   std::string endpoint_id;  // of ?host=
@@ -50,7 +50,7 @@ Result<ListCall> open_list(const Call& call) {
     return fail(ErrorCode::invalid_argument, "limit takes a number from 0 to 100000, skip one from 0");
   list.limit = *limit;
   list.skip = *skip;
-  FB_TRY(list.reader, record::Reader::open(call.parts.store.db_path()));
+  FB_TRY(list.reader, call.reader());
   if (const std::string host = call.query("host"); !host.empty()) {
     FB_TRY(list.endpoint_id, one_endpoint(*list.reader, host));
   }
@@ -93,22 +93,15 @@ net::Response actions(const Call& call) {
 }
 
 // The view's keys, the tags and what keeps the agent from its work.
-net::Response lines_for_people(const Call& call, const std::vector<record::EndpointRow>& rows) {
-  const auto known = call.parts.store.endpoints();
-  if (!known) return failed(known.error());
-  std::map<std::string_view, const std::vector<std::string>*> tags;
-  for (const Endpoint& e : *known) tags[e.endpoint_id] = &e.tags;
+net::Response lines_for_people(const std::vector<record::EndpointRow>& rows) {
+  const auto text = [](const nlohmann::json& words) {
+    return words.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
   std::string body;
   for (const record::EndpointRow& row : rows) {
-    const auto at = tags.find(row.endpoint_id);
-    const nlohmann::json list = at == tags.end() ? std::vector<std::string>() : *at->second;
     body += record::json_line(row);
     body.back() = ',';
-    const nlohmann::json problems = row.problems;
-    const auto text = [](const nlohmann::json& words) {
-      return words.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    };
-    body += "\"tags\":" + text(list) + ",\"problems\":" + text(problems) + "}\n";
+    body += "\"tags\":" + text(row.tags) + ",\"problems\":" + text(row.problems) + "}\n";
   }
   return ndjson(std::move(body));
 }
@@ -121,7 +114,7 @@ net::Response endpoints(const Call& call) {
   if (rows && !list->endpoint_id.empty()) {
     std::erase_if(*rows, [&](const record::EndpointRow& e) { return e.endpoint_id != list->endpoint_id; });
   }
-  return rows && call.query("tags") == "1" ? lines_for_people(call, *rows) : lines(rows);
+  return rows && call.query("tags") == "1" ? lines_for_people(*rows) : lines(rows);
 }
 
 net::Response dead_letters(const Call& call) {
@@ -133,10 +126,10 @@ net::Response dead_letters(const Call& call) {
 }  // namespace
 
 void add_lists_routes(Router& router) {
-  router.add("GET", "/api/firebreak/alerts", Access::authorized, alerts);
-  router.add("GET", "/api/firebreak/actions", Access::authorized, actions);
-  router.add("GET", "/api/firebreak/endpoints", Access::authorized, endpoints);
-  router.add("GET", "/api/firebreak/deadletters", Access::authorized, dead_letters);
+  router.add("GET", "/api/firebreak/alerts", Privilege::alerts_read, alerts);
+  router.add("GET", "/api/firebreak/actions", Privilege::actions_read, actions);
+  router.add("GET", "/api/firebreak/endpoints", Privilege::endpoints_read, endpoints);
+  router.add("GET", "/api/firebreak/deadletters", Privilege::alerts_read, dead_letters);
 }
 
 }  // namespace fb::api

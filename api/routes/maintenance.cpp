@@ -1,11 +1,10 @@
 // Times in which isolations by rules wait for a person, or are left out, on a host or on all hosts with a tag.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/ir/typed.h"
 
 namespace fb::api {
@@ -47,7 +46,7 @@ Result<T> member(const nlohmann::json& body, const char* key, T otherwise) {
 }
 
 Result<MaintenanceWindow> window_of(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object()) return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
   for (const auto& [key, value] : body.items()) {
     if (key != "host" && key != "tag" && key != "from" && key != "to" && key != "suppress" &&
@@ -64,7 +63,7 @@ Result<MaintenanceWindow> window_of(const Call& call) {
   if (host.empty()) {
     w.scope = "tag:" + tag;
   } else {
-    FB_TRY(const auto reader, record::Reader::open(call.parts.store.db_path()));
+    FB_TRY(const auto reader, call.reader());
     FB_TRY(const std::string endpoint, one_endpoint(*reader, host));
     w.scope = "host:" + endpoint;
   }
@@ -76,7 +75,7 @@ Result<MaintenanceWindow> window_of(const Call& call) {
   FB_TRY(w.suppress, member<bool>(body, "suppress", false));
   FB_TRY(w.include_critical, member<bool>(body, "include_critical", false));
   FB_TRY(w.why, member<std::string>(body, "comment", ""));
-  w.set_by = call.actor;
+  w.set_by = call.actor();
   return w;
 }
 
@@ -90,12 +89,12 @@ net::Response add(const Call& call) {
 }
 
 net::Response remove(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body.empty() ? "{}" : call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body.empty() ? "{}" : call.request.body);
   if (!body.is_object()) return problem(400, "the body is {\"comment\": \"why\"}");
   const auto why = member<std::string>(body, "comment", "");
   if (!why) return failed(why.error());
   const std::string& id = call.params.at("id");
-  const auto removed = call.parts.store.remove_maintenance(id, call.actor, *why);
+  const auto removed = call.parts.store.remove_maintenance(id, call.actor(), *why);
   if (!removed) return failed(removed.error());
   if (!*removed) return problem(404, "no maintenance has the id '" + id + "'");
   return json(200, Json{{"id", id}, {"removed", true}}.dump());
@@ -104,9 +103,9 @@ net::Response remove(const Call& call) {
 }  // namespace
 
 void add_maintenance_routes(Router& router) {
-  router.add("GET", "/api/firebreak/maintenance", Access::authorized, list);
-  router.add("POST", "/api/firebreak/maintenance", Access::authorized, add);
-  router.add("POST", "/api/firebreak/maintenance/{id}/remove", Access::authorized, remove);
+  router.add("GET", "/api/firebreak/maintenance", Privilege::actions_read, list);
+  router.add("POST", "/api/firebreak/maintenance", Privilege::guard_write, add);
+  router.add("POST", "/api/firebreak/maintenance/{id}/remove", Privilege::guard_write, remove);
 }
 
 }  // namespace fb::api

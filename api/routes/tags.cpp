@@ -1,10 +1,9 @@
 // Tags of an endpoint. One that protects is taken away only when a second person asks for the same.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -12,7 +11,7 @@ namespace {
 constexpr const char* kBody = R"(the body is {"tag": "...", "op": "add|rm", "comment": "why"})";
 
 net::Response change(const Call& call) {
-  const auto body = nlohmann::json::parse(call.request.body, nullptr, false);
+  const auto body = parse_json(call.request.body);
   if (!body.is_object()) return problem(400, kBody);
   for (const auto& [key, value] : body.items()) {
     if (!value.is_string() || (key != "tag" && key != "op" && key != "comment")) return problem(400, kBody);
@@ -20,11 +19,11 @@ net::Response change(const Call& call) {
   const std::string op = body.value("op", "");
   const std::string tag = body.value("tag", "");
   if (op != "add" && op != "rm") return problem(400, kBody);
-  auto reader = record::Reader::open(call.parts.store.db_path());
+  auto reader = call.reader();
   if (!reader) return failed(reader.error());
   const auto endpoint = one_endpoint(**reader, call.params.at("host"));
   if (!endpoint) return failed(endpoint.error());
-  const auto done = call.parts.store.change_tag(*endpoint, tag, op == "add", call.actor, body.value("comment", ""));
+  const auto done = call.parts.store.change_tag(*endpoint, tag, op == "add", call.actor(), body.value("comment", ""));
   if (!done) return failed(done.error());
   using Change = Store::TagChange;
   const char* result = *done == Change::done ? "done" : *done == Change::waits ? "waits" : "unchanged";
@@ -36,7 +35,7 @@ net::Response change(const Call& call) {
 }  // namespace
 
 void add_tags_routes(Router& router) {
-  router.add("POST", "/api/firebreak/endpoints/{host}/tags", Access::authorized, change);
+  router.add("POST", "/api/firebreak/endpoints/{host}/tags", Privilege::endpoints_write, change);
 }
 
 }  // namespace fb::api

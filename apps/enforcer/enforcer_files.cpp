@@ -9,13 +9,13 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "apps/enforcer/durable_file.h"
 #include "apps/enforcer/enforcer.h"
 #include "apps/enforcer/local_release_json.h"
 #include "engine/base/digest.h"
 #include "engine/base/failpoint.h"
+#include "engine/base/json.h"
 
 namespace fb::agent {
 namespace {
@@ -44,7 +44,7 @@ Status make_folder(const std::string& path) {
 
 Result<nlohmann::json> read_object(const std::string& path) {
   FB_TRY(const std::string text, read_file(path, kMaxSmallFile));
-  auto json = nlohmann::json::parse(text, nullptr, false);
+  auto json = parse_json(text);
   if (json.is_discarded() || !json.is_object()) return fail(ErrorCode::corrupt, "is not a JSON object", path);
   return json;
 }

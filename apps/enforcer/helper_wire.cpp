@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "apps/enforcer/local_release_json.h"
+#include "engine/base/json.h"
 
 namespace fb::agent {
 namespace {
@@ -131,7 +131,7 @@ std::string write_report(const Report& report) {
 }
 
 Result<Report> read_report(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json = parse_json(text);
   if (!json.is_object()) return fail(ErrorCode::corrupt, "the helper's report can't be read");
   Report report;
   const std::string word = text_of(json, "kind");
@@ -166,7 +166,7 @@ std::string write_status(const EnforcementStatus& s) {
 }
 
 Result<EnforcementStatus> read_status(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json = parse_json(text);
   if (!json.is_object()) return fail(ErrorCode::corrupt, "the helper's status can't be read");
   EnforcementStatus s;
   s.backend = text_of(json, "backend");
@@ -200,7 +200,7 @@ std::string write_error(const Error& error) {
 }
 
 Error read_error(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json = parse_json(text);
   if (!json.is_object()) return {ErrorCode::corrupt, Retry::no, "the helper's answer can't be read", ""};
   const int64_t code = number_of(json, "code");
   const bool known = code >= 0 && code <= static_cast<int>(ErrorCode::internal);

@@ -7,12 +7,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
 #include "apps/enforcer/durable_file.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 
 namespace fb::agent {
 namespace {
@@ -51,7 +51,7 @@ std::string write_entry(const JournalEntry& entry) {
 }
 
 Result<JournalEntry> read_entry(std::string_view line) {
-  const auto json = nlohmann::json::parse(line, nullptr, false);
+  const auto json = parse_json(line);
   if (json.is_discarded() || !json.is_object()) return fail(ErrorCode::corrupt, "a journal line is not a JSON object");
   const auto text = [&](const char* key) {
     const auto at = json.find(key);

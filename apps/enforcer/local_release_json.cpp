@@ -1,6 +1,6 @@
 #include "apps/enforcer/local_release_json.h"
 
-#include <nlohmann/json.hpp>
+#include "engine/base/json.h"
 
 namespace fb::agent {
 namespace {

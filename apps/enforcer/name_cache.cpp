@@ -12,13 +12,13 @@
 #include <deque>
 #include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <system_error>
 #include <thread>
 
 #include "apps/enforcer/durable_file.h"
+#include "engine/base/json.h"
 #include "engine/base/log.h"
 
 namespace fb::agent {
@@ -112,7 +112,7 @@ NameCache::NameCache(std::string file, Resolve resolve, const Clock& clock)
       known_(std::make_unique<Known>()) {
   const auto text = read_file(file_, kMaxFile);
   if (!text) return;
-  const auto json = nlohmann::json::parse(*text, nullptr, false);
+  const auto json = parse_json(*text);
   if (!json.is_object()) return;
   for (const auto& [host, list] : json.items()) {
     if (!list.is_array()) continue;

@@ -1,8 +1,8 @@
-#include <nlohmann/json.hpp>
 
 #include "apps/enforcer/backend.h"
 #include "apps/enforcer/durable_file.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 
 namespace fb::agent {
 namespace {
@@ -52,7 +52,7 @@ class SimulatedBackend final : public IsolationBackend {
     auto text = read_file(file_, kMaxStateBytes);
     if (!text && text.error().code == ErrorCode::not_found) return seen;
     if (!text) return tl::unexpected<Error>(text.error());
-    const auto json = nlohmann::ordered_json::parse(*text, nullptr, false);
+    const auto json = parse_ordered_json(*text);
     if (!json.is_object() || !json.contains("state") || !json["state"].is_string()) {
       return fail(ErrorCode::corrupt, "the simulated state cannot be read", file_);
     }

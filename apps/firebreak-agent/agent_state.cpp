@@ -8,10 +8,10 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "apps/enforcer/durable_file.h"
+#include "engine/base/json.h"
 #include "engine/model/ids.h"
 
 namespace fb::agent {
@@ -66,7 +66,7 @@ Result<Credential> AgentState::read_credential(const std::string& folder) {
   auto text = read_file(path, kMaxStateFile);
   if (!text && text.error().code == ErrorCode::not_found) return Credential{};
   if (!text) return tl::unexpected<Error>(text.error());
-  const auto json = nlohmann::json::parse(*text, nullptr, false);
+  const auto json = parse_json(*text);
   const auto at = [&](const char* key) {
     return json.is_object() ? json.value(key, nlohmann::json()) : nlohmann::json();
   };

@@ -2,13 +2,13 @@
 
 #include <chrono>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/ir/typed.h"
 
@@ -99,8 +99,7 @@ template <class Each>
 void each_line(const std::string& ndjson, const Each& each) {
   for (size_t at = 0; at < ndjson.size();) {
     const size_t end = std::min(ndjson.find('\n', at), ndjson.size());
-    const Json line = Json::parse(ndjson.begin() + static_cast<std::ptrdiff_t>(at),
-                                  ndjson.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+    const Json line = parse_ordered_json(std::string_view(ndjson).substr(at, end - at));
     at = end + 1;
     if (line.is_object()) each(line);
   }
@@ -283,7 +282,7 @@ Result<Json> follow(ApiClient& client, const Json& first, int wait_s, const Foll
       std::this_thread::sleep_for(std::chrono::milliseconds(kEveryMs));
     }
     FB_TRY(const std::string body, client.get("/api/firebreak/actions/" + text_of(action, "action_id")));
-    Json now = Json::parse(body, nullptr, false);
+    Json now = parse_ordered_json(body);
     if (!now.is_object()) return fail(ErrorCode::corrupt, "the service's answer is not JSON");
     const bool is_new = text_of(now, "status") != text_of(action, "status");
     action = std::move(now);
@@ -297,7 +296,7 @@ Result<Json> submit_action(ApiClient& client, const std::string& verb, const std
   const Json request{{"command", verb}, {"host", host}, {"comment", comment}, {"override", override_protected}};
   FB_TRY(const std::string body,
          client.post("/api/firebreak/actions", request.dump(-1, ' ', false, Json::error_handler_t::replace)));
-  Json action = Json::parse(body, nullptr, false);
+  Json action = parse_ordered_json(body);
   if (!action.is_object()) return fail(ErrorCode::corrupt, "the service's answer is not JSON");
   return action;
 }

@@ -1,10 +1,10 @@
 // firebreak agents approve, deny, revoke, rotate, rotate-signing-key; firebreak break-glass.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -25,7 +25,7 @@ tl::expected<Json, int> ask(const ActOptions& options, const std::string& route,
     const bool found = answer.error().code == ErrorCode::conflict;
     return tl::unexpected<int>(complain(answer.error(), found ? kFound : kCantRun));
   }
-  Json json = Json::parse(*answer, nullptr, false);
+  Json json = parse_ordered_json(*answer);
   if (!json.is_object()) return tl::unexpected<int>(complain("the service's answer is not JSON", kCantRun));
   return json;
 }

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "apps/firebreak/action_view.h"
 #include "apps/firebreak/client.h"
@@ -10,6 +9,7 @@
 #include "apps/firebreak/service_files.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/config/config.h"
 #include "engine/record/queries.h"
 

@@ -6,10 +6,13 @@
 #include <filesystem>
 #include <functional>
 
+#include "apps/firebreak/completion.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "apps/firebreak/version.h"
+#include "engine/access/access.h"
 #include "engine/base/text.h"
+#include "engine/model/names.h"
 
 namespace fb::cli {
 namespace {
@@ -27,12 +30,25 @@ void add_format(CLI::App& command, Format& format) {
       ->type_name("text|json");
 }
 
+std::vector<std::string> action_states() {
+  std::vector<std::string> words;
+  for (auto n = static_cast<int>(ActionState::requested); n <= static_cast<int>(ActionState::superseded); ++n) {
+    words.emplace_back(to_string(static_cast<ActionState>(n)));
+  }
+  return words;
+}
+
 void add_connect(CLI::App& command, ConnectOptions& connect) {
   command.add_option("-c,--config", connect.config, "the service's config file; its data_dir holds the socket");
   command.add_option("--socket", connect.socket, "the service's socket (default: firebreak.sock in the data_dir)");
-  command.add_option("--url", connect.url, "the service's URL, when it is not on this machine");
+  command.add_option("--url", connect.url, "the service's URL, when it is not on this machine (or FIREBREAK_URL)")
+      ->envname("FIREBREAK_URL");
   command.add_option("--api-key", connect.api_key, "API key for --url (or FIREBREAK_API_KEY)")
       ->envname("FIREBREAK_API_KEY");
+  command.add_option("--api-key-file", connect.api_key_file, "file (mode 0600) with the API key");
+  command
+      .add_option("--profile", connect.profile, "a service that `firebreak login` made known (or FIREBREAK_PROFILE)")
+      ->envname("FIREBREAK_PROFILE");
   command.add_option("--ca-file", connect.ca_file, "CA certificate of the service");
 }
 
@@ -40,6 +56,7 @@ struct Commands {
   QueryOptions query;
   ReplayOptions replay;
   RulesOptions rules;
+  RulesSyncOptions rules_sync;
   ServiceOptions service;
   DemoOptions demo;
   ListOptions list;
@@ -54,6 +71,13 @@ struct Commands {
   std::string tag;
   std::string breaker;
   RespondOptions respond;
+  UsersOptions users;
+  KeysOptions keys;
+  ExceptionsOptions exceptions;
+  PoliciesOptions policies;
+  WatchOptions watch;
+  ProfileOptions profile;
+  std::string shell;
 };
 
 void example(CLI::App& command, const std::string& text) {
@@ -120,8 +144,44 @@ void add_replay(CLI::App& app, Commands& c, Chosen& chosen) {
   });
 }
 
+// Those that talk to a service.
+void add_rules_sync(CLI::App& rules, Commands& c, Chosen& chosen) {
+  RulesSyncOptions& o = c.rules_sync;
+  const auto sub = [&](const char* name, const char* what, const std::string& shown,
+                       int (*run)(const RulesSyncOptions&)) -> CLI::App& {
+    auto& s = *rules.add_subcommand(name, what);
+    add_connect(s, o.connect);
+    add_format(s, o.format);
+    example(s, shown);
+    s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.rules_sync); }; });
+    return s;
+  };
+  auto& push = sub("push", "Make the service have the rules of these files", "firebreak rules push rules/ --dry-run",
+                   run_rules_push);
+  push.add_option("PATH", o.paths, "rule files or folders")->required();
+  push.add_flag("--dry-run", o.dry_run, "only tell what would change");
+  auto& pull = sub("pull", "Write the rules that came through the API as files", "firebreak rules pull -o rules/",
+                   run_rules_pull);
+  pull.add_option("RULE", o.rule, "only this rule_id");
+  pull.add_option("-o,--output", o.folder, "folder for the files")->required();
+  auto& diff = sub("diff", "What differs between files and the service, or between versions of a rule",
+                   "firebreak rules diff --rule office-child --from 1 --to 3", run_rules_diff);
+  diff.add_option("PATH", o.paths, "rule files or folders");
+  diff.add_option("--rule", o.rule, "a rule_id or id, instead of files");
+  diff.add_option("--from", o.from, "version (default: the one before --to)");
+  diff.add_option("--to", o.to, "version (default: the newest)");
+  sub("versions", "Every version of a rule, with author and time", "firebreak rules versions office-child",
+      run_rules_versions)
+      .add_option("RULE", o.rule, "a rule_id or id")
+      ->required();
+  auto& restore = sub("restore", "Make an old version of a rule the standing one",
+                      "firebreak rules restore office-child 2", run_rules_restore);
+  restore.add_option("RULE", o.rule, "a rule_id or id")->required();
+  restore.add_option("VERSION", o.version, "as `rules versions` shows it")->required()->check(CLI::PositiveNumber);
+}
+
 void add_rules(CLI::App& app, Commands& c, Chosen& chosen) {
-  auto& rules = *app.add_subcommand("rules", "Work with rule files");
+  auto& rules = *app.add_subcommand("rules", "Work with rules: files, and those of a service");
   rules.require_subcommand(1);
   example(rules, "firebreak rules check rules/");
   const auto add = [&](const char* name, const char* what, const std::string& shown, int (*run)(const RulesOptions&)) {
@@ -140,6 +200,7 @@ void add_rules(CLI::App& app, Commands& c, Chosen& chosen) {
   auto* test = add("test", "Run the tests written inside rule files", "firebreak rules test rules/ --junit report.xml",
                    run_rules_test);
   test->add_option("--junit", c.rules.junit_file, "write the results as JUnit XML");
+  add_rules_sync(rules, c, chosen);
 }
 
 void add_service(CLI::App& app, Commands& c, Chosen& chosen) {
@@ -193,8 +254,8 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
   auto* actions = add("actions", "What was done, or would have been, and why",
                       "firebreak actions --host web-1 --command isolate --since 1d");
   actions->add_option("--host", c.list.host, "agent id, host id or host name");
-  actions->add_option("--command", c.list.command, "isolate or release");
-  actions->add_option("--status", c.list.status, "a state such as verified, blocked or awaiting_approval");
+  actions->add_option("--command", c.list.command, "only these")->check(CLI::IsMember({"isolate", "release"}));
+  actions->add_option("--status", c.list.status, "only those in this state")->check(CLI::IsMember(action_states()));
   actions->add_option("--since", c.list.since, "a duration such as 30m or 1d, or an ISO time");
   for (const bool approve : {true, false}) {
     auto& s = *actions->add_subcommand(approve ? "approve" : "deny",
@@ -263,6 +324,182 @@ void add_maintenance(CLI::App& app, Commands& c, Chosen& chosen) {
   rm.add_option("--comment", c.act.comment, "why; kept in the audit");
   example(rm, "firebreak maintenance rm m-3f2a9c01");
   rm.callback([&c, &chosen] { chosen = [&c] { return run_maintenance_remove(c.maintenance_id, c.act); }; });
+}
+
+void add_exceptions(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& e = *app.add_subcommand("exceptions", "Addresses that isolated hosts may still talk to");
+  e.require_subcommand(1);
+  example(e, "firebreak exceptions list");
+  ExceptionsOptions& o = c.exceptions;
+  const auto sub = [&](const char* name, const char* what, const std::string& shown,
+                       int (*run)(const ExceptionsOptions&)) -> CLI::App& {
+    auto& s = *e.add_subcommand(name, what);
+    add_connect(s, o.connect);
+    example(s, shown);
+    s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.exceptions); }; });
+    return s;
+  };
+  auto& add = sub("add", "Let isolated hosts talk to an address or network; makes the list when there is none",
+                  "firebreak exceptions add 10.10.0.1 --name 'update server'", run_exceptions_add);
+  add_format(add, o.format);
+  add.add_option("ADDRESS", o.address, "IPv4 or IPv6, one address or a prefix such as 192.0.2.0/24")->required();
+  add.add_option("--name", o.name, "what it is called (default: the address)");
+  add.add_option("--description", o.description, "what it is for");
+  add.add_option("--policy", o.policies, "only for hosts with this endpoint policy; may be repeated (default: all)")
+      ->allow_extra_args(false);
+  add.add_option("--item-id", o.item_id, "an id of your own");
+  add.add_option("--expires", o.expires, "ISO time from which on it no longer holds");
+  add.add_option("--comment", o.comment, "why; kept with the exception");
+  add_format(
+      sub("list", "The exceptions, newest first", "firebreak exceptions list --format json", run_exceptions_list),
+      o.format);
+  sub("rm", "Take an exception away; isolated hosts lose it within a second",
+      "firebreak exceptions rm 1342081d-66ad-4b03-b554-131195ce404b", run_exceptions_remove)
+      .add_option("ITEM_ID", o.item_id, "as `exceptions list` shows it")
+      ->required();
+  auto& import = sub("import", "Take exceptions from an NDJSON export", "firebreak exceptions import exceptions.ndjson",
+                     run_exceptions_import);
+  import.add_option("FILE", o.file, "NDJSON as `exceptions export` or Kibana writes it")->required();
+  import.add_flag("--overwrite", o.overwrite, "what the file has takes the place of all that is there");
+  sub("export", "Write the list and its exceptions as NDJSON", "firebreak exceptions export exceptions.ndjson",
+      run_exceptions_export)
+      .add_option("FILE", o.file, "where to (default: standard output)");
+}
+
+void add_policies(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& p = *app.add_subcommand("policies", "What isolated hosts may still talk to, host by host");
+  p.require_subcommand(1);
+  example(p, "firebreak policies list");
+  PoliciesOptions& o = c.policies;
+  const auto sub = [&](const char* name, const char* what, const std::string& shown,
+                       int (*run)(const PoliciesOptions&)) -> CLI::App& {
+    auto& s = *p.add_subcommand(name, what);
+    add_connect(s, o.connect);
+    example(s, shown);
+    s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.policies); }; });
+    return s;
+  };
+  const auto add_id = [&o](CLI::App& s) { s.add_option("ID", o.id, "as `policies list` shows it")->required(); };
+  const auto add_settings = [&o](CLI::App& s) {
+    s.add_option("--description", o.description, "what it is for");
+    s.add_option("--service", o.services, "host:port that isolated hosts may still connect to; may be repeated")
+        ->allow_extra_args(false);
+    s.add_option("--dns", o.dns, "a name server they may still ask; may be repeated")->allow_extra_args(false);
+    s.add_option("--dhcp", o.dhcp, "whether they may renew their address")->check(CLI::IsMember({"yes", "no"}));
+    s.add_option("--on-lockout", o.on_lockout, "what a host does that can't reach the service: stay or rollback")
+        ->check(CLI::IsMember({"stay", "rollback"}));
+    s.add_option("--message", o.message, "what users of an isolated host are told");
+  };
+  add_format(sub("list", "The policies", "firebreak policies list", run_policies_list), o.format);
+  auto& show = sub("show", "One policy and its endpoints", "firebreak policies show servers", run_policies_show);
+  add_format(show, o.format);
+  add_id(show);
+  auto& add = sub("add", "Make a policy; what it does not set is the config's",
+                  "firebreak policies add Servers --id servers --service 10.0.0.5:9092", run_policies_add);
+  add_format(add, o.format);
+  add.add_option("NAME", o.name, "what it is called")->required();
+  add.add_option("--id", o.id, "an id of your own, for tags such as policy:ID");
+  add_settings(add);
+  auto& set = sub("set", "Change a policy; what is not named stays", "firebreak policies set servers --dns 10.0.0.53",
+                  run_policies_set);
+  add_format(set, o.format);
+  add_id(set);
+  set.add_option("--name", o.name, "what it is called");
+  add_settings(set);
+  set.add_option("--unset", o.unset, "a setting that the config decides again; may be repeated")
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"services", "dns", "dhcp", "on_lockout", "message"}));
+  auto& rm = sub("rm", "Remove a policy that no endpoint has", "firebreak policies rm servers", run_policies_remove);
+  add_id(rm);
+  rm.add_option("--comment", o.comment, "why; kept in the audit");
+  auto& assign = sub("assign", "Give endpoints a policy; isolated ones have it within a second",
+                     "firebreak policies assign servers web-1 web-2", run_policies_assign);
+  add_id(assign);
+  assign.add_option("HOST", o.hosts, "agent ids, host ids, or host names that are unique")->required();
+}
+
+void add_watch(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& w = *app.add_subcommand("watch", "Alerts, actions and endpoints as they change, until Ctrl-C");
+  add_connect(w, c.watch.connect);
+  add_format(w, c.watch.format);
+  w.add_option("--events", c.watch.kinds, "only these: alert, action, endpoint; may be repeated")
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"alert", "action", "endpoint"}));
+  w.add_option("--after", c.watch.after, "go on after this id, as --format json shows it (default: what is new)");
+  w.add_option("--limit", c.watch.limit, "end after so many")->check(CLI::Range(1, 1000000));
+  example(w, "firebreak watch --events alert --events action");
+  w.callback([&] { chosen = [&] { return run_watch(c.watch); }; });
+}
+
+void add_users(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& users = *app.add_subcommand("users", "People who may use the API, and their roles");
+  users.require_subcommand(1);
+  example(users, "firebreak users list");
+  UsersOptions& o = c.users;
+  const auto sub = [&](const char* name, const char* what, const std::string& shown,
+                       std::function<int()> run) -> CLI::App& {
+    auto& s = *users.add_subcommand(name, what);
+    add_connect(s, o.connect);
+    example(s, shown);
+    s.callback([&chosen, run = std::move(run)] { chosen = run; });
+    return s;
+  };
+  const auto add_name = [&o](CLI::App& s) { s.add_option("NAME", o.name, "the person's name")->required(); };
+  const auto add_roles = [&o](CLI::App& s) {
+    s.add_option("--role", o.roles, "viewer, analyst, responder, approver, rule_author or admin; may be repeated")
+        ->required()
+        ->allow_extra_args(false);
+  };
+  add_format(sub("list", "Who there is", "firebreak users list", [&c] { return run_users_list(c.users); }), o.format);
+  auto& add = sub("add", "Add a person; the password is read from standard input",
+                  "firebreak users add ada --role responder < password", [&c] { return run_users_add(c.users); });
+  add_name(add);
+  add_roles(add);
+  add.add_flag("--no-password", o.no_password, "a person who comes in with API keys only");
+  auto& roles = sub("set-roles", "Give a person these roles and no others",
+                    "firebreak users set-roles ada --role viewer", [&c] { return run_users_set_roles(c.users); });
+  add_name(roles);
+  add_roles(roles);
+  roles.add_option("--comment", o.comment, "why; kept in the audit");
+  for (const bool disable : {true, false}) {
+    auto& s =
+        sub(disable ? "disable" : "enable", disable ? "Keep a person out, with all their keys" : "Let them in again",
+            std::string("firebreak users ") + (disable ? "disable" : "enable") + " ada",
+            [&c, disable] { return run_users_disable(disable, c.users); });
+    add_name(s);
+    s.add_option("--comment", o.comment, "why; kept in the audit");
+  }
+  add_name(sub("passwd", "Set a person's password, read from standard input", "firebreak users passwd ada",
+               [&c] { return run_users_passwd(c.users); }));
+}
+
+void add_keys(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& keys = *app.add_subcommand("keys", "API keys");
+  keys.require_subcommand(1);
+  example(keys, "firebreak keys list");
+  KeysOptions& o = c.keys;
+  const auto sub = [&](const char* name, const char* what, const std::string& shown,
+                       int (*run)(const KeysOptions&)) -> CLI::App& {
+    auto& s = *keys.add_subcommand(name, what);
+    add_connect(s, o.connect);
+    example(s, shown);
+    s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.keys); }; });
+    return s;
+  };
+  auto& create =
+      sub("create", "Make a key; it is printed this once",
+          "firebreak keys create --user ada --name pipeline --scope rules_read --expires 90d", run_keys_create);
+  create.add_option("--user", o.user, "whose key it is (default: yours)");
+  create.add_option("--name", o.name, "what it is for");
+  create.add_option("--scope", o.scopes, "a privilege it is for; may be repeated (default: all that the roles give)")
+      ->allow_extra_args(false);
+  create.add_option("--expires", o.expires_in, "how long it holds, such as 90d (default: until it is revoked)");
+  auto& list = sub("list", "Keys without their secrets", "firebreak keys list --user ada", run_keys_list);
+  list.add_option("--user", o.user, "only this person's");
+  add_format(list, o.format);
+  auto& revoke = sub("revoke", "Take a key away at once", "firebreak keys revoke 3f2a9c017be1d2f0", run_keys_revoke);
+  revoke.add_option("ID", o.id, "as `keys list` shows it")->required();
+  revoke.add_option("--comment", o.comment, "why; kept in the audit");
 }
 
 void add_agent_commands(CLI::App& agents, Commands& c, Chosen& chosen) {
@@ -388,6 +625,101 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
   verify.callback([&] { chosen = [&] { return run_audit_verify(c.audit); }; });
 }
 
+void add_profiles(CLI::App& app, Commands& c, Chosen& chosen) {
+  ProfileOptions& o = c.profile;
+  auto& login = *app.add_subcommand("login", "Make a service known: its address and an API key, tried and kept");
+  login.add_option("--url", o.connect.url, "the service's URL")->required();
+  login.add_option("--profile", o.name, "what to call it (default: default)")->default_str("default");
+  login.add_option("--api-key-file", o.connect.api_key_file,
+                   "file (mode 0600) with the API key (default: standard input)");
+  login.add_option("--ca-file", o.connect.ca_file, "CA certificate of the service");
+  example(login, "firebreak login --url https://firebreak.example.com:8770 --profile prod < key");
+  login.callback([&] {
+    if (c.profile.name.empty()) c.profile.name = "default";
+    chosen = [&] { return run_login(c.profile); };
+  });
+  auto& logout = *app.add_subcommand("logout", "Forget a service and its key on this machine");
+  logout.add_option("--profile", o.name, "which one (default: the current one)");
+  example(logout, "firebreak logout");
+  logout.callback([&] { chosen = [&] { return run_logout(c.profile); }; });
+  auto& profiles = *app.add_subcommand("profiles", "The services that are known");
+  profiles.require_subcommand(1);
+  example(profiles, "firebreak profiles list");
+  auto& list = *profiles.add_subcommand("list", "Their names and addresses");
+  add_format(list, o.format);
+  list.add_flag("--names", o.names_only, "names alone, one a line");
+  example(list, "firebreak profiles list");
+  list.callback([&] { chosen = [&] { return run_profiles_list(c.profile); }; });
+  auto& use = *profiles.add_subcommand("use", "Make one the current one");
+  use.add_option("NAME", o.name, "as `profiles list` shows it")->required();
+  example(use, "firebreak profiles use prod");
+  use.callback([&] { chosen = [&] { return run_profiles_use(c.profile); }; });
+  auto& rm = *profiles.add_subcommand("rm", "Forget one and its key on this machine");
+  rm.add_option("NAME", o.name, "as `profiles list` shows it")->required();
+  example(rm, "firebreak profiles rm prod");
+  rm.callback([&] { chosen = [&] { return run_logout(c.profile); }; });
+}
+
+// What the value of an option may be, where that is a fixed set of words.
+std::vector<std::string> words_of(const std::string& option) {
+  std::vector<std::string> words;
+  if (option == "--format") return {"text", "json"};
+  if (option == "--language") return {"kuery", "lucene", "eql"};
+  if (option == "--fields") return {"ecs", "none"};
+  if (option == "--command") return {"isolate", "release"};
+  if (option == "--status") return action_states();
+  if (option == "--role") {
+    for (const Role r : all_roles()) words.emplace_back(to_string(r));
+  }
+  if (option == "--scope") {
+    for (const Privilege p : all_privileges()) words.emplace_back(to_string(p));
+  }
+  return words;
+}
+
+CompletedCommand described(const CLI::App& app, const std::string& name) {
+  CompletedCommand command;
+  command.name = name;
+  command.help = app.get_description();
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) {
+      if (option->get_name() == "OP") command.words = {"add", "rm"};
+      if (option->get_name() == "SHELL") command.words = {"bash", "zsh", "fish"};
+      continue;
+    }
+    CompletedOption o;
+    o.help = option->get_description();
+    o.takes_value = option->get_items_expected_max() > 0;
+    for (const std::string& n : option->get_snames()) {
+      o.name = "-" + n;
+      command.options.push_back(o);
+    }
+    for (const std::string& n : option->get_lnames()) {
+      o.name = "--" + n;
+      o.words = words_of(o.name);
+      o.is_profile = o.name == "--profile";
+      command.options.push_back(o);
+    }
+  }
+  for (const CLI::App* sub : app.get_subcommands(nullptr)) command.commands.push_back(described(*sub, sub->get_name()));
+  return command;
+}
+
+void add_completion(CLI::App& app, Commands& c, Chosen& chosen) {
+  auto& completion = *app.add_subcommand("completion", "Print the script that completes commands in a shell");
+  completion.add_option("SHELL", c.shell, "bash, zsh or fish")->required();
+  example(completion, "source <(firebreak completion bash)");
+  completion.callback([&] {
+    chosen = [&] {
+      const std::string script = completion_script(c.shell, described(app, ""));
+      if (script.empty())
+        return complain("completion is there for bash, zsh and fish, not '" + printable(c.shell) + "'", kCantRun);
+      std::fputs(script.c_str(), stdout);
+      return kDone;
+    };
+  });
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Firebreak: detection rules over event streams that isolate hosts by themselves"};
   app.set_version_flag("--version", std::string("firebreak ") + kVersion);
@@ -402,7 +734,14 @@ int run(int argc, char** argv) {
   add_rules(app, commands, chosen);
   add_lists(app, commands, chosen);
   add_maintenance(app, commands, chosen);
+  add_users(app, commands, chosen);
+  add_keys(app, commands, chosen);
+  add_exceptions(app, commands, chosen);
+  add_policies(app, commands, chosen);
+  add_watch(app, commands, chosen);
   add_operate(app, commands, chosen);
+  add_profiles(app, commands, chosen);
+  add_completion(app, commands, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& e) {

@@ -1,29 +1,44 @@
-// How operating commands reach the service: its unix socket when it is there, else a URL with an API key.
+// How operating commands reach the service: what is named (--socket, --url with a key, --profile), else its unix socket
+// when it is there, else the current profile.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "apps/firebreak/options.h"
 #include "engine/base/result.h"
+#include "engine/net/event_stream.h"
 #include "engine/net/http.h"
 
 namespace fb::cli {
 
 class ApiClient {
  public:
-  // The error says what to give: --socket, --config or --url.
+  // The error says what to give.
   static Result<ApiClient> connect(const ConnectOptions& options);
 
   // The body of a 2xx answer; else an error with the service's own message.
   Result<std::string> get(const std::string& path);
   Result<std::string> post(const std::string& path, const std::string& body);
+  Result<std::string> remove(const std::string& path);  // DELETE
+  // One file as a form's part `file`.
+  Result<std::string> upload(const std::string& path, const std::string& file_name, const std::string& content);
+  Result<std::string> send(const std::string& method, const std::string& path, const std::string& body);
+  // Server-sent events from after `last_id` on ("" = what is new), until `take` says false or the connection is lost
+  // (Retry::yes: connect again); last_id is kept up to date, retry_ms is what the service asks to wait first.
+  Status follow(const std::string& path, std::string& last_id, int& retry_ms,
+                const std::function<bool(const net::ServerEvent&)>& take);
   int last_status() const { return last_status_; }
 
  private:
-  Result<std::string> request(const std::string& method, const std::string& path, const std::string& body);
+  Result<std::string> request(const std::string& method, const std::string& path, const std::string& body,
+                              const std::string& content_type = "application/json");
+
+  static Error refusal(int status, const std::string& body);
 
   std::unique_ptr<net::HttpClient> client_;
+  net::ClientOptions options_;
   std::string base_;
   std::string authorization_;
   std::string where_;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "apps/firebreak/front_door.h"
 #include "apps/firebreak/isolation_policy.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -35,6 +36,9 @@ tl::expected<Config, int> load_config(const std::string& file) {
   }
   if (const auto settings = guard_settings(loaded.config); !settings) {
     return tl::unexpected<int>(complain(file + ": " + settings.error().describe(), kCantRun));
+  }
+  if (const Status front = check_front_door(loaded.config); !front) {
+    return tl::unexpected<int>(complain(file + ": " + front.error().describe(), kCantRun));
   }
   if (const auto bound = IdentityBindings::parse(loaded.config.map("kafka.identity_bound")); !bound) {
     return tl::unexpected<int>(complain(file + ": " + bound.error().describe(), kCantRun));

@@ -1,12 +1,12 @@
 // The operating commands: they ask the service's API and show the answer.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "apps/firebreak/action_view.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -97,7 +97,7 @@ int run_decide(bool approve, const std::string& action_id, const ActOptions& opt
   auto body = client->post("/api/firebreak/actions/" + url_encoded(action_id) + (approve ? "/approve" : "/deny"),
                            request.dump());
   if (!body) return complain(body.error(), exit_code_of(body.error()));
-  const Json action = Json::parse(*body, nullptr, false);
+  const Json action = parse_ordered_json(*body);
   if (!action.is_object()) return complain("the service's answer is not JSON", kCantRun);
   print_decision(approve, action);
   if (!approve) return kDone;
@@ -139,7 +139,7 @@ int run_token(const TokenOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   auto body = client->post("/api/firebreak/agents/tokens", Json{{"ttl_ms", *ttl}}.dump());
   if (!body) return complain(body.error(), exit_code_of(body.error()));
-  const Json answer = Json::parse(*body, nullptr, false);
+  const Json answer = parse_ordered_json(*body);
   // The token alone on standard output, so that it can go into a file.
   std::printf("%s\n", text_of(answer, "token").c_str());
   std::fprintf(stderr, "good for one agent until %s; CA fingerprint %s\n", text_of(answer, "expires_at").c_str(),

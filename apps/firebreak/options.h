@@ -45,6 +45,30 @@ struct RulesOptions {
   bool with_tests = false;
 };
 
+// How operating commands reach the service.
+struct ConnectOptions {
+  std::string config;  // its data_dir tells the socket
+  std::string socket;
+  std::string url;
+  std::string api_key;
+  std::string api_key_file;
+  std::string ca_file;
+  std::string profile;
+};
+
+// Rule files and the rules of a service.
+struct RulesSyncOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  std::vector<std::string> paths;
+  std::string rule;    // rule_id or id
+  std::string folder;  // pull: where the files go
+  int64_t from = 0;    // versions; 0 = the one before the newest
+  int64_t to = 0;      // 0 = the newest
+  int64_t version = 0;
+  bool dry_run = false;
+};
+
 struct ServiceOptions {
   std::string config;
   bool allow_broken = false;
@@ -55,15 +79,6 @@ struct DemoOptions {
   bool keep = false;
   std::string samples;  // folder; "" = the one that was installed or built with
   std::string rules;
-};
-
-// How operating commands reach the service.
-struct ConnectOptions {
-  std::string config;  // its data_dir tells the socket
-  std::string socket;
-  std::string url;
-  std::string api_key;
-  std::string ca_file;
 };
 
 struct ListOptions {
@@ -120,12 +135,82 @@ struct TokenOptions {
   std::string ttl = "1h";
 };
 
+struct ExceptionsOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  std::string address;
+  std::string item_id;
+  std::string name;
+  std::string description;
+  std::string comment;
+  std::string expires;                // ISO time; "" = never
+  std::vector<std::string> policies;  // none: all
+  std::string file;                   // "" and "-" are standard output
+  bool overwrite = false;
+};
+
+struct PoliciesOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  std::string id;
+  std::string name;
+  std::optional<std::string> description;
+  std::vector<std::string> services;  // host:port
+  std::vector<std::string> dns;
+  std::string dhcp;        // yes, no; "" = as it is
+  std::string on_lockout;  // stay, rollback; "" = as it is
+  std::optional<std::string> message;
+  std::vector<std::string> unset;  // settings that the config decides again
+  std::vector<std::string> hosts;
+  std::string comment;
+};
+
+struct WatchOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  std::vector<std::string> kinds;  // alert, action, endpoint; none: all
+  std::string after;               // the id to go on from; "" = only what is new
+  int64_t limit = 0;               // end after so many; 0 = never
+};
+
+struct UsersOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  std::string name;
+  std::vector<std::string> roles;
+  std::string comment;
+  bool no_password = false;
+};
+
+struct KeysOptions {
+  ConnectOptions connect;
+  Format format = Format::text;
+  std::string id;
+  std::string user;  // "" = whoever asks; of a list: everybody
+  std::string name;
+  std::vector<std::string> scopes;  // none: all that the roles give
+  std::string expires_in;           // "" = never
+  std::string comment;
+};
+
+struct ProfileOptions {
+  ConnectOptions connect;  // of login
+  Format format = Format::text;
+  std::string name;
+  bool names_only = false;
+};
+
 // A `firebreak` command: returns the exit code; prints errors itself.
 int run_query(const QueryOptions& options);
 int run_replay(const ReplayOptions& options);
 int run_rules_check(const RulesOptions& options);
 int run_rules_list(const RulesOptions& options);
 int run_rules_test(const RulesOptions& options);
+int run_rules_push(const RulesSyncOptions& options);
+int run_rules_pull(const RulesSyncOptions& options);
+int run_rules_diff(const RulesSyncOptions& options);
+int run_rules_versions(const RulesSyncOptions& options);
+int run_rules_restore(const RulesSyncOptions& options);
 int run_service(const ServiceOptions& options);
 int run_setup(const std::string& config);
 int run_demo(const DemoOptions& options);
@@ -139,6 +224,30 @@ int run_maintenance_list(const ConnectOptions& connect, Format format);
 int run_maintenance_remove(const std::string& id, const ActOptions& options);
 int run_tag(const std::string& op, const std::string& tag, const ActOptions& options);
 int run_breaker_reset(const std::string& breaker, const ActOptions& options);
+int run_exceptions_add(const ExceptionsOptions& options);
+int run_exceptions_list(const ExceptionsOptions& options);
+int run_exceptions_remove(const ExceptionsOptions& options);
+int run_exceptions_export(const ExceptionsOptions& options);
+int run_exceptions_import(const ExceptionsOptions& options);
+int run_policies_list(const PoliciesOptions& options);
+int run_policies_show(const PoliciesOptions& options);
+int run_policies_add(const PoliciesOptions& options);
+int run_policies_set(const PoliciesOptions& options);
+int run_policies_remove(const PoliciesOptions& options);
+int run_policies_assign(const PoliciesOptions& options);
+int run_watch(const WatchOptions& options);
+int run_users_add(const UsersOptions& options);
+int run_users_list(const UsersOptions& options);
+int run_users_set_roles(const UsersOptions& options);
+int run_users_disable(bool disable, const UsersOptions& options);
+int run_users_passwd(const UsersOptions& options);
+int run_keys_create(const KeysOptions& options);
+int run_keys_list(const KeysOptions& options);
+int run_keys_revoke(const KeysOptions& options);
+int run_login(const ProfileOptions& options);
+int run_logout(const ProfileOptions& options);
+int run_profiles_list(const ProfileOptions& options);
+int run_profiles_use(const ProfileOptions& options);
 int run_token(const TokenOptions& options);
 int run_enrollment_decision(bool approve, const ActOptions& options);  // of the agent in `host`
 int run_agent_revoke(const ActOptions& options);

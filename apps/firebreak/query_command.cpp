@@ -1,13 +1,13 @@
 // firebreak query: which events does a query match. Every query becomes a rule of one rule set, so any number of them
 // costs one pass over the events.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "apps/firebreak/inputs.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/lang/kuery/kuery.h"
 #include "engine/lang/query_error.h"
@@ -82,7 +82,7 @@ Result<std::vector<Query>> read_query_file(const QueryOptions& options) {
   std::string line;
   for (size_t number = 1; std::getline(in, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = parse_json(line);
     const std::string place = options.query_file + ":" + std::to_string(number);
     if (!json.is_object()) return fail(ErrorCode::invalid_argument, "this line is not a JSON object", place);
     Query q;

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "apps/firebreak/inputs.h"
@@ -13,6 +12,7 @@
 #include "apps/firebreak/rule_report.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/compile/rules.h"
 
@@ -31,7 +31,7 @@ class FileDirectory final : public EndpointDirectory {
     std::string line;
     for (size_t number = 1; std::getline(in, line); ++number) {
       if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      const auto json = nlohmann::json::parse(line, nullptr, false);
+      const auto json = parse_json(line);
       if (!json.is_object() || !json.contains("endpoint_id") || !json["endpoint_id"].is_string()) {
         return fail(ErrorCode::invalid_argument, "an endpoint line is an object with \"endpoint_id\"",
                     path + ":" + std::to_string(number));

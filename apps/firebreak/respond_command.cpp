@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <ctime>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "apps/firebreak/line_editor.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -160,7 +160,7 @@ class Console {
  private:
   Result<Json> look(const std::string& host) {
     FB_TRY(const std::string body, client_.get("/api/firebreak/endpoints?host=" + url_encoded(host)));
-    Json row = Json::parse(body.substr(0, body.find('\n')), nullptr, false);
+    Json row = parse_ordered_json(body.substr(0, body.find('\n')));
     if (!row.is_object()) return fail(ErrorCode::corrupt, "the service's answer is not JSON");
     return row;
   }

@@ -1,11 +1,11 @@
 // The commands with which people restrain the rules: maintenance, tags of endpoints, several approvals at once.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "apps/firebreak/action_view.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -33,8 +33,7 @@ template <class Each>
 void each_line(const std::string& body, const Each& each) {
   for (size_t at = 0; at < body.size();) {
     const size_t end = std::min(body.find('\n', at), body.size());
-    const Json line = Json::parse(body.begin() + static_cast<std::ptrdiff_t>(at),
-                                  body.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+    const Json line = parse_ordered_json(std::string_view(body).substr(at, end - at));
     at = end + 1;
     if (line.is_object()) each(line);
   }
@@ -54,7 +53,7 @@ int run_maintenance_add(const MaintenanceOptions& options) {
   request[options.host.empty() ? "tag" : "host"] = options.host.empty() ? options.tag : options.host;
   const auto body = client->post("/api/firebreak/maintenance", body_of(request));
   if (!body) return told(*client, body.error());
-  const Json window = Json::parse(*body, nullptr, false);
+  const Json window = parse_ordered_json(*body);
   if (!window.is_object()) return complain("the service's answer is not JSON", kCantRun);
   std::printf("%s: %s until %s\n", printable(field_of(window, "id")).c_str(),
               printable(field_of(window, "scope")).c_str(), printable(field_of(window, "to")).c_str());
@@ -100,7 +99,7 @@ int run_tag(const std::string& op, const std::string& tag, const ActOptions& opt
   const auto body = client->post("/api/firebreak/endpoints/" + url_encoded(options.host) + "/tags",
                                  body_of({{"tag", tag}, {"op", op}, {"comment", options.comment}}));
   if (!body) return told(*client, body.error());
-  const Json answer = Json::parse(*body, nullptr, false);
+  const Json answer = parse_ordered_json(*body);
   const std::string result = answer.is_object() ? field_of(answer, "result") : "";
   if (result == "waits") {
     std::printf("%s protects %s: it goes when a second person asks for the same within the time of an approval\n",
@@ -126,7 +125,7 @@ int run_decide_many(bool approve, const std::vector<std::string>& ids, const Act
     all = all && error.empty();
     // Who asked for it and which host it is; the id says the least to a person.
     const auto action = client->get("/api/firebreak/actions/" + url_encoded(id));
-    const Json facts = action ? Json::parse(*action, nullptr, false) : Json();
+    const Json facts = action ? parse_ordered_json(*action) : Json();
     if (error.empty() && facts.is_object()) return print_decision(approve, facts);
     const std::string name = facts.is_object() ? text_of(facts, "command") + " " + host_of(facts) : id;
     std::printf("%s: %s\n", printable(name).c_str(),

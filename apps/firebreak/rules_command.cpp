@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "apps/firebreak/inputs.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/rule_report.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/compile/rule_tests.h"
 #include "engine/compile/rules.h"

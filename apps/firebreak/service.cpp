@@ -13,8 +13,13 @@
 #include "actions/endpoint/endpoint_plugin.h"
 #include "actions/endpoint/wire.h"
 #include "api/api.h"
+#include "api/api_keys.h"
+#include "api/exceptions/rule_item.h"
+#include "api/rules/desk.h"
 #include "apps/firebreak/bounded_stop.h"
 #include "apps/firebreak/config_changes.h"
+#include "apps/firebreak/endpoint_policy.h"
+#include "apps/firebreak/front_door.h"
 #include "apps/firebreak/isolation_policy.h"
 #include "apps/firebreak/load_config.h"
 #include "apps/firebreak/notifications.h"
@@ -22,6 +27,7 @@
 #include "apps/firebreak/version.h"
 #include "connectors/kafka/alert_publisher.h"
 #include "connectors/kafka/kafka_source.h"
+#include "connectors/kafka/range_reader.h"
 #include "engine/base/digest.h"
 #include "engine/base/log.h"
 #include "engine/model/ids.h"
@@ -65,7 +71,6 @@ struct Service::Impl {
   Status start_response();
   Status load_secrets();
   bool is_proven(const std::string& endpoint_id, const LocalRelease& release) const;
-  endpoint::PolicyPtr policy_now() const;
   Result<std::string> rotate_signing_key();
   Status start_source();
   Status start_publisher();
@@ -93,14 +98,14 @@ struct Service::Impl {
   // In the order they are made; destroyed the other way round.
   std::unique_ptr<KillSwitch> kill_switch;
   std::unique_ptr<ActionGuard> guard;
+  std::unique_ptr<IsolationPolicies> policies;  // the store's hook tells it of changes
   std::unique_ptr<Store> store;
   std::unique_ptr<RuleBook> rules;
+  std::unique_ptr<api::RuleDesk> rule_desk;
   mutable std::mutex rules_mutex;
   std::string rules_problem;
   endpoint::Signers signers;
   std::string break_glass_secret;
-  mutable std::mutex policy_mutex;
-  endpoint::PolicyPtr policy;
   std::unique_ptr<Dispatcher> dispatcher;
   std::unique_ptr<endpoint::EndpointPlugin> agents;
   std::unique_ptr<KafkaSource> source;
@@ -141,7 +146,12 @@ Status Service::Impl::open_record() {
   options.approval_expiry_ms = settings.approval_expiry_ms;
   options.intent_expiry_ms = settings.intent_expiry_ms;
   options.outbox = !c.text("kafka.alerts_topic").empty();
+  options.open_addresses_changed = [this] {
+    policies->changed();
+    if (agents) agents->policy_changed();
+  };
   FB_TRY(store, Store::open(options));
+  policies->use(*store);
   return kill_switch->refresh(*store);
 }
 
@@ -149,18 +159,13 @@ Status Service::Impl::load_secrets() {
   FB_TRY_VOID(make_missing_secrets(files));
   FB_TRY(signers, load_signers(files));
   FB_TRY(break_glass_secret, load_break_glass_secret(files));
-  policy = endpoint::in_force(isolation_policy(start.config));
+  policies = std::make_unique<IsolationPolicies>(isolation_policy(start.config), clock);
   return {};
-}
-
-endpoint::PolicyPtr Service::Impl::policy_now() const {
-  const std::lock_guard lock(policy_mutex);
-  return policy;
 }
 
 // A host that let itself back in: by the code of that isolation, or because it was locked out and the policy says so.
 bool Service::Impl::is_proven(const std::string& endpoint_id, const LocalRelease& release) const {
-  if (release.how == "rollback") return policy_now()->policy.rollback;
+  if (release.how == "rollback") return policies->may_roll_back(endpoint_id);
   if (release.how != "break_glass") return false;
   const std::string code = endpoint::break_glass_code(break_glass_secret, endpoint_id, release.generation);
   return equal_secret(endpoint::break_glass_hash(code, endpoint_id, release.generation),
@@ -182,6 +187,8 @@ Status Service::Impl::load_rules_once() {
   options.load.limits = c.limits().rule;
   options.load.exception_files = c.list("exceptions");
   options.allow_broken = start.allow_broken;
+  options.allow_empty = true;
+  options.lists = api::record_lists(*store);
   rules = std::make_unique<RuleBook>(std::move(options));
   const ReloadReport report = rules->reload();
   for (const LoadedRule& rule : report.loaded.rules) {
@@ -193,6 +200,21 @@ Status Service::Impl::load_rules_once() {
                 report.problem + " (nothing was started; --allow-broken leaves broken rules out)");
   }
   note_reload(report, "start");
+  rule_desk = std::make_unique<api::RuleDesk>(
+      *store, *rules, clock, [this](const ReloadReport& r) { note_reload(r, "changed through the API"); });
+  FB_TRY(const std::vector<std::string> broken, rule_desk->load());
+  for (const std::string& problem : broken) {
+    log(LogLevel::error, "rule_left_out", "a rule that came through the API can't be run any more",
+        {{"problem", problem}});
+  }
+  note_reload({.swapped = true, .changed = true, .problem = "", .loaded = {}}, "rules of the record");
+  if (rules->current()->rules().empty()) {
+    log(LogLevel::warn, "no_rules",
+        c.list("rules").empty()
+            ? "no rule runs: 'rules' names no file, and none came through the API yet"
+            : "no rule runs: those of the files are switched off or none stand there, and none came "
+              "through the API yet");
+  }
   rules->watch(kRulePollMs, kRuleSettleMs, [this](const ReloadReport& r) { note_reload(r, "files changed"); });
   return {};
 }
@@ -257,7 +279,7 @@ Status Service::Impl::start_response() {
   options.certificate_days = static_cast<int>(c.integer("agents.certificate_days"));
   options.signers = signers;
   options.break_glass_secret = break_glass_secret;
-  options.policy = [this](const std::string&) { return policy_now(); };
+  options.policy = [this](const std::string& endpoint_id) { return policies->of(endpoint_id); };
   options.may_isolate = [this] { return !kill_switch->on(); };
   options.heartbeat_interval_ms = static_cast<int>(settings.heartbeat_ms);
   options.offline_after_ms = static_cast<int>(*c.duration_ms("agents.offline_after"));
@@ -361,7 +383,7 @@ Status Service::Impl::start_publisher() {
 
 Status Service::Impl::start_api() {
   const Config& c = start.config;
-  FB_TRY(api::ApiKeys keys, api::ApiKeys::load(files.api_keys));
+  FB_TRY_VOID(api::take_over_keys(files.api_keys, *store));
   std::string fingerprint;
   if (const auto f = net::certificate_fingerprint(files.ca_certificate)) fingerprint = *f;
   api::AgentControl control;
@@ -371,19 +393,51 @@ Status Service::Impl::start_api() {
   control.break_glass_code = [this](const std::string& id, int64_t generation) {
     return endpoint::break_glass_code(break_glass_secret, id, generation);
   };
-  const auto make = [&] {
-    return api::make_api(api::Parts{*store, clock, metrics, keys, [this] { dispatcher->wake(); },
-                                    [this] { return health(); }, [this] { refresh_gauges(); }, kVersion, fingerprint,
-                                    [fingerprint] { return endpoint::make_token(fingerprint); }, endpoint::token_hash,
-                                    control});
+  api::IsolationControl isolation;
+  isolation.fit_in = [this](const std::vector<OpenAddress>& items, bool emptied) {
+    return policies->fit_in(items, emptied);
   };
+  isolation.leaves_open = [this](const std::string& id, const std::string& address) {
+    return policies->leaves_open(id, address);
+  };
+  isolation.policy_fits = policy_fits;
+  isolation.wanted_digest = [this](const std::string& id) { return policies->of(id)->digest; };
+  api::AccessSettings access;
+  access.session_idle_ms = *c.duration_ms("http.session_idle");
+  access.session_max_ms = *c.duration_ms("http.session_max");
+  FB_TRY(access.oidc, oidc_settings(c));
+  RangeReaderConfig past;
+  past.properties = c.map("kafka.properties");
+  past.topics = c.list("kafka.topics");
+  past.embedded = start.embedded_broker;
+  std::vector<std::string> names = c.list("http.names");
+  for (const std::string& name : c.list("agents.names")) names.push_back(name);
+  const net::Handler handler = api::make_api(
+      api::Parts{.store = *store,
+                 .clock = clock,
+                 .metrics = metrics,
+                 .wake_dispatcher = [this] { dispatcher->wake(); },
+                 .health = [this] { return health(); },
+                 .refresh_gauges = [this] { refresh_gauges(); },
+                 .service_version = kVersion,
+                 .ca_fingerprint = fingerprint,
+                 .new_token = [fingerprint] { return endpoint::make_token(fingerprint); },
+                 .token_hash = endpoint::token_hash,
+                 .agents = control,
+                 .isolation = isolation,
+                 .access = access,
+                 .rules = rule_desk.get(),
+                 .past_events = [this, past](const EventRange& range,
+                                             const auto& take) { return read_range(past, range, take, clock); },
+                 .host_names = std::move(names)});
   net::ServerOptions socket;
   socket.unix_socket = files.socket;
-  FB_TRY(api_socket, net::start_http_server(socket, make()));
+  socket.body_limit =
+      api::body_limits(socket.limits.max_body_bytes, static_cast<size_t>(c.integer("http.limits.max_import_bytes")));
+  FB_TRY(api_socket, net::start_http_server(socket, handler));
   if (!c.text("http.listen").empty()) {
-    net::ServerOptions tcp;
-    tcp.listen = c.text("http.listen");
-    FB_TRY(api_tcp, net::start_http_server(tcp, make()));
+    FB_TRY(const net::ServerOptions tcp, front_door(c, files));
+    FB_TRY(api_tcp, net::start_http_server(tcp, handler));
   }
   return {};
 }
@@ -515,13 +569,10 @@ void Service::reload_policy() {
     return;
   }
   i.note_config(loaded.config);
-  endpoint::PolicyPtr fresh = endpoint::in_force(isolation_policy(loaded.config));
-  {
-    const std::lock_guard lock(i.policy_mutex);
-    if (fresh->policy == i.policy->policy) return;
-    i.policy = std::move(fresh);
-  }
-  const std::string now = i.policy_now()->digest;
+  endpoint::CutPolicy fresh = isolation_policy(loaded.config);
+  if (fresh == i.policies->config()) return;
+  const std::string now = endpoint::digest(fresh);
+  i.policies->replace_config(std::move(fresh));
   log(LogLevel::info, "policy_changed", "what isolated hosts may talk to has changed", {{"digest", now}});
   (void)i.store->note("service", "policy_changed", now, "");
   i.agents->policy_changed();

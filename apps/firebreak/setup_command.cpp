@@ -56,7 +56,7 @@ int run_setup(const std::string& config_file) {
   std::printf("%s the signing key and the break-glass secret\n", first ? "made" : "kept");
   std::printf("CA fingerprint (SHA-256): %s\n", fingerprint->c_str());
   if (!std::filesystem::exists(files.api_keys, error)) {
-    const auto key = api::ApiKeys::create(files.api_keys, "admin");
+    const auto key = api::create_key_in_file(files.api_keys, "admin");
     if (!key) return complain(key.error(), kCantRun);
     std::printf("API key of the administrator, shown this once:\n  %s\n", key->c_str());
   } else {

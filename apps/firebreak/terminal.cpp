@@ -1,6 +1,10 @@
 #include "apps/firebreak/terminal.h"
 
+#include <termios.h>
 #include <unistd.h>
+
+#include <unistd.h>
+#include <iostream>
 
 #include <algorithm>
 #include <cstdio>
@@ -109,6 +113,24 @@ std::string shortened(std::string_view text, size_t code_points) {
     if ((static_cast<uint8_t>(text[at]) & 0xC0) != 0x80 && ++n == code_points) break;
   }
   return std::string(text.substr(0, at)) + "\xE2\x80\xA6";
+}
+
+std::string read_secret(const std::string& prompt) {
+  termios before{};
+  const bool hidden = isatty(STDIN_FILENO) != 0 && tcgetattr(STDIN_FILENO, &before) == 0;
+  if (hidden) {
+    termios quiet = before;
+    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    std::fprintf(stderr, "%s: ", prompt.c_str());
+  }
+  std::string line;
+  std::getline(std::cin, line);
+  if (hidden) {
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    std::fputc('\n', stderr);
+  }
+  return line;
 }
 
 }  // namespace fb::cli

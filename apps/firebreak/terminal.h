@@ -22,6 +22,9 @@ Paint paint_of(std::string_view word);  // isolated red, verified green, ...
 int complain(std::string_view message, int code);
 int complain(const Error& error, int code);
 
+// One line of standard input, not shown when a person types it; then the prompt is on standard error.
+std::string read_secret(const std::string& prompt);
+
 // Columns separated by two blanks, as wide as their widest cell; the last one is not padded. Cells count code points.
 class Table {
  public:

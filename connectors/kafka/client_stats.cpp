@@ -1,6 +1,6 @@
 #include "connectors/kafka/client_stats.h"
 
-#include <nlohmann/json.hpp>
+#include "engine/base/json.h"
 
 namespace fb::kafka {
 namespace {
@@ -14,7 +14,7 @@ int64_t number(const nlohmann::json& object, const char* key, int64_t otherwise)
 
 ClientStats parse_client_stats(std::string_view text) {
   ClientStats out;
-  const nlohmann::json all = nlohmann::json::parse(text, nullptr, false);
+  const nlohmann::json all = parse_json(text);
   if (!all.is_object()) return out;
   std::map<int64_t, int64_t> silence_of;  // broker id -> ms
   if (const auto brokers = all.find("brokers"); brokers != all.end() && brokers->is_object()) {

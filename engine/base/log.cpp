@@ -6,9 +6,9 @@
 
 #include <atomic>
 #include <mutex>
-#include <nlohmann/json.hpp>
 
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 
 namespace fb {
 namespace {

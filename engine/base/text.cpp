@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -37,11 +38,24 @@ size_t decode(std::string_view s, uint32_t* cp) {
   return 0;
 }
 
+// How many bytes of plain ASCII the text begins with; in steps of eight, so that the last few may be left out.
+size_t ascii_at_front(std::string_view s) {
+  constexpr uint64_t kHighBits = 0x8080808080808080u;
+  size_t n = 0;
+  for (uint64_t eight = 0; n + sizeof eight <= s.size(); n += sizeof eight) {
+    std::memcpy(&eight, s.data() + n, sizeof eight);
+    if ((eight & kHighBits) != 0) break;
+  }
+  return n;
+}
+
 }  // namespace
 
 bool is_utf8(std::string_view bytes) {
   uint32_t cp = 0;
   while (!bytes.empty()) {
+    bytes.remove_prefix(ascii_at_front(bytes));
+    if (bytes.empty()) break;
     const size_t n = decode(bytes, &cp);
     if (n == 0) return false;
     bytes.remove_prefix(n);

@@ -1,6 +1,7 @@
 #include "engine/compile/exceptions.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/digest.h"
 #include "engine/ir/typed.h"
 
 namespace fb::compile {
@@ -22,7 +23,13 @@ ir::Node compare(std::string field, ir::Op op, std::string literal) {
 
 class ItemReader {
  public:
-  ItemReader(size_t max_pattern_bytes, Checks& checks) : max_pattern_bytes_(max_pattern_bytes), checks_(checks) {}
+  ItemReader(size_t max_pattern_bytes, Checks& checks, const ValueLists* values)
+      : max_pattern_bytes_(max_pattern_bytes), checks_(checks), values_(values) {}
+
+  // An entry names a value list that was taken away.
+  bool lacks_values() const { return lacks_values_; }
+  // What the named value lists hold, as one text; "" = none is named.
+  const std::string& named_values() const { return named_values_; }
 
   ir::Node entries(const FileNode& list, const std::string& parent) {
     std::vector<ir::Node> all;
@@ -41,11 +48,7 @@ class ItemReader {
     const std::string* field = checks_.filled_string(node, "field", Checks::Need::required);
     if (type == nullptr || field == nullptr) return ir::never();
     const std::string path = parent.empty() ? *field : parent + "." + *field;
-    if (*type == "list") {
-      checks_.error(code::kUnsupportedException, node, "value lists (type: list) are not built yet",
-                    "write the values out with type: match_any");
-      return ir::never();
-    }
+    if (*type == "list") return signed_by_operator(node, of_value_list(node, path, nested_allowed));
     if (*type == "nested") {
       checks_.only_keys(node, "a nested entry", {"type", "field", "operator", "entries"});
       const FileNode* list = checks_.get(node, "entries", FileNode::Kind::array, Checks::Need::required);
@@ -63,6 +66,34 @@ class ItemReader {
   ir::Node signed_by_operator(const FileNode& node, ir::Node test) {
     const std::string* op = checks_.word(node, "operator", {"included", "excluded"});
     return op != nullptr && *op == "excluded" ? ir::negate(std::move(test)) : test;
+  }
+
+  ir::Node of_value_list(const FileNode& node, const std::string& path, bool allowed) {
+    const auto wrong = [&](const std::string& what, const std::string& hint) {
+      checks_.error(code::kUnsupportedException, node, what, hint);
+      return ir::never();
+    };
+    if (values_ == nullptr) {
+      return wrong("value lists (type: list) are for exceptions that the service keeps, not for those of files",
+                   "write the values out with type: match_any");
+    }
+    checks_.only_keys(node, "a list entry", {"type", "field", "operator", "list"});
+    const FileNode* list = checks_.get(node, "list", FileNode::Kind::object, Checks::Need::required);
+    const std::string* id = list == nullptr ? nullptr : checks_.filled_string(*list, "id", Checks::Need::required);
+    if (id == nullptr) return ir::never();
+    if (!allowed) return wrong("a list entry within a nested entry", "");
+    const auto known = values_->find(*id);
+    if (known == values_->end()) return wrong("there is no value list '" + id->substr(0, 100) + "'", "");
+    if (known->second == nullptr) {
+      lacks_values_ = true;
+      named_values_ += *id + "\n";
+      return ir::never();
+    }
+    auto within = in_value_list(path, *known->second);
+    if (!within) return wrong(within.error().message, "");
+    named_values_ += *id + "\n" + known->second->type + "\n";
+    for (const std::string& value : known->second->values) named_values_ += value + "\n";
+    return std::move(*within);
   }
 
   ir::Node test(const FileNode& node, const std::string& type, const std::string& path) {
@@ -115,6 +146,9 @@ class ItemReader {
 
   size_t max_pattern_bytes_;
   Checks& checks_;
+  const ValueLists* values_;
+  bool lacks_values_ = false;
+  std::string named_values_;
 };
 
 }  // namespace
@@ -152,7 +186,7 @@ ir::Glob parse_wildcard(std::string_view pattern) {
 }
 
 ExceptionItem read_exception_item(const FileNode& node, const std::string& list_id, size_t max_pattern_bytes,
-                                  Checks& checks) {
+                                  Checks& checks, const ValueLists* values) {
   ExceptionItem item;
   std::vector<Diagnostic> problems;
   Checks own(checks.source(), problems);
@@ -172,8 +206,14 @@ ExceptionItem read_exception_item(const FileNode& node, const std::string& list_
   if (entries != nullptr && entries->items.empty()) {
     own.error(code::kBadValue, *entries, "'entries' must not be empty");
   } else if (entries != nullptr) {
-    item.entries = ItemReader(max_pattern_bytes, own).entries(*entries, "");
+    ItemReader reader(max_pattern_bytes, own, values);
+    item.entries = reader.entries(*entries, "");
+    // With `excluded` it would else except everything.
+    if (reader.lacks_values()) item.entries = ir::never();
     item.canonical = "{\"entries\":" + to_json(*entries);
+    if (!reader.named_values().empty()) {
+      item.canonical += ",\"values_sha256\":\"" + hex(sha256(reader.named_values())) + "\"";
+    }
   }
 
   // An item for some platforms says nothing about the events of others.

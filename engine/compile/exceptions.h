@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/compile/checks.h"
+#include "engine/compile/value_lists.h"
 #include "engine/ir/ir.h"
 
 namespace fb::compile {
@@ -29,9 +30,9 @@ struct ExceptionLists {
 };
 
 // Reads one item; problems go to `checks`, and the item then comes back broken. `list_id` for an inline item, whose own
-// key may be absent.
+// key may be absent. `values`: the value lists that its entries may name; null in files, which have none.
 ExceptionItem read_exception_item(const FileNode& node, const std::string& list_id, size_t max_pattern_bytes,
-                                  Checks& checks);
+                                  Checks& checks, const ValueLists* values = nullptr);
 
 // When an item applies to an event: its entries hold and it has not expired by the event's own time.
 struct EventTime {

@@ -18,12 +18,19 @@ class FilterReader {
     const FileMember* meta = node.find("meta");
     if (meta != nullptr && !checks_.is(meta->value, "meta", Kind::object)) return ir::never();
     if (meta != nullptr && checks_.boolean(meta->value, "disabled").value_or(false)) return ir::always();
-    checks_.only_keys(node, "a filter", {"meta", "query", "$state", "exists", "range", "match_all", "bool"});
+    checks_.only_keys(node, "a filter",
+                      {"meta", "query", "$state", "exists", "range", "match_all", "bool", "term", "terms", "match",
+                       "match_phrase", "prefix", "wildcard"});
     ir::Node out = ir::never();
     const FileMember* query = node.find("query");
-    const FileMember* own = nullptr;  // older exports hold the clause beside `meta`
-    for (const std::string_view key : {"exists", "range", "match_all", "bool"}) {
-      if (own == nullptr) own = node.find(key);
+    const FileMember* own = nullptr;  // older exports and Terraform hold the clause itself, beside `meta` or alone
+    for (const FileMember& m : node.members) {
+      if (m.key == "meta" || m.key == "query" || m.key == "$state") continue;
+      if (own != nullptr && query == nullptr) {
+        unsupported(node, "a filter with several clauses");
+        return ir::never();
+      }
+      own = &m;
     }
     if (query != nullptr) {
       out = clause_map(query->value);
@@ -69,6 +76,7 @@ class FilterReader {
     if (m.key == "match") return one_field(m.value, [&](auto& f, auto& v) { return match(f, v); });
     if (m.key == "term") return one_field(m.value, [&](auto& f, auto& v) { return term(f, v); });
     if (m.key == "terms") return one_field(m.value, [&](auto& f, auto& v) { return terms(f, v); });
+    if (m.key == "prefix") return one_field(m.value, [&](auto& f, auto& v) { return prefix(f, v); });
     if (m.key == "wildcard") return one_field(m.value, [&](auto& f, auto& v) { return wildcard(f, v); });
     if (m.key == "bool") return boolean(m.value);
     unsupported(m.value, "the clause '" + m.key.substr(0, 60) + "'");
@@ -154,17 +162,43 @@ class FilterReader {
       pattern = &inner->value;
     }
     if (refuse_text(field, value, "wildcard") || !checks_.is(*pattern, "value", Kind::string)) return ir::never();
-    if (pattern->text.size() > max_pattern_bytes_) {
+    return glob(field, *pattern, pattern->text, caseless);
+  }
+
+  ir::Node glob(const std::string& field, const FileNode& at, const std::string& pattern, bool caseless) {
+    if (pattern.size() > max_pattern_bytes_) {
       checks_.error(
-          code::kBadValue, *pattern,
+          code::kBadValue, at,
           "the pattern is longer than " + std::to_string(max_pattern_bytes_) + " bytes (limits.max_pattern_bytes)");
       return ir::never();
     }
     ir::Test t;
     t.field.name = caseless ? field + ".caseless" : field;
     t.op = ir::Op::glob;
-    t.glob = parse_wildcard(pattern->text);
+    t.glob = parse_wildcard(pattern);
     return ir::test(std::move(t));
+  }
+
+  ir::Node prefix(const std::string& field, const FileNode& value) {
+    const FileNode* start = &value;
+    bool caseless = false;
+    if (value.is(Kind::object)) {
+      checks_.only_keys(value, "prefix", {"value", "case_insensitive"});
+      caseless = checks_.boolean(value, "case_insensitive").value_or(false);
+      const FileMember* inner = value.find("value");
+      if (inner == nullptr) {
+        checks_.error(code::kMissingKey, value, "'value' is missing");
+        return ir::never();
+      }
+      start = &inner->value;
+    }
+    if (refuse_text(field, value, "prefix") || !checks_.is(*start, "value", Kind::string)) return ir::never();
+    std::string pattern;
+    for (const char c : start->text) {
+      if (c == '*' || c == '?' || c == '\\') pattern += '\\';
+      pattern += c;
+    }
+    return glob(field, *start, pattern + '*', caseless);
   }
 
   ir::Node range(const std::string& field, const FileNode& value) {

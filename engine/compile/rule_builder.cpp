@@ -214,6 +214,10 @@ class RuleBuilder {
   }
 
  private:
+  // Kibana takes any text for a name or an id, and its clients get back what they sent. Whatever shows a rule makes it
+  // fit to be shown; a file is held to more, since people read it with tools of their own.
+  bool takes_any_name() const { return context_.any_names; }
+
   // An id or name is shown on terminals, in file names and in web pages.
   bool is_safe(const FileNode& node, std::string_view key) {
     if (node.text.size() > context_.limits.max_rule_name_bytes) {
@@ -222,7 +226,7 @@ class RuleBuilder {
                         " bytes (limits.max_rule_name_bytes)");
       return false;
     }
-    if (printable(node.text) != node.text) {
+    if (!takes_any_name() && printable(node.text) != node.text) {
       checks_.error(code::kUnsafeText, node, "'" + std::string(key) + "' holds control characters");
       return false;
     }
@@ -235,7 +239,7 @@ class RuleBuilder {
       if (is_safe(node, "rule_id")) {
         const bool climbs = id->find("../") != std::string::npos || id->find("..\\") != std::string::npos ||
                             *id == ".." || id->front() == '/' || id->front() == ' ' || id->back() == ' ';
-        if (climbs) {
+        if (climbs && !takes_any_name()) {
           checks_.error(code::kUnsafeText, node, "'rule_id' must not be a path and has no blanks around it");
         } else {
           meta.rule_id = loaded_.rule_id = *id;
@@ -496,6 +500,7 @@ class RuleBuilder {
     EventTime time;
     if (const FileMember* m = rule_.find("timestamp_override")) time.override_field = m->value.text;
     if (const FileMember* m = rule_.find("timestamp_override_fallback_disabled")) time.fallback = !m->value.truth;
+    loaded_.time_fallback = time.fallback;
     std::vector<ir::Node> any;
     const auto take = [&](const ExceptionItem& item) {
       any.push_back(applies(item, time));
@@ -517,7 +522,11 @@ class RuleBuilder {
         }
       }
       if (list_id == nullptr) continue;
+      const FileMember* space = entry.find("namespace_type");
       const auto found = context_.exceptions.items.find(*list_id);
+      const bool in_files = inline_items != nullptr || found != context_.exceptions.items.end() ||
+                            context_.exceptions.known.contains(*list_id);
+      loaded_.exception_lists.push_back({space != nullptr && space->value.text == "agnostic", *list_id, in_files});
       if (found != context_.exceptions.items.end()) {
         for (const ExceptionItem& item : found->second) {
           if (item.broken) {
@@ -528,7 +537,7 @@ class RuleBuilder {
             take(item);
           }
         }
-      } else if (inline_items == nullptr && context_.exceptions.known.count(*list_id) == 0) {
+      } else if (!in_files && !context_.lists_elsewhere) {
         checks_.add(source_.warning(
             code::kExceptionListMissing, entry.find("list_id")->value.begin, entry.find("list_id")->value.end,
             "the exception list '" + list_id->substr(0, 100) + "' was not given: the rule runs without it"));

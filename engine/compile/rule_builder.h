@@ -12,6 +12,8 @@ namespace fb::compile {
 struct BuildContext {
   const RuleLimits& limits;
   const ExceptionLists& exceptions;
+  bool lists_elsewhere = false;
+  bool any_names = false;
 };
 
 LoadedRule build_rule(const SourceText& source, const FileNode& rule, const BuildContext& context);

@@ -71,7 +71,7 @@ class Loader {
   void add_problem(Diagnostic d) { out_.file_diagnostics.push_back(std::move(d)); }
 
   LoadedRules finish() {
-    const BuildContext context{options_.limits, exceptions_};
+    const BuildContext context{options_.limits, exceptions_, options_.lists_elsewhere, options_.any_names};
     for (const std::unique_ptr<File>& file : files_) {
       for (const FileNode* rule : file->rules) {
         if (out_.rules.size() >= options_.limits.max_rules) {

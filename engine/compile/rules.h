@@ -43,6 +43,17 @@ struct RuleTest {
   uint32_t line = 0;
 };
 
+// A list of exceptions that a rule names.
+struct ListReference {
+  bool agnostic = false;  // its namespace: agnostic or single
+  std::string list_id;
+  bool in_files = false;  // a file of the load has it
+
+  friend bool operator<(const ListReference& a, const ListReference& b) {
+    return a.agnostic != b.agnostic ? a.agnostic < b.agnostic : a.list_id < b.list_id;
+  }
+};
+
 // One rule as it stands in a file, good or broken.
 struct LoadedRule {
   std::string file;
@@ -53,13 +64,17 @@ struct LoadedRule {
   std::string language;
   bool ok = false;
   std::vector<Diagnostic> diagnostics;  // errors and warnings of this rule
-  RuleInput input;                      // when ok
+  RuleInput input;                      // when ok; with the exceptions of files
+  std::vector<ListReference> exception_lists;
+  bool time_fallback = true;  // events without the field of timestamp_override go by @timestamp
   std::vector<RuleTest> tests;
 };
 
 struct LoadOptions {
   RuleLimits limits;
   std::vector<std::string> exception_files;  // NDJSON as Kibana exports it; items count for rules that name their list
+  bool lists_elsewhere = false;              // a list that no file has may stand elsewhere: that is no warning here
+  bool any_names = false;                    // ids and names may be any text; files are held to more
 };
 
 struct LoadedRules {

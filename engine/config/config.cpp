@@ -4,10 +4,10 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/compile/file_readers.h"
 #include "engine/config/keys.h"

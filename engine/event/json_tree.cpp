@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "engine/base/json.h"
 #include "engine/event/examine.h"
 
 namespace fb {

@@ -117,7 +117,11 @@ struct ActionRequest {
   std::string requested_by;
   std::string idempotency_key;  // "" = none
   std::vector<std::string> alert_ids;
+  std::vector<std::string> case_ids;  // kept and told, nothing more
   bool override_protected = false;
+  std::optional<int64_t> lease_ms;  // of an isolate; none: the service's own
+  // What the caller sent, for telling a repeated idempotency key from a reused one; "" = the fields above are it.
+  std::string body;
 };
 
 struct Endpoint {

@@ -31,11 +31,16 @@ struct Request {
   bool client_expired = false;
 };
 
+class Responder;
+
 struct Response {
   int status = 200;
   std::string content_type = "application/json";
   std::map<std::string, std::string> headers;
   std::string body;
+  // For an answer that goes on: answering with this set calls it with the responder, which it start()s then or later.
+  // The rest of the Response is not used.
+  std::function<void(std::shared_ptr<Responder>)> stream;
 };
 
 // Answers once, from any thread, now or later (long poll). Dropping it unanswered answers 500. The connection may be
@@ -46,6 +51,15 @@ class Responder {
   virtual void answer(Response response) = 0;
   // True once the client is gone (a long poll may be forgotten).
   virtual bool gone() const = 0;
+
+  // Instead of answer(), for an answer without a known end (server-sent events): the head, then pieces, then the end,
+  // each from any thread, none of them waits. The connection closes with the end. A client that takes no bytes for
+  // write_deadline_ms, or leaves max_stream_backlog_bytes untaken, is dropped: gone() says so.
+  virtual void start(Response /*head*/) {}
+  virtual void send(std::string /*piece*/) {}
+  virtual void finish() {}
+  // Bytes of send() that were not written yet: who has more to say waits while this is high.
+  virtual size_t backlog() const { return 0; }
 };
 using Handler = std::function<void(Request, std::shared_ptr<Responder>)>;
 
@@ -57,6 +71,11 @@ struct ServerLimits {
   int body_deadline_ms = 30'000;               // http.limits.body_deadline
   int idle_deadline_ms = 60'000;               // http.limits.idle_deadline: between requests
   int write_deadline_ms = 30'000;              // http.limits.write_deadline
+  size_t max_stream_backlog_bytes = 4u << 20;  // of an answer that goes on
+  // Bodies of requests that are not answered yet: of all connections, and of one address. What would be more is
+  // answered 503; a body counts before anybody knows whose it is.
+  size_t max_all_bodies_bytes = 256u << 20;
+  size_t max_bodies_per_address_bytes = 64u << 20;
   uint32_t max_connections = 4096;             // http.limits.max_connections
   uint32_t max_connections_per_address = 512;  // http.limits.max_connections_per_address
 };
@@ -78,6 +97,9 @@ struct ServerOptions {
   std::string private_key_file;
   std::string client_ca_file;  // PEM; clients may show a certificate of this CA; "" = none is asked for
   ServerLimits limits;
+  // How large the body may be of a request with this head (its body is empty yet); asked on a server thread. Empty:
+  // max_body_bytes for all.
+  std::function<size_t(const Request& head)> body_limit;
   int threads = 1;
 };
 

@@ -1,5 +1,6 @@
 // The server around the connections: listening, accepting, counting, stopping. The only unit that sees Boost.Beast and
 // Asio.
+#include "engine/base/address_group.h"
 #include "engine/net/http_session.h"
 
 namespace fb::net {
@@ -22,6 +23,7 @@ class Server final : public HttpServer {
 
   Status start(Handler handler) {
     core_->limits = options_.limits;
+    core_->body_limit = options_.body_limit;
     core_->handler = std::move(handler);
     if (options_.listen.empty() && options_.unix_socket.empty()) {
       return fail(ErrorCode::invalid_argument, "a server needs a listen address or a unix socket");
@@ -249,8 +251,9 @@ class Server final : public HttpServer {
   }
 
   static void start_session(const std::shared_ptr<Core>& core, RawSocket socket, const Strand& strand, bool tls) {
-    std::string peer = peer_of(socket);
+    const std::string peer = peer_of(socket);
     if (peer.empty()) return;  // gone already
+    const std::string group = address_group(peer);
     const bool local = peer == "unix";
     if (!local) {
       error_code ignored;
@@ -259,24 +262,24 @@ class Server final : public HttpServer {
     std::shared_ptr<Session> session;
     {
       const std::lock_guard lock(core->mutex);
-      const uint32_t here = local ? 0 : core->per_address[peer];
+      const uint32_t here = local ? 0 : core->per_address[group];
       if (core->stopping.load() || core->sessions.size() >= core->limits.max_connections ||
           here >= core->limits.max_connections_per_address) {
-        if (!local && here == 0) core->per_address.erase(peer);
+        if (!local && here == 0) core->per_address.erase(group);
         core->refused.fetch_add(1, std::memory_order_relaxed);
         return;
       }
       const uint64_t id = core->next_id++;
       session = std::make_shared<Session>(core, std::move(socket), strand, peer, id, tls);
       core->sessions.emplace(id, session);
-      if (!local) ++core->per_address[peer];
+      if (!local) ++core->per_address[group];
       core->accepted.fetch_add(1, std::memory_order_relaxed);
     }
     asio::co_spawn(strand, session->run(), [core, session](const std::exception_ptr&) {
       session->kill();
       const std::lock_guard lock(core->mutex);
       core->sessions.erase(session->id());
-      const auto at = core->per_address.find(session->peer());
+      const auto at = core->per_address.find(session->group());
       if (at != core->per_address.end() && --at->second == 0) core->per_address.erase(at);
       if (core->sessions.empty()) core->all_gone.notify_all();
     });

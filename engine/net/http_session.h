@@ -29,12 +29,14 @@
 #include <boost/beast/http/string_body.hpp>
 #include <chrono>
 #include <condition_variable>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
 
+#include "engine/base/address_group.h"
 #include "engine/net/http.h"
 #include "engine/net/http_text.h"
 #include "engine/net/peer_certificate.h"
@@ -62,40 +64,75 @@ struct Core {
   asio::io_context io;
   ServerLimits limits;
   Handler handler;
+  std::function<size_t(const Request&)> body_limit;
   std::unique_ptr<asio::ssl::context> tls;
 
   mutable std::mutex mutex;
   std::condition_variable all_gone;
   std::unordered_map<uint64_t, std::weak_ptr<Session>> sessions;
-  std::unordered_map<std::string, uint32_t> per_address;
+  std::unordered_map<std::string, uint32_t> per_address;  // by address_group()
+  std::unordered_map<std::string, size_t> bodies;         // bytes, by address_group(); without those that have none
+  size_t all_bodies = 0;
   std::unordered_map<uint64_t, std::shared_ptr<asio::steady_timer>> timers;
   uint64_t next_id = 1;
   std::atomic<bool> stopping{false};
 
+  // More of a body for this address, or not.
+  bool take_body(const std::string& address, size_t bytes) {
+    const std::lock_guard lock(mutex);
+    const auto at = bodies.find(address);
+    const size_t here = at == bodies.end() ? 0 : at->second;
+    if (all_bodies + bytes > limits.max_all_bodies_bytes) return false;
+    if (address != "unix" && here + bytes > limits.max_bodies_per_address_bytes) return false;
+    bodies[address] = here + bytes;
+    all_bodies += bytes;
+    return true;
+  }
+  void give_back_body(const std::string& address, size_t bytes) {
+    const std::lock_guard lock(mutex);
+    all_bodies -= bytes;
+    const auto at = bodies.find(address);
+    if (at != bodies.end() && (at->second -= bytes) == 0) bodies.erase(at);
+  }
+
   std::atomic<uint64_t> accepted{0}, refused{0}, accept_errors{0}, timed_out{0}, bad_requests{0};
 };
 
+// What a connection and the one who answers both look at.
+struct Waiting {
+  std::atomic<bool> gone{false};
+  std::atomic<size_t> backlog{0};
+};
+
 // One request's answer, given at most once.
-class Exchange final : public Responder {
+class Exchange final : public Responder, public std::enable_shared_from_this<Exchange> {
  public:
   Exchange(std::weak_ptr<Session> session, Strand strand, std::shared_ptr<Core> core, uint64_t serial,
-           std::shared_ptr<std::atomic<bool>> gone)
+           std::shared_ptr<Waiting> waiting)
       : core_(std::move(core)),
         strand_(std::move(strand)),
         session_(std::move(session)),
         serial_(serial),
-        gone_(std::move(gone)) {}
+        waiting_(std::move(waiting)) {}
   ~Exchange() override;
   void answer(Response response) override;
-  bool gone() const override { return gone_->load(); }
+  bool gone() const override { return waiting_->gone.load(); }
+  void start(Response head) override;
+  void send(std::string piece) override;
+  void finish() override;
+  size_t backlog() const override { return waiting_->backlog.load(); }
 
  private:
+  template <class Action>
+  void tell(Action action);
+
   std::shared_ptr<Core> core_;  // first: the strand must go before its io_context
   Strand strand_;
   std::weak_ptr<Session> session_;
   uint64_t serial_;
-  std::shared_ptr<std::atomic<bool>> gone_;
+  std::shared_ptr<Waiting> waiting_;
   std::atomic<bool> answered_{false};
+  std::atomic<bool> streams_{false};
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -115,7 +152,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   const Strand& strand() const { return strand_; }
   uint64_t id() const { return id_; }
-  const std::string& peer() const { return peer_; }
+  const std::string& group() const { return group_; }
 
   asio::awaitable<void> run() {
     if (tls_) {
@@ -140,15 +177,39 @@ class Session : public std::enable_shared_from_this<Session> {
     answer_signal_.cancel();
   }
 
-  // On the strand: no further request; a connection between requests ends now.
+  // On the strand, for a request that start() answers: its head, each piece, its end.
+  void take_start(uint64_t serial, Response head) {
+    if (serial != serial_ || answer_) return;
+    streaming_ = true;
+    answer_ = std::move(head);
+    answer_signal_.cancel();
+  }
+  void take_piece(uint64_t serial, const std::string& piece) {
+    if (serial != serial_ || !streaming_ || ended_ || killed_) return;
+    if (waiting_->backlog.load() > core_->limits.max_stream_backlog_bytes) {
+      core_->timed_out.fetch_add(1, std::memory_order_relaxed);
+      kill();
+      return;
+    }
+    pieces_ += piece;
+    answer_signal_.cancel();
+  }
+  void take_end(uint64_t serial) {
+    if (serial != serial_) return;
+    ended_ = true;
+    answer_signal_.cancel();
+  }
+
+  // On the strand: no further request; a connection between requests ends now, a stream after what it has.
   void drain() {
     if (idle_) kill();
+    if (streaming_) take_end(serial_);
   }
 
   // On the strand: everything that waits on this connection wakes up with an error.
   void kill() {
     killed_ = true;
-    if (gone_) gone_->store(true);
+    if (waiting_) waiting_->gone.store(true);
     close();
     answer_signal_.cancel();
     watch_signal_.cancel();
@@ -161,22 +222,35 @@ class Session : public std::enable_shared_from_this<Session> {
     error_code ignored;
     socket_.close(ignored);
     disarm();
+    rings_at_ = kNever;
+    deadline_.cancel();
   }
 
-  // One absolute deadline at a time: setting one replaces the last. When it passes, the connection is closed.
+  // One absolute deadline at a time: setting one replaces the last. When it passes, the connection is closed. The timer
+  // behind it is only set anew when it would ring too late; when it rings too early it waits for the rest. So it rings
+  // once in a while, and a request on a connection that is kept costs no timer.
+  using Time = std::chrono::steady_clock::time_point;
+  static constexpr Time kNever = Time::max();
+
   void arm(int ms, bool counted) {
-    const uint64_t number = ++deadline_number_;
-    deadline_.expires_after(std::chrono::milliseconds(ms));
-    deadline_.async_wait([weak = weak_from_this(), number, counted](error_code error) {
+    deadline_at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+    deadline_counted_ = counted;
+    if (deadline_at_ < rings_at_) ring_at(deadline_at_);
+  }
+  void disarm() { deadline_at_ = kNever; }
+
+  void ring_at(Time at) {
+    rings_at_ = at;
+    deadline_.expires_at(at);
+    deadline_.async_wait([weak = weak_from_this(), at](error_code error) {
       const auto self = weak.lock();
-      if (error || !self || self->deadline_number_ != number) return;
-      if (counted) self->core_->timed_out.fetch_add(1, std::memory_order_relaxed);
+      if (error || !self || self->rings_at_ != at) return;
+      self->rings_at_ = kNever;
+      if (self->deadline_at_ == kNever) return;
+      if (self->deadline_at_ > std::chrono::steady_clock::now()) return self->ring_at(self->deadline_at_);
+      if (self->deadline_counted_) self->core_->timed_out.fetch_add(1, std::memory_order_relaxed);
       self->kill();
     });
-  }
-  void disarm() {
-    ++deadline_number_;
-    deadline_.cancel();
   }
 
   asio::awaitable<error_code> fill() {
@@ -212,7 +286,8 @@ class Session : public std::enable_shared_from_this<Session> {
       self->watching_ = false;
       if (error) {
         self->client_left_ = true;
-        if (self->gone_) self->gone_->store(true);
+        if (self->waiting_) self->waiting_->gone.store(true);
+        if (self->streaming_) self->answer_signal_.cancel();
       } else {
         self->buffer_.commit(n);
       }
@@ -241,8 +316,31 @@ class Session : public std::enable_shared_from_this<Session> {
     co_return killed_ ? error_code(asio::error::operation_aborted) : error;
   }
 
+  // What the request's body costs, given back with the answer.
+  class BodyBytes {
+   public:
+    explicit BodyBytes(Session& session) : session_(session) {}
+    ~BodyBytes() {
+      if (session_.body_bytes_ > 0) session_.core_->give_back_body(session_.group_, session_.body_bytes_);
+      session_.body_bytes_ = 0;
+    }
+    BodyBytes(const BodyBytes&) = delete;
+    BodyBytes& operator=(const BodyBytes&) = delete;
+
+   private:
+    Session& session_;
+  };
+
+  bool count_body(size_t size) {
+    if (size <= body_bytes_) return true;
+    if (!core_->take_body(group_, size - body_bytes_)) return false;
+    body_bytes_ = size;
+    return true;
+  }
+
   // Reads, calls the handler, writes. False ends the connection.
   asio::awaitable<bool> one_request() {
+    const BodyBytes counted(*this);
     Request request;
     Response problem;
     bool keep_alive = false;
@@ -260,17 +358,24 @@ class Session : public std::enable_shared_from_this<Session> {
     const bool head_only = request.method == "HEAD";
     answer_.reset();
     ++serial_;
-    gone_ = std::make_shared<std::atomic<bool>>(false);
+    waiting_ = std::make_shared<Waiting>();
     answer_signal_.expires_at(asio::steady_timer::time_point::max());
     ask(std::move(request));
-    if (!answer_) watch();
+    if (!answer_ || streaming_) watch();
     while (!answer_ && !killed_) {
       (void)co_await answer_signal_.async_wait(kTuple);
     }
-    gone_->store(true);
     if (killed_) co_return false;
     Response response = std::move(*answer_);
     answer_.reset();
+    if (streaming_) {
+      out_head_ = stream_head_of(std::move(response));
+      out_body_.clear();
+      co_await stream();
+      waiting_->gone.store(true);
+      co_return false;
+    }
+    waiting_->gone.store(true);
     keep_alive = keep_alive && !core_->stopping.load();
     const bool bodyless = response.status == 204 || response.status == 304 || response.status < 200;
     if (bodyless) response.body.clear();
@@ -282,8 +387,47 @@ class Session : public std::enable_shared_from_this<Session> {
     co_return !error && keep_alive;
   }
 
+  std::string stream_head_of(Response head) const {
+    head.headers.try_emplace("Content-Type", head.content_type);
+    if (!http10_) head.headers["Transfer-Encoding"] = "chunked";
+    head.body.clear();
+    return head_of(head, false, false);
+  }
+
+  // Writes the head that stands in out_head_, then pieces as they come, until the end, or until the client leaves.
+  asio::awaitable<void> stream() {
+    error_code error = co_await write();
+    while (!error && !killed_ && !client_left_) {
+      if (pieces_.empty()) {
+        if (ended_ || core_->stopping.load()) break;
+        (void)co_await answer_signal_.async_wait(kTuple);
+        continue;
+      }
+      out_body_.swap(pieces_);
+      pieces_.clear();
+      const size_t bytes = out_body_.size();
+      out_head_.clear();
+      if (!http10_) {
+        out_head_ = chunk_size(bytes);
+        out_body_ += "\r\n";
+      }
+      error = co_await write();
+      waiting_->backlog.fetch_sub(bytes);
+    }
+    if (error || killed_ || client_left_ || http10_) co_return;
+    out_head_ = "0\r\n\r\n";
+    out_body_.clear();
+    (void)co_await write();
+  }
+
+  static std::string chunk_size(size_t bytes) {
+    std::array<char, 20> text{};
+    std::snprintf(text.data(), text.size(), "%zx\r\n", bytes);
+    return text.data();
+  }
+
   void ask(Request request) {
-    const auto exchange = std::make_shared<Exchange>(weak_from_this(), strand_, core_, serial_, gone_);
+    const auto exchange = std::make_shared<Exchange>(weak_from_this(), strand_, core_, serial_, waiting_);
     try {
       core_->handler(std::move(request), exchange);
     } catch (const std::exception&) {
@@ -304,14 +448,22 @@ class Session : public std::enable_shared_from_this<Session> {
     arm(limits.header_deadline_ms, true);
     http::parser<true, http::string_body> parser;
     parser.header_limit(limits.max_header_bytes);
-    parser.body_limit(limits.max_body_bytes);
+    parser.body_limit(boost::none);  // the head decides, below
     Got got = co_await feed(parser, true, problem);
     if (got != Got::request) co_return got;
     const auto& message = parser.get();
     out.method = std::string(message.method_string());
     if (!read_head(message, out, problem)) co_return Got::refused;
+    http10_ = message.version() == 10;
     keep_alive = parser.keep_alive();
     if (!parser.is_done()) {
+      out.peer = peer_;
+      const uint64_t most = core_->body_limit ? core_->body_limit(out) : limits.max_body_bytes;
+      if (parser.content_length().value_or(0) > most) {
+        problem = explain(http::error::body_limit);
+        co_return Got::refused;
+      }
+      parser.body_limit(most);
       arm(limits.body_deadline_ms, true);
       const auto expect = out.headers.find("expect");
       if (expect != out.headers.end()) {
@@ -353,6 +505,11 @@ class Session : public std::enable_shared_from_this<Session> {
           problem = explain(error);
           co_return Got::refused;
         }
+        if (!head_only && !count_body(parser.get().body().size())) {
+          problem = refusal(503, "the bodies of other requests take all there is for them; try again later");
+          problem.headers["Retry-After"] = "5";
+          co_return Got::refused;
+        }
         if (complete()) break;
         if (used > 0 && buffer_.size() > 0) continue;
       }
@@ -368,7 +525,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   static Response explain(error_code error) {
     if (error == http::error::header_limit) return refusal(431, "the header is larger than max_header_bytes");
-    if (error == http::error::body_limit) return refusal(413, "the body is larger than max_body_bytes");
+    if (error == http::error::body_limit) return refusal(413, "the body is larger than this request may have");
     if (error == http::error::bad_version) return refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     return refusal(400, "the request is not well-formed HTTP");
   }
@@ -405,7 +562,8 @@ class Session : public std::enable_shared_from_this<Session> {
       at->second += name == "cookie" ? "; " : ", ";
       at->second += value;
     }
-    if (lengths > 1 || codings > 1 || (lengths > 0 && codings > 0)) {
+    // HTTP/1.0 knows no codings: what stands before us may have taken the end of this request for elsewhere.
+    if (lengths > 1 || codings > 1 || (lengths > 0 && codings > 0) || (codings > 0 && message.version() == 10)) {
       problem = refusal(400, "the length of the body is given in more than one way");
       return false;
     }
@@ -452,29 +610,70 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::steady_timer watch_signal_;
   boost::beast::flat_buffer buffer_;
   const std::string peer_;
+  const std::string group_ = address_group(peer_);
   const uint64_t id_;
+  size_t body_bytes_ = 0;  // counted in core_
   std::optional<Response> answer_;
   std::string out_head_;
   std::string out_body_;
-  std::shared_ptr<std::atomic<bool>> gone_;
+  std::string pieces_;  // of an answer that goes on, not written yet
+  std::shared_ptr<Waiting> waiting_;
   uint64_t serial_ = 0;
-  uint64_t deadline_number_ = 0;
+  Time deadline_at_ = kNever;
+  Time rings_at_ = kNever;  // the timer
+  bool deadline_counted_ = false;
+  bool http10_ = false;
+  bool streaming_ = false;
+  bool ended_ = false;
   bool idle_ = false;
   bool killed_ = false;
   bool watching_ = false;
   bool client_left_ = false;
 };
 
-inline void Exchange::answer(Response response) {
-  if (answered_.exchange(true)) return;
-  // The weak pointer keeps a queued answer from keeping the io_context alive that holds the queue.
-  asio::dispatch(strand_, [session = session_, serial = serial_, r = std::move(response)]() mutable {
-    if (const auto s = session.lock()) s->take_answer(serial, std::move(r));
+// The weak pointer keeps what is queued from keeping the io_context alive that holds the queue.
+template <class Action>
+void Exchange::tell(Action action) {
+  asio::dispatch(strand_, [session = session_, action = std::move(action)]() mutable {
+    if (const auto s = session.lock()) action(*s);
   });
 }
 
+inline void Exchange::answer(Response response) {
+  if (response.stream) {
+    const auto go_on = std::move(response.stream);
+    go_on(shared_from_this());
+    return;
+  }
+  if (answered_.exchange(true)) return;
+  tell([serial = serial_, r = std::move(response)](Session& s) mutable { s.take_answer(serial, std::move(r)); });
+}
+
+inline void Exchange::start(Response head) {
+  if (answered_.exchange(true)) return;
+  streams_.store(true);
+  tell([serial = serial_, h = std::move(head)](Session& s) mutable { s.take_start(serial, std::move(h)); });
+}
+
+inline void Exchange::send(std::string piece) {
+  if (!streams_.load() || piece.empty() || gone()) return;
+  waiting_->backlog.fetch_add(piece.size());
+  tell([serial = serial_, p = std::move(piece)](Session& s) { s.take_piece(serial, p); });
+}
+
+inline void Exchange::finish() {
+  if (!streams_.exchange(false)) return;
+  tell([serial = serial_](Session& s) { s.take_end(serial); });
+}
+
 inline Exchange::~Exchange() {
-  if (!answered_.load()) answer(refusal(500, "the request was dropped without an answer"));
+  if (!answered_.load()) {
+    answered_.store(true);
+    tell([serial = serial_, r = refusal(500, "the request was dropped without an answer")](Session& s) mutable {
+      s.take_answer(serial, std::move(r));
+    });
+  }
+  finish();
 }
 
 }  // namespace fb::net::detail

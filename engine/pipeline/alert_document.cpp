@@ -1,12 +1,12 @@
 #include "engine/pipeline/alert_document.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
 #include "engine/ports/endpoint_directory.h"
@@ -182,7 +182,7 @@ std::string alert_reason(const Alert& alert) {
 
 std::string alert_rule_members(const RuleMeta& rule) {
   Json doc = Json::object();
-  const Json parameters = Json::parse(rule.parameters, nullptr, false);
+  const Json parameters = parse_ordered_json(rule.parameters);
   doc["kibana.alert.rule.category"] = "Custom Query Rule";
   doc["kibana.alert.rule.producer"] = "siem";
   doc["kibana.alert.rule.consumer"] = "siem";
@@ -198,6 +198,10 @@ std::string alert_rule_members(const RuleMeta& rule) {
   doc["kibana.alert.rule.risk_score"] = rule.risk_score;
   doc["kibana.alert.rule.tags"] = rule.tags;
   if (parameters.is_object()) {
+    // A rule of the API has an id beside its rule_id, as in Kibana.
+    if (const auto id = parameters.find("id"); id != parameters.end() && id->is_string()) {
+      doc["kibana.alert.rule.uuid"] = *id;
+    }
     for (const char* key :
          {"threat", "references", "false_positives", "author", "license", "note", "exceptions_list", "from", "to",
           "interval", "max_signals", "version", "index", "building_block_type", "timestamp_override",

@@ -77,13 +77,15 @@ bool Pipeline::storage_stalled() const {
 // The path of one event.
 Result<TurnStats> Pipeline::turn(const std::function<bool()>& keep_going) {
   Impl& self = *impl_;
-  self.take_rules();  // 0 one rule set for the whole batch
   self.raw.clear();
   FB_TRY(const Source::Progress progress,
-         self.parts.source.poll(self.raw, self.options.batch, self.options.idle_wait_ms));  // 1 take bytes
+         self.parts.source.poll(self.raw, self.options.batch, self.options.idle_wait_ms));  // 0 take bytes
   TurnStats stats;
   stats.ended = progress == Source::Progress::ended;
   if (self.raw.records.empty() && self.raw.streams.empty()) return stats;
+  // 1 One rule set for the whole batch. Taken after the wait: a rule that was accepted before an event was sent judges
+  // it.
+  self.take_rules();
 
   const auto started = std::chrono::steady_clock::now();
   self.outcome = BatchOutcome{};

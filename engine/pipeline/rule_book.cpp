@@ -1,10 +1,14 @@
 #include "engine/pipeline/rule_book.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <filesystem>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "engine/base/digest.h"
+#include "engine/compile/diagnostic_codes.h"
 
 namespace fb {
 namespace {
@@ -65,10 +69,213 @@ RuleSetPtr RuleBook::current() const {
   return current_;
 }
 
+std::shared_ptr<const LoadedRules> RuleBook::file_rules() const {
+  const std::lock_guard lock(mutex_);
+  return files_;
+}
+
+// What it loads is one rule, good or broken, whatever the text is.
+LoadedRule RuleBook::load_more(const RuleText& text) const {
+  LoadOptions load = options_.load;
+  load.lists_elsewhere = options_.lists != nullptr;
+  load.any_names = true;
+  LoadedRules loaded = load_rule_text(text.text, "api", load);
+  LoadedRule rule;
+  if (!loaded.rules.empty()) rule = std::move(loaded.rules.front());
+  for (Diagnostic& d : loaded.file_diagnostics) {
+    if (d.level == Diagnostic::Level::error) rule.ok = false;
+    rule.diagnostics.push_back(std::move(d));
+  }
+  if (loaded.rules.size() != 1) rule.ok = false;
+  return rule;
+}
+
+// Lists that `lists` has already stay as they are.
+Result<void> RuleBook::read_lists(const LoadedRule& rule, Lists& lists) const {
+  if (!options_.lists || !rule.ok) return {};
+  for (const ListReference& list : rule.exception_lists) {
+    auto it = lists.find(list);
+    if (it == lists.end()) {
+      FB_TRY(const ListContent content, options_.lists(list));
+      it = lists.emplace(list, std::make_shared<const LiveList>(list, content, options_.load.limits)).first;
+    }
+    const std::string& problem = it->second->problem();
+    if (problem.empty()) continue;
+    return fail(ErrorCode::invalid_argument, "the rule '" + rule.rule_id + "' names the exception list '" +
+                                                 list.list_id.substr(0, 100) + "': " + problem);
+  }
+  return {};
+}
+
+RuleInput RuleBook::with_lists(const LoadedRule& rule, const Lists& lists) {
+  std::vector<const LiveList*> named;
+  for (const ListReference& list : rule.exception_lists) {
+    const auto it = lists.find(list);
+    if (it != lists.end()) named.push_back(it->second.get());
+  }
+  return with_exceptions(rule, named);
+}
+
+RuleSetPtr RuleBook::build(const LoadedRules& files, const std::vector<More>& more, const Lists& lists,
+                           size_t* runnable) const {
+  std::vector<RuleInput> all;
+  for (const LoadedRule& rule : files.rules) {
+    if (rule.ok && rule.input.meta->enabled) all.push_back(with_lists(rule, lists));
+  }
+  for (const More& m : more) {
+    if (m.rule.ok && m.rule.input.meta->enabled) all.push_back(with_lists(m.rule, lists));
+  }
+  *runnable = all.size();
+  return RuleSet::build(std::move(all), options_.set);
+}
+
+ReloadReport RuleBook::lists_changed() {
+  const std::lock_guard one_at_a_time(reload_mutex_);
+  const std::shared_ptr<const LoadedRules> files = file_rules();
+  ReloadReport report;
+  Lists fresh;
+  for (const LoadedRule& rule : files->rules) {
+    if (const auto read = read_lists(rule, fresh); !read) {
+      report.problem = read.error().describe();
+      return report;
+    }
+  }
+  for (const More& m : more_) {
+    if (const auto read = read_lists(m.rule, fresh); !read) {
+      report.problem = read.error().describe();
+      return report;
+    }
+  }
+  report.swapped = true;
+  const auto same = [](const Lists::value_type& a, const Lists::value_type& b) {
+    return a.first.agnostic == b.first.agnostic && a.first.list_id == b.first.list_id &&
+           a.second->digest() == b.second->digest();
+  };
+  const bool as_before = std::equal(fresh.begin(), fresh.end(), lists_.begin(), lists_.end(), same);
+  if (as_before) {
+    lists_ = std::move(fresh);
+    return report;
+  }
+  size_t runnable = 0;
+  RuleSetPtr set = build(*files, more_, fresh, &runnable);
+  lists_ = std::move(fresh);
+  const std::lock_guard lock(mutex_);
+  report.changed = set->hash() != current_->hash();
+  if (report.changed) current_ = std::move(set);
+  return report;
+}
+
+std::string RuleBook::problem_of(const ListReference& list, const ExceptionText& item) {
+  {
+    const std::lock_guard one_at_a_time(reload_mutex_);
+    if (!lists_.contains(list)) return {};
+  }
+  return problem_of_exception(item, options_.load.limits);
+}
+
+Result<RuleInput> RuleBook::as_it_runs(const LoadedRule& rule) {
+  Lists lists;
+  {
+    const std::lock_guard one_at_a_time(reload_mutex_);
+    lists = lists_;
+  }
+  FB_TRY_VOID(read_lists(rule, lists));
+  return with_lists(rule, lists);
+}
+
+ReloadReport RuleBook::set_more(const std::vector<RuleText>& texts, Try how, bool allow_broken) {
+  const std::lock_guard one_at_a_time(reload_mutex_);
+  std::unordered_map<std::string_view, const More*> known;
+  for (const More& m : more_) known.emplace(m.source.text, &m);
+  const std::shared_ptr<const LoadedRules> files = file_rules();
+  std::set<std::string_view> ids;
+  for (const LoadedRule& rule : files->rules) ids.insert(rule.rule_id);
+
+  ReloadReport report;
+  Lists lists = lists_;
+  std::vector<More> next;
+  next.reserve(texts.size());
+  for (const RuleText& text : texts) {
+    // A text that runs already need not be compiled again.
+    const auto same = known.find(text.text);
+    More m{text, same != known.end() && same->second->rule.ok ? same->second->rule : load_more(text)};
+    if (m.rule.ok && !ids.insert(m.rule.input.meta->rule_id).second) {
+      Diagnostic d;
+      d.code = compile::code::kDuplicateRuleId;
+      d.file = "api";
+      d.message = "the rule_id '" + m.rule.rule_id + "' is taken";
+      m.rule.ok = false;
+      m.rule.diagnostics.push_back(std::move(d));
+    }
+    if (const auto read = read_lists(m.rule, lists); !read) {
+      Diagnostic d;
+      d.code = compile::code::kExceptionBroken;
+      d.file = "api";
+      d.message = read.error().describe();
+      m.rule.ok = false;
+      m.rule.diagnostics.push_back(std::move(d));
+    }
+    if (!m.rule.ok && report.problem.empty()) {
+      report.problem = m.rule.diagnostics.empty() ? "not a rule" : m.rule.diagnostics.back().message;
+    }
+    report.loaded.rules.push_back(m.rule);
+    next.push_back(std::move(m));
+  }
+  if (how == Try::check || (!report.problem.empty() && !allow_broken)) return report;
+  size_t runnable = 0;
+  RuleSetPtr set = build(*files, next, lists, &runnable);
+  more_ = std::move(next);
+  lists_.clear();  // of those read now and before, those that are still named
+  const auto keep = [&](const LoadedRule& rule) {
+    for (const ListReference& list : rule.exception_lists) {
+      if (const auto it = lists.find(list); it != lists.end()) lists_.insert(*it);
+    }
+  };
+  for (const LoadedRule& rule : files->rules) keep(rule);
+  for (const More& m : more_) keep(m.rule);
+  const std::lock_guard lock(mutex_);
+  report.changed = set->hash() != current_->hash();
+  report.swapped = true;
+  current_ = std::move(set);
+  return report;
+}
+
+// Of the rules of files: those that can't be run with the exceptions of their lists are broken, too. False: the set is
+// refused for it.
+bool RuleBook::take_lists(ReloadReport& report, Lists& lists) const {
+  for (LoadedRule& rule : report.loaded.rules) {
+    if (!rule.ok || !options_.lists) continue;
+    const auto add = [&rule](Diagnostic::Level level, std::string_view code, std::string message) {
+      Diagnostic d;
+      d.level = level;
+      d.code = code;
+      d.file = rule.file;
+      d.line = rule.line;
+      d.message = std::move(message);
+      rule.diagnostics.push_back(std::move(d));
+    };
+    if (const auto read = read_lists(rule, lists); !read) {
+      add(Diagnostic::Level::error, compile::code::kExceptionBroken, read.error().describe());
+      rule.ok = false;
+      if (options_.allow_broken) continue;
+      report.problem = read.error().describe();
+      return false;
+    }
+    for (const ListReference& list : rule.exception_lists) {
+      if (list.in_files || lists.at(list)->known()) continue;
+      add(Diagnostic::Level::warning, compile::code::kExceptionListMissing,
+          "there is no exception list '" + list.list_id.substr(0, 100) + "' yet: the rule runs without it");
+    }
+  }
+  return true;
+}
+
 ReloadReport RuleBook::reload() {
   const std::lock_guard one_at_a_time(reload_mutex_);
   ReloadReport report;
-  auto loaded = load_rules(options_.paths, options_.load);
+  LoadOptions load = options_.load;
+  load.lists_elsewhere = options_.lists != nullptr;
+  auto loaded = load_rules(options_.paths, load);
   if (!loaded) {
     report.problem = loaded.error().describe();
     return report;
@@ -78,13 +285,30 @@ ReloadReport RuleBook::reload() {
     report.problem = first_problem(report.loaded);
     return report;
   }
-  std::vector<RuleInput> runnable = report.loaded.runnable();
-  if (runnable.empty() && !options_.allow_empty) {
+  std::set<std::string_view> more_ids;
+  for (const More& m : more_) more_ids.insert(m.rule.rule_id);
+  for (const LoadedRule& rule : report.loaded.rules) {
+    if (!rule.ok || !more_ids.contains(rule.rule_id)) continue;
+    report.problem = rule.file + ": the rule_id '" + rule.rule_id + "' is taken by a rule that came through the API";
+    return report;
+  }
+  Lists lists;
+  if (!take_lists(report, lists)) return report;
+  for (const More& m : more_) {
+    if (const auto read = read_lists(m.rule, lists); !read) {
+      report.problem = read.error().describe();
+      return report;
+    }
+  }
+  size_t runnable = 0;
+  RuleSetPtr next = build(report.loaded, more_, lists, &runnable);
+  if (runnable == 0 && (!options_.allow_empty || !current()->rules().empty())) {
     report.problem = "no enabled rule is left to run";
     return report;
   }
-  RuleSetPtr next = RuleSet::build(std::move(runnable), options_.set);
   const std::lock_guard lock(mutex_);
+  files_ = std::make_shared<const LoadedRules>(report.loaded);
+  lists_ = std::move(lists);
   report.changed = next->hash() != current_->hash();
   report.swapped = true;
   current_ = std::move(next);

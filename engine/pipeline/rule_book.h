@@ -1,15 +1,18 @@
-// The rule set in force. A reload is whole or not at all: the new set replaces the old one only when every rule of it
-// is good; until then the old one runs. Thread-safe: the watcher stores, the pipeline reads at the start of a turn.
+// The rule set in force: the rules of files and, beside them, those that came through the API. A reload is whole or not
+// at all: the new set replaces the old one only when every rule of it is good; until then the old one runs.
+// Thread-safe: the watcher and the API store, the pipeline reads at the start of a turn.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "engine/compile/live_exceptions.h"
 #include "engine/compile/rules.h"
 #include "engine/match/rule_set.h"
 
@@ -20,7 +23,15 @@ struct RuleBookOptions {
   LoadOptions load;
   RuleSetOptions set;
   bool allow_broken = false;  // leave broken rules out (named) instead of refusing the set
+  // With no rule running none need be there: they may come later. Files never empty a set that runs.
   bool allow_empty = false;
+  ListReader lists;  // exception lists that stand in no file; null: there are none
+};
+
+// A rule that stands in no file, as one JSON object on one line.
+struct RuleText {
+  std::string key;  // what its owner calls it
+  std::string text;
 };
 
 struct ReloadReport {
@@ -40,16 +51,46 @@ class RuleBook {
   // time.
   ReloadReport reload();
 
+  // The rules beside the files, all of them; in the report's `loaded` they stand in the order given. With Try::check
+  // nothing changes, it only tells what would come of it. With `allow_broken` the set is swapped without those that
+  // can't be run. A rule_id that a file has, too, is a problem of the rule (diagnostic duplicate-rule-id).
+  enum class Try : uint8_t { check, swap };
+  ReloadReport set_more(const std::vector<RuleText>& texts, Try how, bool allow_broken = false);
+  // Exception lists changed: reads those that rules name anew and swaps when the rules differ by it. Not swapped: the
+  // old exceptions stay, see `problem`.
+  ReloadReport lists_changed();
+  // Why rules that name the list could not be run with this item; "" when they could, or when no rule names it.
+  std::string problem_of(const ListReference& list, const ExceptionText& item);
+  // A rule as it would run, with the exceptions of the lists it names. invalid_argument when it can't be run with them.
+  Result<RuleInput> as_it_runs(const LoadedRule& rule);
+  // The rules of the files as they were last taken, broken ones included; never null.
+  std::shared_ptr<const LoadedRules> file_rules() const;
+
   // Watches the paths from a thread of its own and reloads when a file changed and has been quiet for `settle_ms`
   // (a half-written file is not read). `seen` is called after each reload.
   void watch(int poll_ms, int settle_ms, std::function<void(const ReloadReport&)> seen);
   void stop_watching();
 
  private:
+  // Under reload_mutex_.
+  struct More {
+    RuleText source;
+    LoadedRule rule;
+  };
+  LoadedRule load_more(const RuleText& text) const;
+  using Lists = std::map<ListReference, std::shared_ptr<const LiveList>>;
+  Result<void> read_lists(const LoadedRule& rule, Lists& lists) const;
+  bool take_lists(ReloadReport& report, Lists& lists) const;
+  static RuleInput with_lists(const LoadedRule& rule, const Lists& lists);
+  RuleSetPtr build(const LoadedRules& files, const std::vector<More>& more, const Lists& lists, size_t* runnable) const;
+
   RuleBookOptions options_;
-  mutable std::mutex mutex_;  // current_
+  mutable std::mutex mutex_;  // current_, files_
   RuleSetPtr current_;
+  std::shared_ptr<const LoadedRules> files_ = std::make_shared<LoadedRules>();
   std::mutex reload_mutex_;
+  std::vector<More> more_;
+  Lists lists_;  // those that rules name
   struct Watch;
   std::unique_ptr<Watch> watch_;
 };

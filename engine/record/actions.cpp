@@ -27,6 +27,7 @@ using record::person;
 constexpr size_t kMaxEndpointsPerRequest = 10'000;
 
 std::string body_hash(const ActionRequest& r) {
+  if (!r.body.empty()) return hex(sha256_parts({to_string(r.verb), r.requested_by, r.body}));
   std::vector<std::string> endpoints = r.endpoint_ids;
   std::vector<std::string> alerts = r.alert_ids;
   std::sort(endpoints.begin(), endpoints.end());
@@ -45,11 +46,12 @@ Result<std::vector<ActionStore::Submitted>> results_of(Sqlite& db, const std::st
                               "WHERE v.request_id = ? AND v.endpoint_id = ?",
                               request_id, endpoint));
     FB_TRY(const bool any, row.next());
-    if (!any) return fail(ErrorCode::corrupt, "a request without its action", request_id);
+    if (!any) continue;  // it was not known then
     list.push_back({row.string(0), request_id, endpoint,
                     from_string<ActionState>(row.text(1)).value_or(ActionState::unknown), row.string(2),
                     row.string(3)});
   }
+  if (list.empty()) return fail(ErrorCode::corrupt, "a request without its action", request_id);
   return list;
 }
 
@@ -139,6 +141,27 @@ Result<std::vector<OpenAction>> Store::open_actions() {
   });
 }
 
+namespace {
+
+Result<std::optional<std::string>> find_request(Sqlite& db, const std::string& key, const std::string& hash) {
+  FB_TRY(Rows row, db.query("SELECT request_id, body_hash FROM requests WHERE idempotency_key = ?", key));
+  FB_TRY(const bool known, row.next());
+  if (!known) return std::optional<std::string>();
+  if (row.text(1) != hash) {
+    return fail(ErrorCode::conflict, "this idempotency key was used for another request", row.string(0));
+  }
+  return std::optional<std::string>(row.string(0));
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> Store::request_of_key(const ActionRequest& request) {
+  using Found = std::optional<std::string>;
+  if (request.idempotency_key.empty()) return Found();
+  return impl_->readers->with<Found>(
+      [&](Sqlite& db) { return find_request(db, request.idempotency_key, body_hash(request)); });
+}
+
 Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& asked) {
   if (asked.endpoint_ids.empty()) {
     return fail(ErrorCode::invalid_argument, "a request names at least one endpoint; none means none, not all");
@@ -160,23 +183,19 @@ Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& a
   FB_TRY_VOID(impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
     answer.clear();
     if (!request.idempotency_key.empty()) {
-      FB_TRY(Rows row, txn.db.query("SELECT request_id, body_hash FROM requests WHERE idempotency_key = ?",
-                                    request.idempotency_key));
-      FB_TRY(const bool known, row.next());
+      FB_TRY(const auto known, find_request(txn.db, request.idempotency_key, hash));
       if (known) {
-        if (row.text(1) != hash) {
-          return fail(ErrorCode::conflict, "this idempotency key was used for another request", row.string(0));
-        }
-        FB_TRY(answer, results_of(txn.db, row.string(0), request.endpoint_ids));
+        FB_TRY(answer, results_of(txn.db, *known, request.endpoint_ids));
         return {};
       }
     }
     const std::string request_id = new_uuid();
     FB_TRY_VOID(
         txn.db.run("INSERT INTO requests(request_id, idempotency_key, body_hash, verb, comment, requested_by, "
-                   "created_at) VALUES(?, nullif(?, ''), ?, ?, ?, ?, ?)",
+                   "created_at, alert_ids, case_ids) VALUES(?, nullif(?, ''), ?, ?, ?, ?, ?, ?, ?)",
                    request_id, request.idempotency_key, hash, to_string(request.verb), to_utf8(request.comment),
-                   request.requested_by, txn.now_ms));
+                   request.requested_by, txn.now_ms, record::string_list_json(request.alert_ids),
+                   record::string_list_json(request.case_ids)));
     for (const std::string& endpoint : request.endpoint_ids) {
       PlannedAction p;
       p.verb = request.verb;
@@ -195,6 +214,7 @@ Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& a
       p.requested_by = request.requested_by;
       p.manual = true;
       p.override_protected = request.override_protected;
+      p.lease_ms = request.lease_ms;
       if (!request.alert_ids.empty()) p.alert_id = request.alert_ids.front();
       FB_TRY(KeptAction kept, impl_->keep_planned(txn, p, request.alert_ids));
       answer.push_back(
@@ -204,6 +224,19 @@ Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& a
   }));
   return answer;
 }
+
+namespace {
+
+// Who changed what a rule of the API says, last and not long ago. Switching it on or off is no change of it.
+Result<std::optional<std::string>> recent_editor(Txn& txn, const std::string& rule_id) {
+  constexpr int64_t kEditorMs = 24 * 3'600'000ll;
+  return txn.db.text(
+      "SELECT author FROM (SELECT author, at FROM api_rule_versions WHERE rule_id = ?1 AND what NOT IN "
+      "('enabled', 'disabled', 'deleted') ORDER BY at DESC, number DESC LIMIT 1) WHERE at > ?2",
+      rule_id, txn.now_ms - kEditorMs);
+}
+
+}  // namespace
 
 Result<ActionState> Store::decide(const std::string& id, bool approve, const std::string& who,
                                   const std::string& comment) {
@@ -235,6 +268,16 @@ Result<ActionState> Store::decide(const std::string& id, bool approve, const std
     if (person(a.planned.requested_by) == actor) {
       answer = fail(ErrorCode::refused, "who asked for an action can't approve it: it takes a second person", id);
       return txn.audit(actor, "approval_refused", id, "the approver is the requester");
+    }
+    if (!a.planned.manual && a.planned.rule) {
+      FB_TRY(const auto editor, recent_editor(txn, a.planned.rule->rule_id));
+      if (editor && person(*editor) == actor) {
+        answer = fail(ErrorCode::refused,
+                      "who changed the rule within the last 24 hours can't approve what it asks for: it takes a second "
+                      "person",
+                      id);
+        return txn.audit(actor, "approval_refused", id, "the approver is the rule's last editor");
+      }
     }
     a.planned.approved = true;
     FB_TRY(const Judgement judged, impl_->judge(txn, a.planned));

@@ -13,6 +13,7 @@
 
 #include "engine/record/directory.h"
 #include "engine/record/ledger.h"
+#include "engine/record/remembered.h"
 #include "engine/record/sqlite.h"
 #include "engine/record/store.h"
 #include "engine/record/writer.h"
@@ -96,10 +97,18 @@ struct Store::Impl {
                      const std::string& is_now, const std::string& trouble, const std::string& actor);
   std::unordered_set<std::string> contested;  // endpoints with duplicate_since > 0; under seen_mutex
 
+  // Who makes a request, asked with every one of them.
+  std::atomic<uint64_t> identities{1};  // raised by every write of people, keys and sessions
+  record::Remembered<UserRow> users;
+  record::Remembered<KeyRow> keys;
+  record::Remembered<SessionRow> sessions;
+
   std::unique_ptr<record::Writer> writer;
 
   ~Impl();
 
+  // identities.cpp: the only way to write what `identities` counts.
+  Status change_identities(record::Writer::Work work);
   // keep.cpp: judges a planned action, writes its verdict, its row and, when nothing stands against it, its intent.
   // An action id that is known already changes nothing.
   Result<record::KeptAction> keep_planned(record::Txn& txn, const PlannedAction& planned,

@@ -306,6 +306,10 @@ Result<KeptAction> Store::Impl::keep_planned(Txn& txn, const PlannedAction& plan
   if (!answer.joined_action.empty()) said += " " + answer.joined_action;
   if (!answer.detail.empty()) said += ": " + answer.detail;
   FB_TRY_VOID(txn.audit(planned.requested_by, "judged", planned.action_id, said));
+  // The row above names an action that there never was. Who follows the action that it joined is told as well.
+  if (answer.verdict == Verdict::joined && planned.manual) {
+    FB_TRY_VOID(txn.audit(planned.requested_by, "joined", answer.joined_action, planned.request_id));
+  }
   if (kept.intent) {
     FB_TRY_VOID(make_intent(txn, planned.action_id, planned.verb, planned.endpoint_id, planned.requested_by));
   }

@@ -1,8 +1,8 @@
 #include "engine/record/ledger.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "engine/base/json.h"
 #include "engine/record/audit.h"
 
 namespace fb::record {
@@ -17,7 +17,7 @@ bool same_name(std::string_view a, std::string_view b) {
 
 std::vector<std::string> string_list(std::string_view json) {
   std::vector<std::string> list;
-  const nlohmann::json parsed = nlohmann::json::parse(json, nullptr, false);
+  const nlohmann::json parsed = parse_json(json);
   if (!parsed.is_array()) return list;
   for (const auto& item : parsed) {
     if (item.is_string()) list.push_back(item.get<std::string>());

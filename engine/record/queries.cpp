@@ -2,10 +2,11 @@
 
 #include <sys/stat.h>
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
 
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
+#include "engine/base/json_text.h"
 #include "engine/base/text.h"
 #include "engine/record/audit.h"
 #include "engine/record/ledger.h"
@@ -13,16 +14,6 @@
 
 namespace fb::record {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-std::string line(const Json& object) {
-  return object.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-Json or_null(const std::optional<std::string>& text) {
-  return text ? Json(*text) : Json(nullptr);
-}
 
 std::optional<std::string> optional_text(const Rows& rows, int column) {
   if (rows.is_null(column)) return std::nullopt;
@@ -35,8 +26,8 @@ std::string asked(const std::vector<std::string>& list) {
 }
 
 // %1 = SELECT list and %2 = tail are pasted by the compiler: statements must be literals.
-#define FB_ACTION_WHERE                                                                                  \
-  " WHERE (?1 = '' OR v.action_id IN (SELECT value FROM json_each(?1)))"                                 \
+#define FB_ACTION_WHERE(by_id)                                                                           \
+  " WHERE " by_id                                                                                        \
   " AND (?2 = '' OR v.request_id IN (SELECT value FROM json_each(?2)) OR v.action_id IN"                 \
   " (SELECT joined_action FROM verdicts WHERE joined_action <> '' AND request_id IN (SELECT value FROM " \
   "json_each(?2))))"                                                                                     \
@@ -48,20 +39,26 @@ std::string asked(const std::vector<std::string>& list) {
   " AND (?8 = '' OR v.action_id IN (SELECT action_id FROM action_alerts WHERE alert_id = ?8))"           \
   " AND (?9 = 0 OR a.created_at >= ?9) AND (?10 = 0 OR a.created_at < ?10)"
 
+// Any action, or those of some ids, which an index leads to.
+#define FB_ANY_ACTION FB_ACTION_WHERE("(?1 = '')")
+#define FB_ACTION_OF_ID FB_ACTION_WHERE("a.action_id IN (SELECT value FROM json_each(?1))")
+
 #define FB_ACTION_COLUMNS                                                                                    \
   "SELECT v.action_id, v.request_id, v.alert_id, v.rule_id, v.command, v.endpoint_id, v.comment, v.status, " \
   "v.verdict, v.guard, v.requested_by, v.created_at, v.dispatched_at, v.finished_at, a.seq, a.detail, "      \
   "a.generation, a.attempts, a.created_at, a.finished_at, a.expires_at, a.lease_ms, a.decided_by, "          \
   "(SELECT json_group_array(alert_id) FROM action_alerts l WHERE l.action_id = a.action_id) "                \
-  "FROM v_actions v JOIN actions a USING(action_id)" FB_ACTION_WHERE
+  "FROM v_actions v JOIN actions a USING(action_id)"
 
 constexpr const char* kEndpointsAll =
     "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen, "
-    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = v.endpoint_id) FROM v_endpoints v ORDER BY endpoint_id";
+    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = v.endpoint_id), "
+    "(SELECT tags FROM endpoints p WHERE p.endpoint_id = v.endpoint_id) FROM v_endpoints v ORDER BY endpoint_id";
 // By its host, an endpoint whose certificates were all revoked gives way to one of the same host that has a valid one.
 constexpr const char* kEndpointsByHost =
     "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen, "
-    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = e.endpoint_id) FROM v_endpoints e WHERE endpoint_id = ?1 "
+    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = e.endpoint_id), "
+    "(SELECT tags FROM endpoints p WHERE p.endpoint_id = e.endpoint_id) FROM v_endpoints e WHERE endpoint_id = ?1 "
     "OR (?1 <> '' AND (host_id = ?1 OR lower(hostname) = lower(?1)) "
     "AND NOT ("
     "NOT EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0) AND "
@@ -86,81 +83,90 @@ Result<std::vector<EndpointRow>> read_endpoints(Rows rows) {
     r.lease_until = optional_text(rows, 8);
     r.last_seen = optional_text(rows, 9);
     r.problems = string_list(rows.text(10));
+    r.tags = string_list(rows.text(11));
     list.push_back(std::move(r));
   }
 }
 
 }  // namespace
 
-std::string json_line(const AlertRow& r) {
-  Json object{{"alert_id", r.alert_id},
-              {"rule_id", r.rule_id},
-              {"rule_name", r.rule_name},
-              {"severity", r.severity},
-              {"risk_score", r.risk_score},
-              {"endpoint_id", r.endpoint_id},
-              {"timestamp", or_null(r.timestamp)},
-              {"topic", r.topic},
-              {"partition", r.partition},
-              {"offset", r.offset}};
-  std::string text = line(object);
-  // The document goes in as it was kept: another round through a parser would change its numbers.
-  std::string doc = to_utf8(r.doc.empty() ? "null" : r.doc);
-  for (char& c : doc) {
-    if (c == '\n' || c == '\r') c = ' ';  // only between tokens: a JSON string has neither
+namespace {
+
+void write_text(JsonText& out, std::string_view key, const std::optional<std::string>& text) {
+  if (text) {
+    out.text(key, *text);
+  } else {
+    out.null(key);
   }
-  text.pop_back();
-  text += ",\"doc\":" + doc + "}";
-  return text;
+}
+
+}  // namespace
+
+std::string json_line(const AlertRow& r) {
+  std::string line;
+  line.reserve(512 + r.doc.size());
+  JsonText out(line);
+  out.begin().text("alert_id", r.alert_id).text("rule_id", r.rule_id).text("rule_name", r.rule_name);
+  out.text("severity", r.severity).number("risk_score", r.risk_score).text("endpoint_id", r.endpoint_id);
+  write_text(out, "timestamp", r.timestamp);
+  out.text("topic", r.topic).number("partition", r.partition).number("offset", r.offset);
+  // The document goes in as it was kept: another round through a parser would change its numbers.
+  const size_t doc = line.size();
+  if (is_utf8(r.doc)) {
+    out.json("doc", r.doc.empty() ? "null" : r.doc);
+  } else {
+    out.json("doc", to_utf8(r.doc));
+  }
+  if (line.find('\n', doc) != std::string::npos ||
+      line.find('\r', doc) != std::string::npos) {  // only between tokens: a JSON string has neither
+    std::replace(line.begin() + static_cast<std::ptrdiff_t>(doc), line.end(), '\n', ' ');
+    std::replace(line.begin() + static_cast<std::ptrdiff_t>(doc), line.end(), '\r', ' ');
+  }
+  out.end();
+  return line;
 }
 
 std::string json_line(const ActionRow& r) {
-  return line(Json{{"action_id", r.action_id},
-                   {"request_id", r.request_id},
-                   {"alert_id", or_null(r.alert_id)},
-                   {"rule_id", or_null(r.rule_id)},
-                   {"command", r.command},
-                   {"endpoint_id", r.endpoint_id},
-                   {"comment", r.comment},
-                   {"status", r.status},
-                   {"verdict", r.verdict},
-                   {"guard", r.guard},
-                   {"requested_by", r.requested_by},
-                   {"created_at", r.created_at},
-                   {"dispatched_at", or_null(r.dispatched_at)},
-                   {"finished_at", or_null(r.finished_at)}});
+  std::string line;
+  JsonText out(line);
+  out.begin().text("action_id", r.action_id).text("request_id", r.request_id);
+  write_text(out, "alert_id", r.alert_id);
+  write_text(out, "rule_id", r.rule_id);
+  out.text("command", r.command).text("endpoint_id", r.endpoint_id).text("comment", r.comment);
+  out.text("status", r.status).text("verdict", r.verdict).text("guard", r.guard);
+  out.text("requested_by", r.requested_by).text("created_at", r.created_at);
+  write_text(out, "dispatched_at", r.dispatched_at);
+  write_text(out, "finished_at", r.finished_at);
+  out.end();
+  return line;
 }
 
 std::string json_line(const EndpointRow& r) {
-  return line(Json{{"endpoint_id", r.endpoint_id},
-                   {"host_id", r.host_id},
-                   {"hostname", r.hostname},
-                   {"os", r.os},
-                   {"agent_status", r.agent_status},
-                   {"desired", r.desired},
-                   {"observed", r.observed},
-                   {"generation", r.generation},
-                   {"lease_until", or_null(r.lease_until)},
-                   {"last_seen", or_null(r.last_seen)}});
+  std::string line;
+  JsonText out(line);
+  out.begin().text("endpoint_id", r.endpoint_id).text("host_id", r.host_id).text("hostname", r.hostname);
+  out.text("os", r.os).text("agent_status", r.agent_status).text("desired", r.desired);
+  out.text("observed", r.observed).number("generation", r.generation);
+  write_text(out, "lease_until", r.lease_until);
+  write_text(out, "last_seen", r.last_seen);
+  out.end();
+  return line;
 }
 
 std::string json_line(const DeadLetterRow& r) {
-  return line(Json{{"reason", r.reason},
-                   {"topic", r.topic},
-                   {"partition", r.partition},
-                   {"offset", r.offset},
-                   {"raw_base64", r.raw_base64},
-                   {"detail", r.detail}});
+  std::string line;
+  JsonText out(line);
+  out.begin().text("reason", r.reason).text("topic", r.topic).number("partition", r.partition);
+  out.number("offset", r.offset).text("raw_base64", r.raw_base64).text("detail", r.detail).end();
+  return line;
 }
 
 std::string json_line(const AuditRow& r) {
-  return line(Json{{"seq", r.seq},
-                   {"at", r.at},
-                   {"actor", r.actor},
-                   {"what", r.what},
-                   {"ref", r.ref},
-                   {"detail", r.detail},
-                   {"hash", r.hash}});
+  std::string line;
+  JsonText out(line);
+  out.begin().number("seq", r.seq).text("at", r.at).text("actor", r.actor).text("what", r.what);
+  out.text("ref", r.ref).text("detail", r.detail).text("hash", r.hash).end();
+  return line;
 }
 
 struct Reader::Impl {
@@ -238,11 +244,15 @@ Result<std::optional<std::string>> Reader::alert_source(const std::string& alert
 
 Result<std::vector<ActionRow>> Reader::actions(const ActionFilter& f) {
   std::vector<ActionRow> list;
-  FB_TRY(Rows rows, impl_->now().query(f.newest_first ? FB_ACTION_COLUMNS " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
-                                                      : FB_ACTION_COLUMNS " ORDER BY a.seq LIMIT ?11 OFFSET ?12",
-                                       asked(f.action_ids), asked(f.request_ids), asked(f.endpoint_ids),
-                                       asked(f.commands), asked(f.statuses), asked(f.requested_by), f.rule_id,
-                                       f.alert_id, f.from_ms, f.to_ms, f.limit, f.skip));
+  const char* const of_id = f.newest_first ? FB_ACTION_COLUMNS FB_ACTION_OF_ID
+                                " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
+                                           : FB_ACTION_COLUMNS FB_ACTION_OF_ID " ORDER BY a.seq LIMIT ?11 OFFSET ?12";
+  const char* const any = f.newest_first ? FB_ACTION_COLUMNS FB_ANY_ACTION " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
+                                         : FB_ACTION_COLUMNS FB_ANY_ACTION " ORDER BY a.seq LIMIT ?11 OFFSET ?12";
+  FB_TRY(Rows rows,
+         impl_->now().query(f.action_ids.empty() ? any : of_id, asked(f.action_ids), asked(f.request_ids),
+                            asked(f.endpoint_ids), asked(f.commands), asked(f.statuses), asked(f.requested_by),
+                            f.rule_id, f.alert_id, f.from_ms, f.to_ms, f.limit, f.skip));
   for (;;) {
     FB_TRY(const bool more, rows.next());
     if (!more) return list;
@@ -276,10 +286,12 @@ Result<std::vector<ActionRow>> Reader::actions(const ActionFilter& f) {
 }
 
 Result<int64_t> Reader::count_actions(const ActionFilter& f) {
+  constexpr const char* kOfId = "SELECT count(*) FROM v_actions v JOIN actions a USING(action_id)" FB_ACTION_OF_ID;
+  constexpr const char* kAny = "SELECT count(*) FROM v_actions v JOIN actions a USING(action_id)" FB_ANY_ACTION;
   FB_TRY(const auto count,
-         impl_->now().integer("SELECT count(*) FROM v_actions v JOIN actions a USING(action_id)" FB_ACTION_WHERE,
-                              asked(f.action_ids), asked(f.request_ids), asked(f.endpoint_ids), asked(f.commands),
-                              asked(f.statuses), asked(f.requested_by), f.rule_id, f.alert_id, f.from_ms, f.to_ms));
+         impl_->now().integer(f.action_ids.empty() ? kAny : kOfId, asked(f.action_ids), asked(f.request_ids),
+                              asked(f.endpoint_ids), asked(f.commands), asked(f.statuses), asked(f.requested_by),
+                              f.rule_id, f.alert_id, f.from_ms, f.to_ms));
   return count.value_or(0);
 }
 

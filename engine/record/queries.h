@@ -69,7 +69,9 @@ struct EndpointRow {
   int64_t generation = 0;
   std::optional<std::string> lease_until;
   std::optional<std::string> last_seen;
-  std::vector<std::string> problems;  // not in its JSON, whose keys are those of the view
+  // Not in its JSON, whose keys are those of the view:
+  std::vector<std::string> problems;
+  std::vector<std::string> tags;
 };
 
 struct DeadLetterRow {

@@ -342,15 +342,203 @@ CREATE TABLE cursors(
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-// Two machines with one identity, and actions that do not come to their end.
+// What the API manages. Each part of it has its own heading.
 constexpr const char* kVersion3 = R"sql(
+-- People, their keys and sessions. Of secrets only hashes.
+CREATE TABLE users(
+  name TEXT PRIMARY KEY COLLATE NOCASE,
+  roles TEXT NOT NULL,
+  disabled INTEGER NOT NULL DEFAULT 0,
+  password_hash TEXT NOT NULL DEFAULT '',
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE api_keys(
+  id TEXT PRIMARY KEY,
+  prefix TEXT NOT NULL,
+  secret_sha256 TEXT NOT NULL,
+  person TEXT NOT NULL REFERENCES users(name),
+  name TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  expires_at INTEGER NOT NULL DEFAULT 0,
+  revoked_at INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX api_keys_by_person ON api_keys(person);
+CREATE TABLE sessions(
+  token_sha256 TEXT PRIMARY KEY,
+  person TEXT NOT NULL REFERENCES users(name),
+  created_at INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_person ON sessions(person);
+
+-- Exception lists and items. `address`, `os_types` and `policies` are what an item opens to isolated hosts; '' = nothing.
+CREATE TABLE exception_lists(
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  namespace TEXT NOT NULL,
+  list_id TEXT NOT NULL,
+  seq_no INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  doc TEXT NOT NULL,
+  UNIQUE(namespace, list_id)
+) STRICT;
+CREATE TABLE exception_items(
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  namespace TEXT NOT NULL,
+  list_id TEXT NOT NULL,
+  item_id TEXT NOT NULL,
+  seq_no INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  address TEXT NOT NULL,
+  os_types TEXT NOT NULL,
+  policies TEXT NOT NULL,
+  doc TEXT NOT NULL,
+  UNIQUE(namespace, item_id)
+) STRICT;
+CREATE INDEX exception_items_by_list ON exception_items(namespace, list_id, created_at);
+CREATE INDEX exception_items_open ON exception_items(seq) WHERE address <> '';
+
+-- Endpoint policies. `settings` holds only what the policy sets; an endpoint without a row has the default one.
+CREATE TABLE policies(
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+  description TEXT NOT NULL,
+  settings TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  updated_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO policies VALUES('default', 'Default', 'What the config says.', '{}', 1, 0, 'service', 0, 'service');
+CREATE TABLE endpoint_policies(
+  endpoint_id TEXT PRIMARY KEY REFERENCES endpoints(endpoint_id),
+  policy_id TEXT NOT NULL REFERENCES policies(id),
+  assigned_at INTEGER NOT NULL,
+  assigned_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX endpoint_policies_by_policy ON endpoint_policies(policy_id);
+
+-- What a request for a response action said besides: cases, endpoint ids that were not known.
+ALTER TABLE requests ADD COLUMN case_ids TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE requests ADD COLUMN alert_ids TEXT NOT NULL DEFAULT '[]';
+CREATE INDEX requests_by_time ON requests(created_at);
+
+-- One sequence over what clients follow: alerts, and the audit's rows about actions and endpoints.
+CREATE TABLE stream(
+  seq INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  ref INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER stream_of_alerts AFTER INSERT ON alerts
+BEGIN INSERT INTO stream(kind, ref) VALUES('alert', new.seq); END;
+CREATE TRIGGER stream_of_actions AFTER INSERT ON audit
+WHEN EXISTS(SELECT 1 FROM actions WHERE action_id = new.ref)
+BEGIN INSERT INTO stream(kind, ref) VALUES('action', new.seq); END;
+CREATE TRIGGER stream_of_endpoints AFTER INSERT ON audit
+WHEN EXISTS(SELECT 1 FROM endpoints WHERE endpoint_id = new.ref)
+BEGIN INSERT INTO stream(kind, ref) VALUES('endpoint', new.seq); END;
+
+-- Rules that came through the API, and their versions.
+CREATE TABLE api_rules(
+  id TEXT PRIMARY KEY,
+  rule_id TEXT NOT NULL UNIQUE,
+  number INTEGER NOT NULL,
+  doc TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE api_rule_versions(
+  id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  rule_id TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  author TEXT NOT NULL,
+  what TEXT NOT NULL,
+  doc TEXT NOT NULL,
+  PRIMARY KEY(id, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX api_rule_versions_by_rule ON api_rule_versions(rule_id);
+
+-- What people noted about alerts. An alert without a row is as its document says.
+CREATE TABLE alert_workflow(
+  alert_id TEXT PRIMARY KEY REFERENCES alerts(alert_id),
+  status TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  assignees TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  changed_at INTEGER NOT NULL,
+  changed_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_notes(
+  id TEXT PRIMARY KEY,
+  alert_id TEXT NOT NULL REFERENCES alerts(alert_id),
+  note TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  updated_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_notes_by_alert ON alert_notes(alert_id);
+CREATE INDEX alerts_by_read_time ON alerts(read_time);
+
+-- Two machines with one identity, and actions that do not come to their end.
 ALTER TABLE endpoints ADD COLUMN duplicate_since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE actions ADD COLUMN stuck_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX credentials_valid ON credentials(endpoint_id) WHERE revoked_at = 0;
 )sql";
 
+// Lists of values that exceptions of rules name.
+constexpr const char* kVersion4 = R"sql(
+CREATE TABLE value_lists(
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  meta TEXT NOT NULL,
+  serializer TEXT NOT NULL,
+  deserializer TEXT NOT NULL,
+  tie_breaker TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  seq_no INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  updated_by TEXT NOT NULL
+) STRICT;
+CREATE TABLE value_list_items(
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  list_id TEXT NOT NULL,
+  value TEXT NOT NULL,
+  meta TEXT NOT NULL,
+  tie_breaker TEXT NOT NULL,
+  seq_no INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  updated_by TEXT NOT NULL
+) STRICT;
+CREATE INDEX value_list_items_by_value ON value_list_items(list_id, value);
+)sql";
+
+// Lists that are asked for page by page, newest first: without these each page would read all there is.
+constexpr const char* kIndices = R"sql(
+CREATE INDEX IF NOT EXISTS endpoints_by_enrolment ON endpoints(enrolled_at);
+CREATE INDEX IF NOT EXISTS actions_by_rules ON actions(created_at) WHERE manual = 0;
+)sql";
+
 // Step i leads from version i to i + 1.
-constexpr std::array<const char*, 3> kSteps{kVersion1, kVersion2, kVersion3};
+constexpr std::array<const char*, 4> kSteps{kVersion1, kVersion2, kVersion3, kVersion4};
 static_assert(kSteps.size() == static_cast<size_t>(kSchemaVersion));
 
 Result<int64_t> pragma(Sqlite& db, const char* sql) {
@@ -396,6 +584,10 @@ Status migrate(Sqlite& db) {
   if (done) done = db.script("COMMIT");
   if (!done && db.in_transaction()) (void)db.script("ROLLBACK");
   return done;
+}
+
+Status make_indices(Sqlite& db) {
+  return db.script(kIndices);
 }
 
 Status check_schema(Sqlite& db) {

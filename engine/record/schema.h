@@ -8,12 +8,17 @@
 
 namespace fb::record {
 
-inline constexpr int64_t kSchemaVersion = 3;
+inline constexpr int64_t kSchemaVersion = 4;
 inline constexpr int64_t kApplicationId = 0x46425231;  // "FBR1": says that a file is a Firebreak record
 
 // Brings the schema up to kSchemaVersion in one transaction; nothing to do when it is there. A newer schema, or a
 // database of something else, is refused and not touched.
 Status migrate(Sqlite& db);
+
+// Makes those indices that only speed up what clients list, where they are missing. They are no part of the version: an
+// older Firebreak works with them, and a newer one makes those that it wants besides. On the first start with a large
+// record this takes a second or two.
+Status make_indices(Sqlite& db);
 
 // The same checks without changing anything, for readers: the file must be at exactly kSchemaVersion.
 Status check_schema(Sqlite& db);

@@ -42,7 +42,7 @@ Result<std::unique_ptr<Sqlite>> ReadPool::take() {
 }
 
 void ReadPool::give(std::unique_ptr<Sqlite> db) {
-  constexpr size_t kKept = 4;
+  constexpr size_t kKept = 8;  // as many as threads that serve
   db->limit_from_now(0);
   if (db->took_trouble()) return;  // a fresh connection next time
   const std::lock_guard lock(mutex_);
@@ -167,6 +167,7 @@ Result<std::unique_ptr<Sqlite>> open_record(const StoreOptions& options, const s
     return fail(ErrorCode::io, "the record can't be written to", path);
   if (options.check) FB_TRY_VOID(check_pages(*db, path));
   FB_TRY_VOID(record::migrate(*db));
+  FB_TRY_VOID(record::make_indices(*db));
   FB_TRY(const auto mode, db->text("PRAGMA journal_mode=WAL"));
   if (mode != "wal") return fail(ErrorCode::io, "the file system can't hold a write-ahead log", path);
   FB_TRY_VOID(db->script("PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864; PRAGMA wal_autocheckpoint=0;"));

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,10 @@
 #include "engine/ports/agent_store.h"
 #include "engine/ports/endpoint_directory.h"
 #include "engine/ports/record.h"
+#include "engine/record/identities.h"
+#include "engine/record/policies.h"
+#include "engine/record/response_actions.h"
+#include "engine/record/stream.h"
 
 namespace fb {
 
@@ -37,12 +42,15 @@ struct StoreOptions {
   std::function<bool(const std::string& endpoint_id, const LocalRelease& release)> local_release_proven;
   int64_t unhealthy_drift_events = 3;  // an endpoint that had to mend its rules so often
   int64_t drift_window_ms = 600'000;   // within this time is unhealthy
-  bool outbox = true;                  // keep new alerts for the alerts topic; off when there is none
-  bool check = true;                   // PRAGMA quick_check before anything else; reads the whole file
-  int busy_timeout_ms = 5000;          // how long a foreign writer is waited for
-  int64_t ballast_bytes = 4 << 20;     // given up when the disk is full, so that releases and the audit go on
-  int64_t max_pages = 0;               // of 4 KiB; a cap on the file's size; 0 = none
-  int64_t read_limit_ms = 30'000;      // a read that takes longer is ended
+  // After a change of what isolated hosts may talk to (exceptions, endpoint policies and who has them) is durable: in
+  // the writer's thread, before the caller of the change returns; must not call the store.
+  std::function<void()> open_addresses_changed;
+  bool outbox = true;               // keep new alerts for the alerts topic; off when there is none
+  bool check = true;                // PRAGMA quick_check before anything else; reads the whole file
+  int busy_timeout_ms = 5000;       // how long a foreign writer is waited for
+  int64_t ballast_bytes = 4 << 20;  // given up when the disk is full, so that releases and the audit go on
+  int64_t max_pages = 0;            // of 4 KiB; a cap on the file's size; 0 = none
+  int64_t read_limit_ms = 30'000;   // a read that takes longer is ended
 };
 
 // A time in which isolations by rules wait for a person, or are left out, on some endpoints.
@@ -71,6 +79,8 @@ struct AgentRow {
   int64_t certificate_until_ms = 0;  // 0 = none
   bool revoked = false;              // it has no certificate that is valid
 };
+
+class ExceptionStore;  // exceptions.h
 
 class Store final : public Record, public ActionStore, public AgentStore {
  public:
@@ -146,9 +156,61 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Status set_cursor(const std::string& name, int64_t seq);
   Result<int64_t> audit_seq();  // of the newest row of the audit; 0 when there is none
 
+  ExceptionStore exceptions();  // lives as long as the store
+
+  // policies.cpp: endpoint policies. The caller has checked what the settings say. already_exists: the name is taken.
+  Result<bool> policy_exists(const std::string& id);
+  Result<std::vector<EndpointPolicy>> policies();  // by name
+  Result<std::optional<EndpointPolicy>> policy(const std::string& id);
+  Result<EndpointPolicy> policy_of(const std::string& endpoint_id);  // the default one for an endpoint without
+  Result<std::vector<std::string>> endpoints_of_policy(const std::string& id);
+  Result<EndpointPolicy> add_policy(const EndpointPolicy& policy, const std::string& who);  // an empty id is made up
+  // conflict: it has another version by now (0 = whichever it has).
+  Result<EndpointPolicy> change_policy(const EndpointPolicy& policy, int64_t version, const std::string& who);
+  // conflict: it is the default one, or endpoints have it.
+  Result<bool> remove_policy(const std::string& id, const std::string& who, const std::string& why);
+  // All or none; not_found names the endpoint or policy that is not there. How many changed.
+  Result<int64_t> assign_policy(const std::vector<std::string>& endpoint_ids, const std::string& policy_id,
+                                const std::string& who);
+
+  // People, keys, sessions (identities.cpp). `who` makes the change; each is a row of the audit. A change that would
+  // leave no admin who is not disabled is a conflict.
+  Status add_user(const UserRow& user, const std::string& who);  // already_exists
+  Status set_roles(const std::string& name, const std::vector<Role>& roles, const std::string& who,
+                   const std::string& why);
+  Status set_disabled(const std::string& name, bool disabled, const std::string& who, const std::string& why);
+  // Ends the person's sessions, too.
+  Status set_password(const std::string& name, const std::string& password_hash, const std::string& who);
+  Result<std::optional<UserRow>> user(const std::string& name);
+  Result<std::vector<UserRow>> users();
+  Status add_key(const KeyRow& key, const std::string& who);
+  Result<bool> revoke_key(const std::string& id, const std::string& who, const std::string& why);  // false: was so
+  Result<std::optional<KeyRow>> key(const std::string& id);
+  Result<std::vector<KeyRow>> keys(const std::string& person);  // "" = everybody's
+  // A key of before there were people: it becomes the admin key of a person who is made for it. One that is known
+  // already, revoked ones too, stays as it is.
+  Status take_over_key(const KeyRow& key);
+  Status add_session(const std::string& token_sha256, const SessionRow& session);
+  Result<std::optional<SessionRow>> session(const std::string& token_sha256);
+  Status touch_session(const std::string& token_sha256, int64_t now_ms);
+  Result<bool> end_session(const std::string& token_sha256, const std::string& who);
+
+  // The request that was made before with this idempotency key; conflict when it was for something else.
+  Result<std::optional<std::string>> request_of_key(const ActionRequest& request);
+  // response_actions.cpp: what clients see. No ids: all.
+  Result<ResponsePage> response_actions(const ResponseFilter& filter);
+  Result<std::map<std::string, OpenCounts>> open_counts(const std::vector<std::string>& endpoint_ids);
+  Result<std::vector<EndpointDetails>> endpoint_details(const std::vector<std::string>& endpoint_ids);
+  Result<EndpointPage> endpoint_page(const EndpointPick& pick);
+  // stream.cpp: what clients follow. Events after a number of the sequence, oldest first; the newest number.
+  Result<std::vector<StreamEvent>> stream_events(int64_t after, int64_t limit);
+  Result<int64_t> stream_head();
+
   struct Impl;  // impl.h
 
  private:
+  friend class ApiRules;  // rules_store.h
+  friend class Workflow;  // workflow.h
   explicit Store(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

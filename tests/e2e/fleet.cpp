@@ -7,12 +7,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "apps/firebreak-agent/agent.h"
+#include "engine/base/json.h"
 
 int main(int argc, char** argv) {
   if (argc != 5) {

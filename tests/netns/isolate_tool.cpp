@@ -6,11 +6,11 @@
 #include <condition_variable>
 #include <iostream>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
 #include "apps/enforcer/nftables/nftables_options.h"
+#include "engine/base/json.h"
 
 namespace {
 

@@ -1,9 +1,8 @@
 // A message to an incoming webhook of Slack, or of a chat that takes the same JSON (Mattermost, Rocket.Chat). The URL
 // is the secret.
-#include <nlohmann/json.hpp>
-
 #include "actions/notify/http_post.h"
 #include "actions/notify/sink.h"
+#include "engine/base/json.h"
 #include "engine/base/markup.h"
 
 namespace fb::notify {

@@ -222,12 +222,28 @@ TEST(Filters, AreAndedWithTheQuery) {
   EXPECT_FALSE(holds(must_not, R"({"a":"b","x":"1","y":"1"})"));
 }
 
+TEST(Filters, AClauseMayStandAlone) {
+  const auto with = [](const std::string& filter) { return rule_text("filters:\n  - " + filter + "\n"); };
+  for (const char* filter : {"{term: {x: '1'}}", "{terms: {x: ['1', '2']}}", "{match: {x: '1'}}",
+                             "{match_phrase: {x: {query: '1'}}}", "{prefix: {x: '1'}}", "{wildcard: {x: '1*'}}",
+                             "{$state: {store: appState}, meta: {}, term: {x: {value: '1'}}}"}) {
+    EXPECT_TRUE(holds(with(filter), R"({"a":"b","x":"1"})")) << filter;
+    EXPECT_FALSE(holds(with(filter), R"({"a":"b","x":"3"})")) << filter;
+  }
+  const std::string prefix = with("{query: {prefix: {x: {value: 'a*b\\?', case_insensitive: true}}}}");
+  EXPECT_TRUE(holds(prefix, R"({"a":"b","x":"A*B\\?c"})"));
+  EXPECT_FALSE(holds(prefix, R"({"a":"b","x":"axb\\?c"})"));
+  const std::string negated = with("{meta: {negate: true}, prefix: {x: '1'}}");
+  EXPECT_FALSE(holds(negated, R"({"a":"b","x":"12"})"));
+}
+
 TEST(Filters, WhatCantBeRunIsNamedNotSkipped) {
-  for (const char* filter : {"{query: {script: {x: y}}}", "{query: {prefix: {x: y}}}",
-                             "{query: {range: {x: {gte: 1, format: z}}}}", "{query: {match: {message: two words}}}",
-                             "{query: {bool: {should: [{match_all: {}}], minimum_should_match: 2}}}",
-                             "{query: {term: {message: x}}}", "{query: {match_all: {}, exists: {field: x}}}",
-                             "{meta: {negate: true}}", "{meta: {type: geo, key: x, params: {}}}", "{}"}) {
+  for (const char* filter :
+       {"{query: {script: {x: y}}}", "{query: {regexp: {x: y}}}", "{query: {range: {x: {gte: 1, format: z}}}}",
+        "{query: {match: {message: two words}}}",
+        "{query: {bool: {should: [{match_all: {}}], minimum_should_match: 2}}}", "{query: {term: {message: x}}}",
+        "{query: {match_all: {}, exists: {field: x}}}", "{term: {x: '1'}, exists: {field: x}}", "{prefix: {x: 1}}",
+        "{script: {}}", "{meta: {negate: true}}", "{meta: {type: geo, key: x, params: {}}}", "{}"}) {
     const Strings found = codes_of(rule_text("filters:\n  - " + std::string(filter) + "\n"));
     EXPECT_FALSE(found.empty()) << filter;
     EXPECT_FALSE(load_rule_text(rule_text("filters:\n  - " + std::string(filter) + "\n"), "r.yml").ok()) << filter;

@@ -132,6 +132,15 @@ TEST(RuleBuilder, IdsAndNamesAreSafeToShow) {
   EXPECT_EQ(codes_of(rule_text("rule_id: '" + std::string(512, 'x') + "'\n")), Strings{});
 }
 
+TEST(RuleBuilder, AnyNameIsTakenOnlyWhereItIsAskedForNotByTheNameOfTheFile) {
+  const std::string text = R"({"rule_id":"../x","name":"a\nb","description":"d","risk_score":1,"severity":"low",)"
+                           R"("type":"query","query":"process.name: x"})";
+  LoadOptions options;
+  EXPECT_FALSE(load_rule_text(text, "api", options).ok());
+  options.any_names = true;
+  EXPECT_TRUE(load_rule_text(text, "some.ndjson", options).ok());
+}
+
 TEST(RuleBuilder, RuleIdsAreUniqueAndTheFirstIsNamed) {
   TempFolder folder;
   folder.write("a.yml", rule_text());

@@ -53,6 +53,16 @@ TEST(Config, ReadsWhatIsWrittenAndFillsInDefaults) {
   EXPECT_EQ(c.limits().event.max_event_bytes, EventLimits{}.max_event_bytes);
 }
 
+TEST(Config, RulesMayAllComeThroughTheApi) {
+  for (const char* rules : {"", "rules: []\n", "rules:\n"}) {
+    std::string text = kGood;
+    text.replace(text.find("rules: [rules]\n"), 15, rules);
+    const Config::Loaded loaded = Config::parse(text, "c.yml");
+    ASSERT_TRUE(loaded.ok()) << render(loaded.problems[0]);
+    EXPECT_TRUE(loaded.config.list("rules").empty());
+  }
+}
+
 TEST(Config, DefaultsOfLimitsAreThoseOfTheCode) {
   const Limits from_config = Config::parse(kGood, "c.yml").config.limits();
   const Limits code;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "connectors/kafka/alert_publisher.h"
+#include "connectors/kafka/range_reader.h"
 #include "tests/unit/kafka/harness.h"
 
 namespace fb {
@@ -328,6 +329,55 @@ TEST_F(RealKafka, AlertsArePublished) {
   ASSERT_TRUE(a.until_seen(200)) << (*publisher)->health().detail;
   (*publisher)->stop();
   EXPECT_TRUE(rows.empty());
+}
+
+// A preview's reading: by the broker's time index, without a group, and nobody's offsets move.
+TEST_F(RealKafka, ATimeRangeIsReadWithoutATrace) {
+  const int64_t now = system_clock().wall_ms();
+  std::vector<ProduceRecord> records = numbered(0, 0, 300);
+  for (size_t i = 0; i < records.size(); ++i) {
+    records[i].timestamp_ms = now - 300'000 + static_cast<int64_t>(i) * 1'000;
+    records[i].partition = static_cast<int32_t>(i % 2);
+  }
+  send(records);
+  Reader real(config(), offsets);
+  ASSERT_TRUE(real.until_seen(300)) << real.source->health().detail;
+  real.run_for(1'200);  // the commit is out
+  const auto before = real.source->counts();
+  RangeReaderConfig c;
+  c.properties = {{"bootstrap.servers", bootstrap}};
+  c.topics = {topic};
+  EventRange r;
+  r.from_ms = now - 200'000;
+  r.to_ms = now - 100'000;
+  std::vector<std::string> events;
+  const auto read = read_range(
+      c, r,
+      [&](std::string_view event) {
+        events.emplace_back(event);
+        return true;
+      },
+      system_clock());
+  ASSERT_TRUE(read) << read.error().describe();
+  EXPECT_TRUE(read->complete) << read->why;
+  EXPECT_EQ(read->taken, 100u);
+  EXPECT_EQ(read->looked_at, 100u) << "the broker's index leads to the first and the last";
+  ASSERT_EQ(events.size(), 100u);
+  real.run_for(1'200);
+  EXPECT_EQ(real.seen.size(), 300u);
+  EXPECT_EQ(real.source->counts().assignments, before.assignments);
+  EXPECT_EQ(real.source->counts().revocations, before.revocations);
+  real.source->close();
+  // The group stands where it stood: at the end of both partitions.
+  Offsets nothing;
+  Reader again(config(), nothing);
+  again.run_for(6'000);
+  EXPECT_TRUE(again.seen.empty());
+  c.topics = {"no-such-topic-" + suffix};
+  const auto none = read_range(
+      c, r, [](std::string_view) { return true; }, system_clock());
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::not_found) << none.error().describe();
 }
 
 }  // namespace

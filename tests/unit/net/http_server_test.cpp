@@ -155,6 +155,7 @@ TEST(HttpServer, RefusesHostileHeads) {
       {huge_chunk_line, 400},
       {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
       {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n", 501},
+      {"POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
       {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400},
       {"GET / HTTP/1.1\nHost: h\n\nxxxx\r\n\r\n", 505},
       {"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505},
@@ -316,6 +317,51 @@ TEST(HttpServer, TakesNoMoreConnectionsThanAllowed) {
   ASSERT_TRUE(eventually([&] { return total->stats().connections == 2; }));
   RawClient c(total->port());
   EXPECT_TRUE(c.closed_within(2000));
+}
+
+TEST(HttpServer, TakesNoMoreOfAllBodiesTogetherThanAllowed) {
+  for (const bool of_address : {true, false}) {
+    ServerLimits limits;
+    limits.max_body_bytes = 1u << 20;
+    (of_address ? limits.max_bodies_per_address_bytes : limits.max_all_bodies_bytes) = 4u << 20;
+    std::mutex mutex;
+    std::vector<std::pair<Request, std::shared_ptr<Responder>>> held;
+    std::atomic<bool> holds{true};
+    std::atomic<size_t> holding{0};
+    const auto server = serve(
+        [&](Request r, const std::shared_ptr<Responder>& out) {
+          if (!holds || r.body.empty()) return echo(std::move(r), out);
+          const std::lock_guard lock(mutex);
+          held.emplace_back(std::move(r), out);
+          holding = held.size();
+        },
+        limits);
+    const std::string body(1'000'000, 'x');
+    const std::string post =
+        "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n" + body;
+    std::vector<std::unique_ptr<RawClient>> waiting;
+    for (int i = 0; i < 4; ++i) {
+      waiting.push_back(std::make_unique<RawClient>(server->port()));
+      ASSERT_TRUE(waiting.back()->send(post));
+    }
+    ASSERT_TRUE(eventually([&] { return holding == 4; }));
+    EXPECT_EQ(status_of(ask(*server, post)), 503);
+    EXPECT_EQ(status_of(ask(*server, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")), 200) << "no body";
+    holds = false;
+    for (auto& [request, responder] : held) echo(std::move(request), responder);
+    held.clear();
+    for (const auto& client : waiting) EXPECT_EQ(status_of(client->read_all()), 200);
+    // Clients that leave in the middle keep nothing.
+    for (int i = 0; i < 8; ++i) {
+      RawClient leaving(server->port());
+      (void)leaving.send(post.substr(0, post.size() - 1));
+    }
+    EXPECT_TRUE(eventually([&] {
+      const ServerStats stats = server->stats();
+      return stats.accepted == 4 + 2 + 8 && stats.connections == 0;
+    }));
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(status_of(ask(*server, post)), 200) << "all was given back";
+  }
 }
 
 TEST(HttpServer, AnswersLaterFromAnotherThread) {

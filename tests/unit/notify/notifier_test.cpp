@@ -3,9 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "actions/notify/translate.h"
+#include "engine/base/json.h"
 #include "tests/unit/notify/fakes.h"
 
 namespace fb::notify {

@@ -11,11 +11,11 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "actions/notify/translate.h"
 #include "engine/base/digest.h"
+#include "engine/base/json.h"
 #include "engine/net/http.h"
 #include "engine/net/tls_files.h"
 #include "tests/unit/notify/fakes.h"

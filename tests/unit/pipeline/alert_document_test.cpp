@@ -1,9 +1,9 @@
 #include "engine/pipeline/alert_document.h"
+#include "engine/base/json.h"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 namespace fb {
 namespace {

@@ -41,9 +41,11 @@ class ScriptedSource final : public Source {
   std::deque<std::vector<std::string>> batches;
   std::vector<OffsetAdvance> told;
   std::string topic = "t";
+  std::function<void()> waiting;  // what happens elsewhere meanwhile
   int64_t broker_time_ms = 4'000;
 
   Result<Progress> poll(RawBatch& batch, const BatchLimits&, int) override {
+    if (waiting) waiting();
     if (batches.empty()) return Progress::ended;
     batch.read_time_ms = 5'000;
     batch.streams.push_back({"c", topic, 0, 3, next_, next_ + static_cast<int64_t>(batches.front().size()), 0, 0});
@@ -87,7 +89,7 @@ class ScriptedRecord final : public Record {
 
 struct Rig {
   RuleFolder folder;
-  RuleBook book{RuleBookOptions{{folder.path()}, {}, {}, false, false}};
+  RuleBook book{RuleBookOptions{{folder.path()}, {}, {}, false, false, {}}};
   ScriptedSource source;
   ScriptedRecord record;
   OpenDirectory directory;
@@ -164,7 +166,7 @@ TEST(Pipeline, OnABoundTopicOnlyItsOwnHostIsATarget) {
   };
   for (const auto& c : cases) {
     RuleFolder folder;
-    RuleBook book{RuleBookOptions{{folder.path()}, {}, {}, false, false}};
+    RuleBook book{RuleBookOptions{{folder.path()}, {}, {}, false, false, {}}};
     ASSERT_TRUE(book.reload().swapped);
     ScriptedSource source;
     source.topic = c.topic;
@@ -347,6 +349,21 @@ TEST(Pipeline, AReloadTakesEffectBetweenBatchesAndABrokenOneDoesNot) {
   EXPECT_EQ(rig.record.kept_batches[1].alerts.size(), 2u);
   EXPECT_EQ(rig.record.kept_batches[2].alerts.size(), 2u);
   EXPECT_EQ(rig.record.kept_batches[2].rule_set_hash, rig.book.current()->hash());
+}
+
+TEST(Pipeline, ARuleThatIsTakenWhileATurnWaitsJudgesWhatComesThen) {
+  Rig rig;
+  rig.source.batches = {{kHit}};
+  rig.source.waiting = [&] {
+    std::string second = kRule;
+    second.replace(second.find("r1"), 2, "r2");
+    rig.folder.write("r2.yml", second);
+    ASSERT_TRUE(rig.book.reload().swapped);
+  };
+  ASSERT_TRUE(rig.turn());
+  ASSERT_EQ(rig.record.kept_batches.size(), 1u);
+  EXPECT_EQ(rig.record.kept_batches[0].alerts.size(), 2u);
+  EXPECT_EQ(rig.record.kept_batches[0].rule_set_hash, rig.book.current()->hash());
 }
 
 TEST(RuleBook, AnEmptySetIsRefused) {

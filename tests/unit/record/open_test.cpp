@@ -161,7 +161,8 @@ TEST_F(Open, NewerSchemaIsRefusedAndOlderServiceSaysWhatToDo) {
   open();
   close();
   RawDb(db()).run("PRAGMA user_version = 99");
-  refused(ErrorCode::unsupported, "newer Firebreak (schema 99, this one knows 3)");
+  refused(ErrorCode::unsupported,
+          "newer Firebreak (schema 99, this one knows " + std::to_string(record::kSchemaVersion) + ")");
   const auto reader = record::Reader::open(db());
   ASSERT_FALSE(reader);
   EXPECT_EQ(reader.error().code, ErrorCode::unsupported);

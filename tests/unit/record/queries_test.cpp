@@ -1,7 +1,6 @@
 // What people and the API read: the views' columns, the JSON lines, filters, the audit's check.
-#include <nlohmann/json.hpp>
-
 #include "engine/base/clock.h"
+#include "engine/base/json.h"
 #include "engine/record/sqlite.h"
 #include "tests/support/enrol.h"
 #include "tests/unit/record/record_fixture.h"

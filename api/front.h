@@ -1,0 +1,34 @@
+// What is decided about a request before its route is: the host it is meant for, where it comes from, its space. Pure,
+// thread-safe.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/json_depth.h"
+#include "engine/net/http.h"
+
+namespace fb::api {
+
+// The path as it was sent (not decoded, without the query), without the prefix of the default space. Nothing: another
+// space, of which there are none.
+std::optional<std::string> path_in_space(std::string_view target);
+
+// Is it one of our names? Any numeric address, localhost, this host's name and `names` are. A page of a foreign name
+// that resolves to us (DNS rebinding) is told apart by this.
+bool is_our_host(std::string_view host_header, const std::vector<std::string>& names);
+
+// A browser says that a page of another origin makes this request.
+bool is_cross_origin(const net::Request& request);
+
+// Whether the body is of a kind that a route may read: JSON, lines of it, a form with files, and what programs say that
+// were not told what they send. Not text, XML, or anything compressed.
+bool takes_media(const net::Request& request);
+
+// Whether a JSON reader would take the text for an object or a list: the blanks and the byte order mark that it skips
+// are skipped here, too.
+bool may_be_json(std::string_view text);
+
+}  // namespace fb::api

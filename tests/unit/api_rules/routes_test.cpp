@@ -1,0 +1,226 @@
+// The rule routes beside create, read, change and delete: pages with chosen fields, filters as Kibana's clients write
+// them, lists of rules of older clients, what refusals say.
+#include "tests/unit/api_rules/rules_fixture.h"
+
+namespace fb::api {
+namespace {
+
+constexpr const char* kFind = "/api/detection_engine/rules/_find";
+constexpr const char* kBulk = "/api/detection_engine/rules/_bulk_action";
+
+class RuleRoutes : public RulesApi {
+ protected:
+  void make(const std::string& id, const Json& more = Json::object()) {
+    Json r = rule(id);
+    r.update(more);
+    ASSERT_EQ(call("POST", kRules, r).status, 200);
+  }
+  std::vector<std::string> found(const std::string& filter) {
+    const net::Response r = call("GET", kFind, {}, {{"filter", filter}, {"sort_field", "name"}, {"sort_order", "asc"}});
+    EXPECT_EQ(r.status, 200) << filter << " " << r.body;
+    std::vector<std::string> ids;
+    const Json page = parsed(r);
+    for (const Json& one : page["data"]) ids.push_back(one["rule_id"]);
+    return ids;
+  }
+  using Ids = std::vector<std::string>;
+};
+
+TEST_F(RuleRoutes, FindAnswersWithTheFieldsThatAreAskedFor) {
+  make("a");
+  const auto keys = [&](const std::string& fields) {
+    const net::Response r =
+        call("GET", kFind, {}, {{"filter", "alert.attributes.params.ruleId: a"}, {"fields", fields}});
+    EXPECT_EQ(r.status, 200) << r.body;
+    std::vector<std::string> out;
+    const Json page = parsed(r);
+    for (const auto& [key, value] : page["data"][0].items()) out.push_back(key);
+    return out;
+  };
+  EXPECT_EQ(keys("name"), (Ids{"id", "name", "type", "rule_id"}));
+  EXPECT_EQ(keys("name&fields=enabled"), (Ids{"id", "name", "type", "rule_id", "enabled"})) << "repeated";
+  EXPECT_EQ(keys("alert.attributes.params.riskScore,tags"), (Ids{"id", "risk_score", "type", "rule_id", "tags"}));
+  EXPECT_GT(keys("").size(), 20u);
+}
+
+TEST_F(RuleRoutes, FiltersAreReadAsKibanasClientsWriteThem) {
+  make("a", {{"risk_score", 10}, {"severity", "low"}});
+  make("b", {{"risk_score", 90}, {"severity", "critical"}});
+  const std::string id = parsed(call("GET", kRules, {}, {{"rule_id", "b"}}))["id"];
+  EXPECT_EQ(found("alert.attributes.params.riskScore > 50"), Ids{"b"});
+  EXPECT_EQ(found("alert.attributes.params.risk_score > 50"), Ids{"b"}) << "as the answer spells it";
+  EXPECT_EQ(found("alert.attributes.mapped_params.severity: \"80-critical\""), Ids{"b"});
+  EXPECT_EQ(found("alert.id: \"alert:" + id + "\""), Ids{"b"});
+  EXPECT_EQ(found("alert.attributes.createdAt > now-1h and alert.attributes.params.ruleId: a"), Ids{"a"});
+  EXPECT_EQ(found("alert.attributes.updatedAt < now-1h and alert.attributes.params.ruleId: a"), Ids{});
+  EXPECT_EQ(found("alert.attributes.updatedAt <= now and alert.attributes.params.ruleId: a"), Ids{"a"});
+  for (const char* filter : {"name: a", "alert.attributes.name: a and tags: x", "words alone"}) {
+    const net::Response r = call("GET", kFind, {}, {{"filter", filter}});
+    EXPECT_EQ(r.status, 400) << filter << ": nothing found would be no answer";
+    EXPECT_NE(parsed(r)["message"].get<std::string>().find("saved object type"), std::string::npos) << r.body;
+  }
+  const net::Response sort = call("GET", kFind, {}, {{"sort_field", "nope"}, {"sort_order", "asc"}});
+  EXPECT_EQ(sort.status, 400);
+  EXPECT_EQ(parsed(sort)["message"].get<std::string>().find("[request query]: sort_field"), 0u);
+}
+
+TEST_F(RuleRoutes, WhatIsWrongWithTheMeaningIsAListWithPlaceAndConstruct) {
+  const auto told = [&](const Json& body) {
+    const net::Response r = call("POST", kRules, body);
+    EXPECT_EQ(r.status, 400) << r.body;
+    const Json answer = parsed(r);
+    EXPECT_EQ(answer["status_code"], 400);
+    EXPECT_TRUE(answer["message"].is_array()) << answer;
+    return answer["message"].is_array() && !answer["message"].empty() ? answer["message"][0].get<std::string>() : "";
+  };
+  Json r = rule("a");
+  r["query"] = "process.name: a\n  and )";
+  EXPECT_EQ(told(r).find("query, line 2, column 7: "), 0u) << told(r);
+  r = rule("a");
+  r["timeline_id"] = "t";
+  told(r);
+  const std::vector<std::pair<Json, std::string>> unbuilt = {
+      {{{"type", "esql"}, {"language", "esql"}, {"query", "FROM x"}}, "type 'esql'"},
+      {{{"type", "machine_learning"}, {"anomaly_threshold", 50}, {"machine_learning_job_id", "j"}},
+       "type 'machine_learning'"},
+  };
+  for (const bool enabled : {true, false}) {
+    for (const auto& [more, start] : unbuilt) {
+      Json body = rule("u");
+      body.erase("query");
+      body.update(more);
+      body["enabled"] = enabled;
+      EXPECT_NE(told(body).find(start), std::string::npos)
+          << told(body) << ": what is kept must run once it is switched on";
+    }
+  }
+  for (const auto& query : {std::map<std::string, std::string>{}, {{"id", "x"}, {"rule_id", "y"}}}) {
+    for (const char* method : {"GET", "DELETE"}) {
+      const net::Response both = call(method, kRules, {}, query);
+      EXPECT_EQ(both.status, 400);
+      EXPECT_NE(parsed(both)["message"][0].get<std::string>().find("either \"id\" or \"rule_id\" must be set"),
+                std::string::npos);
+    }
+  }
+}
+
+TEST_F(RuleRoutes, MembersOutOfBoundsAreToldAsKibanaTellsThem) {
+  const auto refused = [&](const char* key, const char* value, const std::string& text) {
+    Json r = rule("a");
+    r[key] = Json::parse(value);
+    const net::Response answer = call("POST", kRules, r);
+    EXPECT_EQ(answer.status, 400) << key << value;
+    EXPECT_EQ(parsed(answer)["message"], "[request body]: " + text);
+  };
+  refused("alert_suppression", R"({"group_by":[]})",
+          "alert_suppression.group_by: Array must contain at least 1 element(s)");
+  refused("alert_suppression", R"({"group_by":["a","b","c","d"]})",
+          "alert_suppression.group_by: Array must contain at most 3 element(s)");
+  refused("alert_suppression", R"({"duration":{"value":1,"unit":"m"}})", "alert_suppression.group_by: Required");
+  refused("alert_suppression", R"({"group_by":["a"],"duration":{"value":0,"unit":"m"}})",
+          "alert_suppression.duration.value: Number must be greater than or equal to 1");
+  refused("alert_suppression", R"({"group_by":["a"],"duration":{"value":1,"unit":"d"}})",
+          "alert_suppression.duration.unit: Invalid enum value. Expected 's' | 'm' | 'h', received 'd'");
+  refused("investigation_fields", R"({"field_names":[]})",
+          "investigation_fields.field_names: Array must contain at least 1 element(s)");
+  refused("severity_mapping", R"([{"field":"a","operator":"is","value":"x","severity":"low"}])",
+          "severity_mapping.0.operator: Invalid enum value. Expected 'equals', received 'is'");
+  refused("exceptions_list", R"([{"id":"x","list_id":"l","type":"detection","namespace_type":"all"}])",
+          "exceptions_list.0.namespace_type: Invalid enum value. Expected 'agnostic' | 'single', received 'all'");
+}
+
+TEST_F(RuleRoutes, OlderClientsSendListsAndGetAListBack) {
+  const std::string create = std::string(kRules) + "/_bulk_create";
+  const std::string update = std::string(kRules) + "/_bulk_update";
+  const std::string remove = std::string(kRules) + "/_bulk_delete";
+  Json broken = rule("c");
+  broken["query"] = "a: (";
+  const net::Response made = call("POST", create, Json::array({rule("a"), rule("a"), broken, 5, rule("b")}));
+  ASSERT_EQ(made.status, 200) << made.body;
+  Json list = parsed(made);
+  ASSERT_EQ(list.size(), 5u);
+  EXPECT_EQ(list[0]["rule_id"], "a");
+  EXPECT_EQ(list[1]["error"]["status_code"], 409);
+  EXPECT_EQ(list[1]["rule_id"], "a");
+  EXPECT_EQ(list[2]["error"]["status_code"], 400);
+  EXPECT_EQ(list[3]["error"]["status_code"], 400);
+  EXPECT_EQ(list[4]["name"], "Rule b") << "one that is refused holds back no other";
+
+  Json tagged = rule("a");
+  tagged["tags"] = {"x"};
+  list = parsed(call("PUT", update, Json::array({tagged, rule("none")})));
+  EXPECT_EQ(list[0]["tags"], Json({"x"}));
+  EXPECT_EQ(list[1]["error"], (Json{{"status_code", 404}, {"message", "rule_id: \"none\" not found"}}));
+  list = parsed(call("PATCH", update, Json::array({{{"rule_id", "a"}, {"name", "New"}}, Json::object()})));
+  EXPECT_EQ(list[0]["name"], "New");
+  EXPECT_EQ(list[0]["tags"], Json({"x"}));
+  EXPECT_EQ(list[1]["error"]["status_code"], 400);
+  list = parsed(call("DELETE", remove, Json::array({{{"rule_id", "a"}}, {{"rule_id", "from-a-file"}}, {{"id", "?"}}})));
+  EXPECT_EQ(list[0]["rule_id"], "a");
+  EXPECT_EQ(list[1]["error"]["status_code"], 400) << "a file's rule";
+  EXPECT_EQ(list[2]["error"]["status_code"], 404);
+  EXPECT_EQ(parsed(call("POST", remove, Json::array({{{"rule_id", "b"}}})))[0]["rule_id"], "b");
+  EXPECT_EQ(parsed(call("GET", kFind))["total"], 1) << "the file's";
+  EXPECT_EQ(call("POST", create, Json::object()).status, 400);
+  EXPECT_EQ(call("POST", create, Json(std::vector<int>(1001, 1))).status, 400);
+  EXPECT_EQ(parsed(call("PUT", std::string(kRules) + "/prepackaged"))["rules_installed"], 0);
+  EXPECT_EQ(parsed(call("POST", "/api/detection_engine/index"))["acknowledged"], true);
+}
+
+TEST_F(RuleRoutes, SuppressionIsSetAndTakenAwayInBulk) {
+  make("a");
+  const auto edit = [&](const Json& one) {
+    return call("POST", kBulk,
+                {{"action", "edit"}, {"query", "alert.attributes.params.ruleId: a"}, {"edit", Json::array({one})}});
+  };
+  const Json by_host{
+      {"group_by", {"host.id"}}, {"duration", {{"value", 5}, {"unit", "m"}}}, {"missing_fields_strategy", "suppress"}};
+  const net::Response set = edit({{"type", "set_alert_suppression"}, {"value", by_host}});
+  ASSERT_EQ(set.status, 200) << set.body;
+  EXPECT_EQ(parsed(set)["attributes"]["results"]["updated"][0]["alert_suppression"], by_host);
+  EXPECT_EQ(edit({{"type", "set_alert_suppression"}, {"value", {{"group_by", Json::array()}}}}).status, 400);
+  const net::Response gone = edit({{"type", "delete_alert_suppression"}});
+  EXPECT_FALSE(parsed(gone)["attributes"]["results"]["updated"][0].contains("alert_suppression")) << gone.body;
+}
+
+TEST_F(RuleRoutes, AnExportNamesWhatItCouldNotFindAndTakesNoList) {
+  make("a");
+  const std::string id = parsed(call("GET", kRules, {}, {{"rule_id", "a"}}))["id"];
+  const net::Response out = call("POST", kBulk, {{"action", "export"}, {"ids", {id, "none"}}});
+  ASSERT_EQ(out.status, 200);
+  const Json details = Json::parse(out.body.substr(out.body.find('\n') + 1));
+  EXPECT_EQ(details["missing_rules"], Json::array({{{"rule_id", "none"}}}));
+  EXPECT_EQ(call("POST", std::string(kRules) + "/_export", Json::array()).status, 400);
+}
+
+TEST_F(RuleRoutes, AnImportTellsTheLineAndWithOverwriteTheLastOfARuleCounts) {
+  const auto import = [&](const std::string& lines, const std::string& overwrite) {
+    const std::string body =
+        "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"r.ndjson\"\r\n\r\n" + lines + "\r\n--B--\r\n";
+    return parsed(send("POST", std::string(kRules) + "/_import", body, {{"overwrite", overwrite}},
+                       {{"content-type", "multipart/form-data; boundary=B"}}));
+  };
+  Json second = rule("a");
+  second["name"] = "Second";
+  Json nameless = rule("x");
+  nameless.erase("rule_id");
+  const std::string lines = rule("a").dump() + "\n\n{bad\n" + second.dump() + "\r\n" + nameless.dump();
+  Json done = import(lines, "false");
+  EXPECT_EQ(done["rules_count"], 4);
+  EXPECT_EQ(done["success_count"], 1);
+  ASSERT_EQ(done["errors"].size(), 3u);
+  EXPECT_EQ(done["errors"][0]["error"]["message"], "line 3 is not a JSON object");
+  EXPECT_EQ(done["errors"][1]["error"]["message"], "More than one rule with rule-id: \"a\" found");
+  EXPECT_EQ(done["errors"][2]["error"]["message"], "line 5: rule_id: Required");
+  done = import(rule("a").dump() + "\n" + second.dump(), "true");
+  EXPECT_EQ(done["success"], true) << done;
+  EXPECT_EQ(parsed(call("GET", kRules, {}, {{"rule_id", "a"}}))["name"], "Second");
+  std::string garbage;
+  for (int i = 0; i < 1500; ++i) garbage += "x\n";
+  done = import(garbage, "false");
+  EXPECT_EQ(done["errors"].size(), 1001u);
+  EXPECT_NE(done["errors"][1000]["error"]["message"].get<std::string>().find("from line 1001"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace fb::api

@@ -1,0 +1,115 @@
+// From an alert that was none to an exception of its rule.
+#include <fstream>
+
+#include "api/exceptions/rule_item.h"
+#include "api/rules/desk.h"
+#include "tests/unit/api_signals/signals_fixture.h"
+
+namespace fb::api {
+namespace {
+
+class FalsePositive : public SignalsApi {
+ protected:
+  void SetUp() override {
+    SignalsApi::SetUp();
+    std::filesystem::create_directories(dir_.path() + "/rules");
+    std::ofstream(dir_.path() + "/rules/odd.yml") << R"(rule_id: odd
+name: Odd
+description: d
+risk_score: 21
+severity: low
+type: query
+query: 'process.name: bash'
+)";
+    RuleBookOptions options;
+    options.paths = {dir_.path() + "/rules"};
+    options.lists = record_lists(*store_);
+    book_ = std::make_unique<RuleBook>(options);
+    ASSERT_TRUE(book_->reload().swapped);
+    rules_ = std::make_unique<RuleDesk>(*store_, *book_, clock_);
+    ASSERT_TRUE(rules_->load());
+    desk_ = rules_.get();
+    const auto made = rules_->create(
+        R"({"rule_id":"even","name":"Even","description":"d","risk_score":1,"severity":"low","type":"query",)"
+        R"("query":"process.name: *","enabled":true})",
+        "user:ada");
+    ASSERT_TRUE(made) << made.error().messages.front();
+  }
+  net::Response mark(size_t i, const Json& body = Json()) {
+    return call("POST", "/api/firebreak/alerts/" + ids_[i] + "/false_positive", body);
+  }
+  static Json parsed(const net::Response& r) { return Json::parse(r.body); }
+  std::string status(size_t i) {
+    return search(R"({"query":{"ids":{"values":[")" + ids_[i] +
+                  R"("]}}})")["hits"]["hits"][0]["_source"]["kibana.alert.workflow_status"];
+  }
+  std::unique_ptr<RuleBook> book_;
+  std::unique_ptr<RuleDesk> rules_;
+};
+
+TEST_F(FalsePositive, ClosesTheAlertAndDraftsWhatNobodyHasToTake) {
+  const Json draft = parsed(mark(0));
+  EXPECT_EQ(draft["draft"], true);
+  EXPECT_EQ(draft["workflow_status"], "closed");
+  EXPECT_EQ(draft["list_exists"], false);
+  EXPECT_EQ(draft["exception_item"]["list_id"], "even-exceptions");
+  EXPECT_EQ(draft["exception_item"]["entries"][0]["field"], "process.executable");
+  EXPECT_EQ(draft["exception_item"]["entries"][0]["value"], "/bin/x");
+  EXPECT_EQ(status(0), "closed");
+  EXPECT_EQ(ask("SELECT reason FROM alert_workflow WHERE alert_id = '" + ids_[0] + "'"), "false_positive");
+  EXPECT_TRUE(store_->exceptions().lists(false).value().empty()) << "a draft is not kept";
+  EXPECT_EQ(parsed(mark(2, {{"close", false}}))["workflow_status"], "open");
+  EXPECT_EQ(status(2), "open");
+}
+
+TEST_F(FalsePositive, TheExceptionIsMadeAndTheRuleRunsWithIt) {
+  const std::string before = book_->current()->hash();
+  const net::Response done = mark(0, {{"create_exception", true}, {"comment", "known <b>tool</b>"}});
+  ASSERT_EQ(done.status, 200) << done.body;
+  const Json made = parsed(done);
+  EXPECT_EQ(made["draft"], false);
+  EXPECT_EQ(made["exception_item"]["created_by"], "ada");
+  EXPECT_EQ(made["exception_item"]["comments"][0]["comment"], "known <b>tool</b>");
+  const auto lists = RuleDesk::exception_lists_of(rules_->by_rule_id("even")->doc);
+  ASSERT_EQ(lists.size(), 1u) << "the rule names the list now";
+  EXPECT_EQ(lists[0].list_id, "even-exceptions");
+  EXPECT_EQ(lists[0].type, "rule_default");
+  EXPECT_EQ(store_->exceptions().items(false, "even-exceptions").value().size(), 1u);
+  EXPECT_NE(book_->current()->hash(), before) << "the rules in force have the exception";
+  EXPECT_EQ(count("SELECT count(*) FROM api_rule_versions WHERE rule_id = 'even' AND what = 'edited'"), 1);
+  // The second one goes into the same list, with the entries that the caller chose.
+  const Json entries = Json::parse(R"([{"field":"user.name","operator":"included","type":"match","value":"'; --"}])");
+  const net::Response second = mark(2, {{"create_exception", true}, {"entries", entries}});
+  ASSERT_EQ(second.status, 200) << second.body;
+  EXPECT_EQ(parsed(second)["exception_item"]["entries"], entries);
+  EXPECT_EQ(store_->exceptions().items(false, "even-exceptions").value().size(), 2u);
+}
+
+TEST_F(FalsePositive, ARuleThatNamesTheListOfIsolationOpensNothing) {
+  const auto patched =
+      rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"endpoint_host_isolation_exceptions",)"
+                    R"("type":"detection","namespace_type":"agnostic"}]})",
+                    "user:ada");
+  ASSERT_TRUE(patched) << patched.error().messages.front();
+  const Json entries =
+      Json::parse(R"([{"field":"destination.ip","operator":"included","type":"match","value":"0.0.0.0/0"}])");
+  const net::Response done = mark(0, {{"create_exception", true}, {"entries", entries}});
+  ASSERT_EQ(done.status, 200) << done.body;
+  EXPECT_EQ(parsed(done)["exception_item"]["list_id"], "even-exceptions");
+  EXPECT_TRUE(store_->exceptions().open_addresses().value().empty());
+}
+
+TEST_F(FalsePositive, WhatCantBeMadeChangesNothing) {
+  EXPECT_EQ(mark(1, {{"create_exception", true}}).status, 409) << "a file's rule that names no list";
+  EXPECT_EQ(mark(0, {{"create_exception", "yes"}}).status, 400);
+  EXPECT_EQ(mark(0, {{"surprise", 1}}).status, 400);
+  EXPECT_EQ(mark(0, {{"create_exception", true}, {"entries", Json::array()}}).status, 400);
+  EXPECT_EQ(call("POST", "/api/firebreak/alerts/none/false_positive").status, 404);
+  roles_ = {Role::analyst};
+  EXPECT_EQ(mark(0, {{"create_exception", true}}).status, 403);
+  EXPECT_EQ(status(0), "open");
+  EXPECT_EQ(status(1), "open");
+}
+
+}  // namespace
+}  // namespace fb::api

@@ -1,0 +1,137 @@
+#include "tests/unit/api_signals/signals_fixture.h"
+
+namespace fb::api {
+namespace {
+
+TEST_F(SignalsApi, EveryClauseFindsWhatItSays) {
+  EXPECT_EQ(hits(R"({"match_all":{}})"), 10);
+  EXPECT_EQ(hits(R"({"term":{"kibana.alert.rule.rule_id":"even"}})"), 5);
+  EXPECT_EQ(hits(R"({"terms":{"agent.id":["agent-0","agent-1"]}})"), 7);
+  EXPECT_EQ(hits(R"({"ids":{"values":[")" + ids_[3] + R"(","none"]}})"), 1);
+  EXPECT_EQ(hits(R"({"match":{"process.name":"cmd.exe"}})"), 5);
+  EXPECT_EQ(hits(R"({"match_phrase":{"process.name":{"query":"bash"}}})"), 5);
+  EXPECT_EQ(hits(R"({"exists":{"field":"process.executable"}})"), 10);
+  EXPECT_EQ(hits(R"({"exists":{"field":"user.name"}})"), 0);
+  EXPECT_EQ(hits(R"({"range":{"kibana.alert.risk_score":{"gte":30,"lt":60}}})"), 3);
+  EXPECT_EQ(hits(R"({"range":{"@timestamp":{"gte":"2023-11-14T22:13:25.000Z","lte":"now"}}})"), 0)
+      << "the clock stands before them";
+  EXPECT_EQ(hits(R"({"range":{"@timestamp":{"gte":"2023-11-14T22:13:25.000Z"}}})"), 5);
+  EXPECT_EQ(hits(R"({"query_string":{"query":"process.name:bash AND kibana.alert.rule.rule_id:odd"}})"), 3);
+  EXPECT_EQ(hits(R"({"wildcard":{"process.name":{"value":"cm?.*"}}})"), 5);
+  EXPECT_EQ(hits(R"({"prefix":{"agent.id":"agent-"}})"), 10);
+  EXPECT_EQ(hits(R"({"bool":{"filter":[{"term":{"kibana.alert.workflow_status":"open"}},
+      {"term":{"kibana.alert.rule.rule_id":"odd"}}],"must_not":{"term":{"process.name":"bash"}}}})"),
+            2);
+  EXPECT_EQ(hits(R"({"bool":{"should":[{"term":{"agent.id":"agent-0"}},{"term":{"agent.id":"agent-1"}}]}})"), 7);
+  EXPECT_EQ(hits(R"({"bool":{"filter":[{"term":{"process.name":"bash"}}],
+      "should":[{"term":{"agent.id":"agent-0"}}],"minimum_should_match":1}})"),
+            2);
+}
+
+TEST_F(SignalsApi, WhatIsNotSupportedIsNamedWithItsPlace) {
+  const auto refused = [&](const std::string& body, const std::string& place) {
+    const net::Response r = call("POST", "/api/detection_engine/signals/search", Json::parse(body));
+    EXPECT_EQ(r.status, 400) << body;
+    EXPECT_NE(Json::parse(r.body)["message"].get<std::string>().find(place), std::string::npos) << r.body;
+  };
+  refused(R"({"query":{"bool":{"filter":[{"match_all":{}},{"geo_shape":{}}]}}})", "query.bool.filter[1].geo_shape");
+  refused(R"({"query":{"range":{"a":{"above":1}}}})", "query.range.a.above");
+  refused(R"({"query":{"query_string":{"query":"a:[1 TO 2]"}}})", "query.query_string.query: character 3");
+  refused(R"({"query":{"query_string":{"query":"process.name: one two"}}})", "AND or OR");
+  refused(R"({"aggs":{"x":{"terms":{"field":"a"},"aggs":{"y":{"top_hits":{}}}}}})", "aggs.x.aggs.y.top_hits");
+  refused(R"({"runtime_mappings":{"a":{}}})", "runtime_mappings");
+  refused(R"({"size":10001})", "size");
+  refused(R"({"highlight":{}})", "highlight");
+}
+
+TEST_F(SignalsApi, SortsPagesCutsAndCounts) {
+  const Json newest = search(R"({"size":2,"from":1,"sort":[{"@timestamp":{"order":"desc"}}]})");
+  ASSERT_EQ(newest["hits"]["hits"].size(), 2u);
+  EXPECT_EQ(newest["hits"]["total"]["value"], 10);
+  EXPECT_EQ(newest["hits"]["hits"][0]["_id"], ids_[8]);
+  const Json oldest = search(R"({"size":1,"sort":{"@timestamp":"asc"},"query":{"exists":{"field":"agent.id"}}})");
+  EXPECT_EQ(oldest["hits"]["hits"][0]["_id"], ids_[0]);
+  const Json risky = search(R"({"size":3,"sort":[{"process.name":"asc"},{"kibana.alert.risk_score":"desc"}]})");
+  EXPECT_EQ(risky["hits"]["hits"][0]["_id"], ids_[9]);
+  EXPECT_EQ(risky["hits"]["hits"][0]["sort"], Json::parse(R"(["bash",90])"));
+  const Json cut = search(R"({"size":1,"_source":["process.name"],"fields":["agent.id"]})");
+  EXPECT_EQ(cut["hits"]["hits"][0]["_source"], Json::parse(R"({"process":{"name":"bash"}})"));
+  EXPECT_EQ(cut["hits"]["hits"][0]["fields"]["agent.id"], Json::parse(R"(["agent-0"])"));
+  const Json aggs = search(R"({"size":0,"aggs":{"by":{"terms":{"field":"agent.id","size":1}}}})");
+  EXPECT_EQ(aggs["aggregations"]["by"]["buckets"], Json::parse(R"([{"key":"agent-0","doc_count":4}])"));
+  EXPECT_EQ(aggs["aggregations"]["by"]["sum_other_doc_count"], 6);
+}
+
+TEST_F(SignalsApi, NumbersOverFields) {
+  const Json a = search(R"({"size":0,"query":{"bool":{"filter":[{"match":{"signal.status":"open"}}]}},"aggs":{
+      "lastSeen":{"max":{"field":"@timestamp"}},"first":{"min":{"field":"@timestamp"}},
+      "risk":{"avg":{"field":"kibana.alert.risk_score"}},"sum":{"sum":{"field":"kibana.alert.risk_score"}},
+      "hosts":{"cardinality":{"field":"agent.id"}},"names":{"value_count":{"field":"process.name"}},
+      "none":{"max":{"field":"user.name"}}}})")["aggregations"];
+  EXPECT_EQ(a["lastSeen"]["value"], 1'700'000'009'000);
+  EXPECT_EQ(a["lastSeen"]["value_as_string"], "2023-11-14T22:13:29.000Z");
+  EXPECT_EQ(a["first"]["value"], 1'700'000'000'000);
+  EXPECT_EQ(a["risk"]["value"], 45);
+  EXPECT_EQ(a["sum"]["value"], 450);
+  EXPECT_EQ(a["hosts"]["value"], 3);
+  EXPECT_EQ(a["names"]["value"], 10);
+  EXPECT_EQ(a["none"]["value"], nullptr);
+}
+
+TEST_F(SignalsApi, StatusTagsAndAssigneesAreMergedAndAudited) {
+  const std::string base = "/api/detection_engine/signals/";
+  const Json one =
+      Json::parse(call("POST", base + "status", {{"signal_ids", {ids_[0], "none"}}, {"status", "closed"}}).body);
+  EXPECT_EQ(one["updated"], 1);
+  EXPECT_EQ(one["total"], 1);
+  const Json many = Json::parse(call("POST", base + "status",
+                                     {{"query", Json::parse(R"({"term":{"process.name":"bash"}})")},
+                                      {"status", "acknowledged"},
+                                      {"conflicts", "proceed"}})
+                                    .body);
+  EXPECT_EQ(many["updated"], 5);
+  EXPECT_EQ(hits(R"({"term":{"kibana.alert.workflow_status":"acknowledged"}})"), 5);
+  EXPECT_EQ(hits(R"({"term":{"kibana.alert.workflow_status":"open"}})"), 4);
+  const Json tags = {{"ids", {ids_[0]}}, {"tags", {{"tags_to_add", {"<b>", "x"}}, {"tags_to_remove", Json::array()}}}};
+  EXPECT_EQ(Json::parse(call("POST", base + "tags", tags).body)["updated"], 1);
+  EXPECT_EQ(Json::parse(call("POST", base + "tags", tags).body)["noops"], 1);
+  EXPECT_EQ(
+      call("POST", base + "assignees", {{"ids", {ids_[0]}}, {"assignees", {{"add", {"ada"}}, {"remove", {"ada"}}}}})
+          .status,
+      400);
+  EXPECT_EQ(call("POST", base + "assignees",
+                 {{"ids", {ids_[0]}}, {"assignees", {{"add", {"ada"}}, {"remove", Json::array()}}}})
+                .status,
+            200);
+  const Json found = search(R"({"query":{"term":{"kibana.alert.workflow_tags":"<b>"}}})");
+  ASSERT_EQ(found["hits"]["hits"].size(), 1u);
+  const Json source = found["hits"]["hits"][0]["_source"];
+  EXPECT_EQ(source["kibana.alert.workflow_status"], "closed");
+  EXPECT_EQ(source["kibana.alert.workflow_assignee_ids"], Json::parse(R"(["ada"])"));
+  EXPECT_EQ(call("POST", base + "status", {{"signal_ids", {ids_[0]}}, {"status", "gone"}}).status, 400);
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what LIKE 'alert_%' AND actor = 'user:ada'"), 8);
+}
+
+TEST_F(SignalsApi, NotesBelongToTheirAuthor) {
+  const Json note = Json::parse(call("PATCH", "/api/note", {{"note", {{"eventId", ids_[0]}, {"note", "look"}}}}).body);
+  const std::string id = note["note"]["noteId"];
+  EXPECT_EQ(note["note"]["createdBy"], "ada");
+  EXPECT_EQ(call("PATCH", "/api/note", {{"noteId", id}, {"note", {{"note", "mine"}}}}, "bob").status, 403);
+  EXPECT_EQ(call("PATCH", "/api/note", {{"note", {{"eventId", "none"}, {"note", "x"}}}}).status, 404);
+  EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 1);
+  EXPECT_EQ(call("DELETE", "/api/note", {{"noteId", id}}).status, 200);
+  EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 0);
+}
+
+TEST_F(SignalsApi, AnAlertsHostIsIsolated) {
+  enroll("agent-0");
+  const std::string base = "/api/firebreak/alerts/" + ids_[0];
+  const Json done = Json::parse(call("POST", base + "/isolate", {{"comment", "now"}}).body);
+  EXPECT_EQ(done["endpoint_id"], "agent-0");
+  EXPECT_EQ(ask("SELECT count(*) FROM action_alerts WHERE alert_id = '" + ids_[0] + "'"), "1");
+  EXPECT_EQ(call("POST", "/api/firebreak/alerts/none/isolate").status, 404);
+  EXPECT_EQ(call("POST", "/api/firebreak/alerts/" + ids_[1] + "/isolate").status, 404) << "no such endpoint";
+}
+
+}  // namespace
+}  // namespace fb::api
