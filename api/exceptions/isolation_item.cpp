@@ -65,8 +65,8 @@ Status check_isolation_item(const ItemSent& item) {
   FB_TRY_VOID(check_length("description", item.description, 0, kMaxName));
   if (!item.agnostic) return wrong("namespaceType", "expected value to equal [agnostic]");
   FB_TRY_VOID(check_size("osTypes", item.os_types.size(), kOsCount));
-  // Three words, as the user's document says, but not three different ones: as with Kibana, a word may stand there again, and the
-  // item is then for fewer platforms.
+  // Three words, as the user's document says, but not three different ones: as with Kibana, a word may stand there
+  // again, and the item is then for fewer platforms.
   const Json entries = parse_ordered_json(item.entries);
   FB_TRY_VOID(check_size("entries", entries.size(), 1));
   FB_TRY_VOID(check_entry(entries[0]));
