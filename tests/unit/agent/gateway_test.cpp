@@ -684,7 +684,13 @@ TEST(Fleet, TwentyAgentsAreIsolatedAndReleasedEachOnce) {
     const Verb verb = round % 2 == 1 ? Verb::isolate : Verb::release;
     for (const auto& a : fleet) {
       const std::string id = a->options.agent_id + "-" + std::to_string(round);
-      ASSERT_EQ(*service.plugin->send(command(id, verb, a->options.agent_id, round)), SendOutcome::sent);
+      // On a busy machine an agent's next poll may come late, and until then it is not there.
+      ASSERT_TRUE(eventually(
+          [&] {
+            return service.plugin->send(command(id, verb, a->options.agent_id, round)).value() == SendOutcome::sent;
+          },
+          20'000))
+          << id;
     }
     for (const auto& a : fleet) {
       const Report end = service.wait_for_end(a->options.agent_id + "-" + std::to_string(round));
