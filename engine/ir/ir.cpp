@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "engine/ir/value_set.h"
+
 namespace fb::ir {
 
 namespace {
@@ -95,6 +97,8 @@ const char* word_of(Op op) {
       return "gt";
     case Op::greater_equal:
       return "ge";
+    case Op::one_of:
+      return "one-of";
   }
   return "?";
 }
@@ -119,6 +123,8 @@ void append_test(std::string& out, const Test& t) {
   if (t.op == Op::glob) {
     out += ' ';
     append_glob(out, t.glob);
+  } else if (t.op == Op::one_of) {
+    out += ' ' + t.values->digest;
   } else if (t.op != Op::exists) {
     out += ' ';
     append_quoted(out, t.literal);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -41,13 +42,17 @@ enum class Op : uint8_t {
   less_equal,
   greater,
   greater_equal,
+  one_of,  // a value is one of many that are kept once however many tests ask for them
 };
+
+struct ValueSet;  // value_set.h
 
 struct Test {
   FieldRef field;
   Op op = Op::exists;
-  std::string literal;  // unescaped; empty for exists and glob
-  Glob glob;            // Op::glob
+  std::string literal;                          // unescaped; empty for exists, glob and one_of
+  Glob glob;                                    // Op::glob
+  std::shared_ptr<const ValueSet> values = {};  // Op::one_of; never null there
   bool operator==(const Test&) const = default;
 };
 

@@ -5,6 +5,7 @@
 
 #include "engine/base/text.h"
 #include "engine/ir/typed.h"
+#include "engine/ir/value_set.h"
 
 namespace fb::ir {
 
@@ -108,6 +109,7 @@ bool order_holds(Op op, int order) {
       return order >= 0;
     case Op::exists:
     case Op::glob:
+    case Op::one_of:
       break;
   }
   return false;
@@ -225,13 +227,34 @@ bool date_holds(const Test& test, const JsonNode& value, const OracleContext& co
       return *time >= bounds.first_ms;
     case Op::exists:
     case Op::glob:
+    case Op::one_of:
       break;
   }
   return false;
 }
 
+bool value_holds(const Test& test, FieldType type, const JsonNode& value, const OracleContext& context);
+
+// One after the other: what it means to be one of them.
+bool one_of_holds(const Test& test, FieldType type, const JsonNode& value, const OracleContext& context) {
+  if (test.values->addresses) {
+    if (value.kind != JsonNode::Kind::string || !holds_addresses(type)) return false;
+    const auto address = parse_address(value.text);
+    const auto& ranges = test.values->ranges;
+    return address && std::any_of(ranges.begin(), ranges.end(),
+                                  [&](const AddressRange& range) { return range.contains(*address); });
+  }
+  Test one{test.field, Op::phrase, {}, {}};
+  const auto& texts = test.values->texts;
+  return std::any_of(texts.begin(), texts.end(), [&](const std::string& text) {
+    one.literal = text;
+    return value_holds(one, type, value, context);
+  });
+}
+
 bool value_holds(const Test& test, FieldType type, const JsonNode& value, const OracleContext& context) {
   if (test.op == Op::exists) return true;
+  if (test.op == Op::one_of) return one_of_holds(test, type, value, context);
   switch (type) {
     case FieldType::dynamic:
       if (value.kind == JsonNode::Kind::number) return number_holds(test, value);
@@ -294,10 +317,21 @@ std::vector<Seen> seen_by(const Test& test, const Scene& scene) {
   return seen;
 }
 
+bool caseless_view_holds(const Test& test, const JsonNode& value, const OracleContext& context) {
+  if (test.op != Op::one_of) return caseless_holds(test, text_of(value));
+  if (test.values->addresses) return one_of_holds(test, FieldType::keyword, value, context);
+  const auto& texts = test.values->texts;
+  return std::any_of(texts.begin(), texts.end(), [&](const std::string& text) {
+    return caseless_holds({test.field, Op::phrase, text, {}}, text_of(value));
+  });
+}
+
 bool test_holds(const Test& test, const Scene& scene, const OracleContext& context) {
   const auto seen = seen_by(test, scene);
   return std::any_of(seen.begin(), seen.end(), [&](const Seen& one) {
-    if (one.view == View::caseless && test.op != Op::exists) return caseless_holds(test, text_of(*one.leaf->value));
+    if (one.view == View::caseless && test.op != Op::exists) {
+      return caseless_view_holds(test, *one.leaf->value, context);
+    }
     return value_holds(test, one.type, *one.leaf->value, context);
   });
 }

@@ -159,6 +159,7 @@ void Chooser::count(const Form& form) {
 
 // Every atom that may be chosen, also those of which one would do.
 void Chooser::count(const Judge& judge, uint32_t field) {
+  if (judge.of_set()) return;  // none of its atoms is ever chosen
   const auto add = [&](const Atom& atom) {
     const uint64_t hash = hash_atom(atom);
     if (seen_.insert(hash).second) ++counts_[hash];

@@ -1,6 +1,7 @@
 #include "engine/match/judge.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace fb::match {
 
@@ -31,6 +32,11 @@ uint32_t glob_cost(const GlobMatcher& glob) {
   return glob.segments().size() < 2 && glob.open_start() != glob.open_end() ? 3 : 25;
 }
 
+// How often a search by halves compares.
+uint32_t halvings(size_t count) {
+  return static_cast<uint32_t>(std::bit_width(count));
+}
+
 std::string folded(std::string_view text) {
   std::string out;
   ir::fold_case(text, out);
@@ -40,6 +46,10 @@ std::string folded(std::string_view text) {
 }  // namespace
 
 void Judge::add(const ir::Test& test) {
+  if (test.op == ir::Op::one_of) {
+    add_set(*test.values);
+    return;
+  }
   switch (type_) {
     case FieldType::text:
       add_text_test(test);
@@ -67,6 +77,20 @@ void Judge::add(const ir::Test& test) {
       break;
     case FieldType::object:
       break;
+  }
+}
+
+void Judge::add_set(const ir::ValueSet& set) {
+  of_set_ = true;
+  if (set.addresses) {
+    if (ir::holds_addresses(type_)) addresses_.insert(addresses_.end(), set.ranges.begin(), set.ranges.end());
+    return;
+  }
+  ir::Test one;
+  one.op = ir::Op::phrase;
+  for (const std::string& text : set.texts) {
+    one.literal = text;
+    add(one);
   }
 }
 
@@ -114,7 +138,11 @@ void Judge::add_date_test(const ir::Test& test) {
   if (!date) return;
   DateTest out{test.op, std::move(*date), {}};
   if (!out.literal.relative) out.fixed = out.literal.resolve(0);
-  dates_.push_back(std::move(out));
+  if (!out.literal.relative && !is_bound(test.op)) {
+    days_.push_back(out.fixed);
+  } else {
+    dates_.push_back(std::move(out));
+  }
 }
 
 void Judge::add_text_test(const ir::Test& test) {
@@ -145,6 +173,26 @@ void Judge::freeze() {
   freeze_globs();
   words_.freeze();
   std::sort(numbers_.begin(), numbers_.end(), [](const Number& a, const Number& b) { return compare(a, b) < 0; });
+  addresses_ = ir::merged(std::move(addresses_));
+  freeze_dates();
+  std::sort(phrases_.begin(), phrases_.end());
+  phrases_.erase(std::unique(phrases_.begin(), phrases_.end()), phrases_.end());
+}
+
+void Judge::freeze_dates() {
+  // Of a date that ends before it begins no moment is one.
+  std::erase_if(days_, [](const DateBounds& day) { return day.last_ms < day.first_ms; });
+  std::sort(days_.begin(), days_.end(),
+            [](const DateBounds& a, const DateBounds& b) { return a.first_ms < b.first_ms; });
+  size_t kept = 0;
+  for (const DateBounds& day : days_) {
+    if (kept > 0 && day.first_ms <= days_[kept - 1].last_ms) {
+      days_[kept - 1].last_ms = std::max(days_[kept - 1].last_ms, day.last_ms);
+    } else {
+      days_[kept++] = day;
+    }
+  }
+  days_.resize(kept);
 }
 
 // A few patterns are tried one after the other. Of many, one pass over the value finds those that are worth it.
@@ -172,23 +220,27 @@ void Judge::freeze_globs() {
 
 bool Judge::never() const {
   return exact_.empty() && globs_.empty() && text_bounds_.empty() && numbers_.empty() && number_bounds_.empty() &&
-         addresses_.empty() && address_bounds_.empty() && dates_.empty() && words_.empty() && phrases_.empty() &&
-         word_globs_.empty() && !on_true_ && !on_false_;
+         addresses_.empty() && address_bounds_.empty() && days_.empty() && dates_.empty() && words_.empty() &&
+         phrases_.empty() && word_globs_.empty() && !on_true_ && !on_false_;
 }
 
 bool Judge::has_unindexed() const {
-  return !text_bounds_.empty() || !number_bounds_.empty() || !address_bounds_.empty() || !dates_.empty() ||
-         !word_globs_.empty();
+  return of_set_ || !text_bounds_.empty() || !number_bounds_.empty() || !address_bounds_.empty() || !days_.empty() ||
+         !dates_.empty() || !word_globs_.empty();
 }
 
 uint32_t Judge::cost() const {
   uint32_t cost = 3;
   if (fold_) cost += 20;
-  if (!exact_.empty()) cost += exact_.strings().size() > 4 ? 8 : 2;
+  // A large table is not in the caches.
+  const size_t exact = exact_.strings().size();
+  if (exact > 0) cost += exact > 4096 ? 40 : exact > 4 ? 8 : 2;
   for (size_t i = 0; i < found_; ++i) cost += glob_cost(globs_[i]);
   if (!finder_.empty()) cost += 80;
-  cost += static_cast<uint32_t>(text_bounds_.size() + numbers_.size() + number_bounds_.size()) * 3;
-  if (!addresses_.empty() || !address_bounds_.empty()) cost += 60;
+  cost += static_cast<uint32_t>(text_bounds_.size() + number_bounds_.size() + address_bounds_.size()) * 3;
+  cost += (halvings(numbers_.size()) + halvings(addresses_.size()) + halvings(days_.size())) * 3;
+  if (!addresses_.empty() || !address_bounds_.empty()) cost += 60;  // the value becomes an address
+  if (!days_.empty()) cost += 60;                                   // the value becomes a time
   cost += static_cast<uint32_t>(dates_.size()) * 60;
   if (!words_.empty() || !phrases_.empty() || !word_globs_.empty()) cost += 500;
   return cost;
@@ -202,18 +254,20 @@ size_t Judge::bytes() const {
   for (const auto& phrase : phrases_) out += phrase.size() * sizeof(std::string) * 2;
   for (const auto& glob : globs_) out += sizeof(glob) + glob.segments().size() * 2 * sizeof(GlobMatcher::Segment);
   out += word_globs_.size() * 2 * sizeof(GlobMatcher) + numbers_.size() * sizeof(Number);
-  out += addresses_.size() * sizeof(ir::AddressRange) + dates_.size() * sizeof(DateTest);
+  out += addresses_.size() * sizeof(ir::AddressRange) + dates_.size() * sizeof(DateTest) +
+         days_.size() * sizeof(DateBounds);
   return out;
 }
 
 bool Judge::holds(const Value& value, int64_t now_ms, JudgeScratch& scratch) const {
   switch (type_) {
     case FieldType::keyword:
-      return holds_bytes(value.text, scratch);
+      return holds_bytes(value.text, scratch) ||
+             (!addresses_.empty() && value.kind == Value::Kind::string && holds_address(value.text));
     case FieldType::dynamic:
       switch (value.kind) {
         case Value::Kind::string:
-          return holds_bytes(value.text, scratch);
+          return holds_bytes(value.text, scratch) || (!addresses_.empty() && holds_address(value.text));
         case Value::Kind::number:
           return holds_number(value.number);
         case Value::Kind::boolean:
@@ -278,9 +332,7 @@ bool Judge::holds_address(std::string_view text) const {
   if (addresses_.empty() && address_bounds_.empty()) return false;
   const auto address = ir::parse_address(text);
   if (!address) return false;
-  for (const auto& range : addresses_) {
-    if (range.contains(*address)) return true;
-  }
+  if (ir::in_ranges(addresses_, *address)) return true;
   for (const auto& bound : address_bounds_) {
     const int order = *address < bound.literal ? -1 : bound.literal < *address ? 1 : 0;
     if (within(bound.op, order)) return true;
@@ -289,9 +341,12 @@ bool Judge::holds_address(std::string_view text) const {
 }
 
 bool Judge::holds_date(const Value& value, int64_t now_ms) const {
-  if (dates_.empty() || value.kind == Value::Kind::boolean) return false;
+  if ((days_.empty() && dates_.empty()) || value.kind == Value::Kind::boolean) return false;
   const auto time = ir::parse_date_value(value.text);
   if (!time) return false;
+  const auto after = std::upper_bound(days_.begin(), days_.end(), *time,
+                                      [](int64_t at, const DateBounds& day) { return at < day.first_ms; });
+  if (after != days_.begin() && *time <= std::prev(after)->last_ms) return true;
   for (const auto& date : dates_) {
     const auto bounds = date.literal.relative ? date.literal.resolve(now_ms) : date.fixed;
     bool held = false;
@@ -330,19 +385,28 @@ bool Judge::holds_text(std::string_view text, JudgeScratch& scratch) const {
     for (const auto& bound : text_bounds_) {
       if (within(bound.op, scratch.word.compare(bound.literal))) return true;
     }
-    for (const auto& phrase : phrases_) {
-      if (phrase[0] != scratch.word) continue;
-      size_t next = at;
-      size_t n = 1;
-      while (n < phrase.size() && ir::next_word(text, &next, &begin, &end)) {
-        ir::fold_case(text.substr(begin, end - begin), scratch.folded);
-        if (scratch.folded != phrase[n]) break;
-        ++n;
-      }
-      if (n == phrase.size()) return true;
-    }
+    if (!phrases_.empty() && holds_phrase(text, at, scratch)) return true;
   }
   return false;
+}
+
+// The phrases that begin with the words so far are neighbours: each further word halves its way to fewer of them.
+// scratch.word is the first word, `at` where the text goes on.
+bool Judge::holds_phrase(std::string_view text, size_t at, JudgeScratch& scratch) const {
+  auto first = phrases_.begin();
+  auto last = phrases_.end();
+  const std::string* word = &scratch.word;
+  for (size_t n = 0;; ++n) {
+    first = std::lower_bound(first, last, *word, [n](const auto& phrase, const auto& w) { return phrase[n] < w; });
+    last = std::upper_bound(first, last, *word, [n](const auto& w, const auto& phrase) { return w < phrase[n]; });
+    if (first == last) return false;
+    if (first->size() == n + 1) return true;  // the shortest comes first
+    size_t begin = 0;
+    size_t end = 0;
+    if (!ir::next_word(text, &at, &begin, &end)) return false;
+    ir::fold_case(text.substr(begin, end - begin), scratch.folded);
+    word = &scratch.folded;
+  }
 }
 
 }  // namespace fb::match

@@ -33,6 +33,7 @@ std::string key_of(const ir::Test& test) {
   std::string out(1, static_cast<char>('0' + static_cast<int>(test.op)));
   append(out, test.literal);
   append(out, test.glob);
+  if (test.op == ir::Op::one_of) append(out, test.values->digest);
   return out;
 }
 
@@ -165,10 +166,12 @@ Form PredicateTable::lower_any_of(const ir::Node& node) {
   flatten(node, ir::Node::Kind::any_of, parts);
   Form out;
   out.kind = Form::Kind::any_of;
-  // Tests over one field become one predicate: however many values a list has, it is one lookup.
+  // Tests over one field become one predicate: many equal values are one lookup by hash or by halves (judge.h); only
+  // bounds, dates relative to now and patterns are still tried one by one. A shared set stays a predicate of its own,
+  // so that all rules that name it have the same one.
   std::map<std::string, std::vector<const ir::Test*>> by_field;
   for (const ir::Node* part : parts) {
-    if (part->kind == ir::Node::Kind::test && part->test.op != ir::Op::exists) {
+    if (part->kind == ir::Node::Kind::test && part->test.op != ir::Op::exists && part->test.op != ir::Op::one_of) {
       by_field[key_of(part->test.field)].push_back(&part->test);
       continue;
     }
@@ -253,12 +256,21 @@ Predicate PredicateTable::make(const std::vector<const ir::Test*>& tests) {
 }
 
 uint32_t PredicateTable::make_judge(const std::vector<const ir::Test*>& tests, FieldType type, bool fold) {
+  uint32_t* known = nullptr;
+  if (tests.size() == 1 && tests.front()->op == ir::Op::one_of) {
+    const std::string key = std::to_string(static_cast<int>(type)) + (fold ? "f" : " ") + tests.front()->values->digest;
+    const auto [at, fresh] = set_judges_.try_emplace(key, Predicate::kNone);
+    if (!fresh) return at->second;
+    known = &at->second;
+  }
   Judge judge(type, fold);
   for (const ir::Test* test : tests) judge.add(*test);
   judge.freeze();
   if (judge.never()) return Predicate::kNone;
   judges_.push_back(std::move(judge));
-  return static_cast<uint32_t>(judges_.size() - 1);
+  const auto made = static_cast<uint32_t>(judges_.size() - 1);
+  if (known != nullptr) *known = made;
+  return made;
 }
 
 }  // namespace fb::match

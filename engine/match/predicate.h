@@ -73,6 +73,7 @@ class PredicateTable {
   std::vector<Predicate> predicates_;
   std::vector<Judge> judges_;
   std::map<std::string, uint32_t> known_;
+  std::map<std::string, uint32_t> set_judges_;  // of shared sets: by what they hold and how values are read
   bool wants_leaves_ = false;
 };
 

@@ -2,9 +2,11 @@
 // hash.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <random>
 
 #include "agree.h"
+#include "engine/ir/value_set.h"
 #include "engine/lang/kuery/kuery.h"
 #include "engine/match/glob_matcher.h"
 #include "engine/match/guard.h"
@@ -307,6 +309,133 @@ TEST(RuleSet, HashDoesNotDependOnTheOrderAndDoesOnTheRules) {
   EXPECT_NE(make({{"a", "x:1"}, {"b", "x:2"}}), make({{"a", "x:1"}, {"b", "x:3"}}));
   EXPECT_NE(make({{"a", "x:1"}, {"b", "x:2"}}), make({{"a", "x:1"}}));
   EXPECT_EQ(make({}).size(), 64u);
+}
+
+ir::Node one_of(const std::string& field, std::shared_ptr<const ir::ValueSet> values) {
+  ir::Test t;
+  t.field.name = field;
+  t.op = ir::Op::one_of;
+  t.values = std::move(values);
+  return ir::test(std::move(t));
+}
+std::shared_ptr<const ir::ValueSet> texts_of(std::vector<std::string> texts, const std::string& digest) {
+  auto set = std::make_shared<ir::ValueSet>();
+  set->digest = digest;
+  set->texts = std::move(texts);
+  return set;
+}
+std::shared_ptr<const ir::ValueSet> addresses_of(const std::vector<std::string>& spans, const std::string& digest) {
+  auto set = std::make_shared<ir::ValueSet>();
+  set->digest = digest;
+  set->addresses = true;
+  for (const auto& span : spans) set->ranges.push_back(ir::parse_address_span(span).value());
+  set->ranges = ir::merged(std::move(set->ranges));
+  return set;
+}
+
+TEST(SharedSets, MeanTheSameAsTheirValuesOneByOne) {
+  const auto texts = texts_of({"7", "a b", "a b c", "b", "true", "2024-01-01", "svc", "B C d", "now-1d"}, "t");
+  const auto nets = addresses_of({"10.0.0.0/8", "192.0.2.5-192.0.2.9", "2001:db8::/32", "192.0.2.7"}, "n");
+  const char* fields[] = {"user.name",
+                          "message",
+                          "process.pid",
+                          "x.y",
+                          "@timestamp",
+                          "process.name.text",
+                          "user.name.caseless",
+                          "source.ip",
+                          "source.address",
+                          "x.enabled",
+                          "source.address.caseless"};
+  std::vector<ir::Node> conditions;
+  for (const char* field : fields) {
+    for (const auto& set : {texts, nets}) {
+      conditions.push_back(one_of(field, set));
+      conditions.push_back(ir::negate(one_of(field, set)));
+      std::vector<ir::Node> any;
+      any.push_back(one_of(field, set));
+      any.push_back(kuery("x.y: z"));
+      conditions.push_back(ir::any_of(std::move(any)));
+    }
+  }
+  Engines engines(rule_set_of(std::move(conditions)));
+  const std::string values[] = {"\"svc\"",
+                                "\"SVC\"",
+                                "7",
+                                "\"7\"",
+                                "7.0",
+                                "true",
+                                "\"true\"",
+                                "\"a b\"",
+                                "\"x A B c y\"",
+                                "\"b c\"",
+                                "\"b c d\"",
+                                "\"z\"",
+                                "\"10.1.2.3\"",
+                                "\"192.0.2.4\"",
+                                "\"192.0.2.5\"",
+                                "\"192.0.2.9\"",
+                                "\"192.0.2.10\"",
+                                "\"2001:DB8::1\"",
+                                "\"2001:db9::1\"",
+                                "\"2024-01-01T00:00:00Z\"",
+                                "\"2024-01-01T00:00:00.001Z\"",
+                                "\"2023-12-31T12:34:56.789Z\"",
+                                "[\"q\",\"svc\"]",
+                                "null",
+                                "{\"deep\":1}"};
+  const char* leaves[] = {"user.name",    "message",   "process.pid",    "x.y",      "@timestamp",
+                          "process.name", "source.ip", "source.address", "x.enabled"};
+  for (const char* leaf : leaves) {
+    for (const auto& value : values) {
+      const std::string event = std::string("{\"") + leaf + "\":" + value + "}";
+      EXPECT_EQ(engines.difference(event), "") << event;
+    }
+  }
+  EXPECT_GT(engines.hits(), 1000u);
+}
+
+// 60,000 ranges, dates and phrases against 2,000 events: one by one that would be hundreds of millions of tests.
+TEST(SharedSets, ManyValuesAreNotTriedOneByOne) {
+  std::vector<std::string> spans;
+  std::vector<std::string> dates;
+  std::vector<std::string> phrases;
+  for (int i = 0; i < 60'000; ++i) {
+    const std::string low = "2001:db8:" + std::to_string(i % 10'000) + ":" + std::to_string(i / 10'000) + "::";
+    spans.push_back(low + "10-" + low + "20");
+    dates.push_back(std::to_string(1000 + i / 20) + "-01-" + (i % 20 < 9 ? "0" : "") + std::to_string(i % 20 + 1));
+    phrases.push_back("the same words begin " + std::to_string(i) + " them");
+  }
+  std::vector<ir::Node> conditions;
+  conditions.push_back(one_of("source.ip", addresses_of(spans, "s")));
+  conditions.push_back(one_of("@timestamp", texts_of(dates, "d")));
+  conditions.push_back(one_of("message", texts_of(phrases, "p")));
+  Engines engines(rule_set_of(std::move(conditions)));
+  const auto event = [](const std::string& ip, const std::string& date, const std::string& message) {
+    return "{\"source.ip\":\"" + ip + "\",\"@timestamp\":\"" + date + "\",\"message\":\"" + message + "\"}";
+  };
+  const std::string in = event("2001:db8:77:5::11", "3999-01-20T00:00:00Z", "see the same words begin 59999 them all");
+  const std::string out = event("2001:db8:77:5::21", "3999-01-21T00:00:00Z", "see the same words begin 60000 them all");
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_EQ(engines.match(in), (Hits{0, 1, 2}));
+    ASSERT_EQ(engines.match(out), Hits{});
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  EXPECT_LT(took.count(), 0.5);
+}
+
+TEST(SharedSets, RulesThatNameOneShareItsPredicateAndItsTable) {
+  const auto set = texts_of(std::vector<std::string>(1, "svc"), "same");
+  const auto equal_set = texts_of({"svc"}, "same");
+  std::vector<ir::Node> conditions;
+  for (int i = 0; i < 10; ++i) {
+    std::vector<ir::Node> any;
+    any.push_back(one_of("user.name", i % 2 == 0 ? set : equal_set));
+    any.push_back(kuery("user.name: u" + std::to_string(i)));
+    conditions.push_back(ir::any_of(std::move(any)));
+  }
+  EXPECT_EQ(rule_set_of(std::move(conditions))->stats().predicates, 11u);
 }
 
 }  // namespace
