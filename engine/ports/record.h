@@ -29,9 +29,11 @@ class Ledger {
     // True when open_isolate only waits for a person; then another alert may still isolate. An isolate that is on its
     // way goes before a waiting one.
     bool open_isolate_awaits_approval = false;
-    std::string standing_isolate;  // action id of the isolate that holds the endpoint isolated, "" if none
-    int64_t released_at_ms = 0;    // last release (by a person, lease or break-glass); 0 = never
-    std::string released_rule;     // the rule whose isolation that release ended, "" = a person's
+    int64_t open_lease_ms = 0;      // of open_isolate; 0 = until released
+    std::string standing_isolate;   // action id of the isolate that holds the endpoint isolated, "" if none
+    int64_t standing_until_ms = 0;  // when its lease ends; 0 = until released
+    int64_t released_at_ms = 0;     // last release (by a person, lease or break-glass); 0 = never
+    std::string released_rule;      // the rule whose isolation that release ended, "" = a person's
     int64_t generation = 0;
   };
   virtual Result<EndpointFacts> endpoint(const std::string& endpoint_id) = 0;

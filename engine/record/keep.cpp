@@ -321,6 +321,12 @@ Result<KeptAction> Store::Impl::keep_planned(Txn& txn, const PlannedAction& plan
 Status Store::Impl::make_intent(Txn& txn, const std::string& action_id, Verb verb, const std::string& endpoint_id,
                                 const std::string& requested_by) {
   if (verb == Verb::isolate) {
+    // Isolated anew while an isolation stands, it holds at least as long as that one would have.
+    FB_TRY_VOID(
+        txn.db.run("UPDATE actions SET lease_ms = coalesce((SELECT iif(lease_until = 0, 0, max(actions.lease_ms, "
+                   "lease_until - ?3)) FROM endpoints WHERE endpoint_id = ?2 AND desired = 'isolated' AND "
+                   "standing_isolate <> ''), lease_ms) WHERE action_id = ?1 AND lease_ms > 0",
+                   action_id, endpoint_id, txn.now_ms));
     // A lease belongs to the isolation that was wanted before; one that a release was wanted for must not end this one.
     FB_TRY_VOID(
         txn.db.run("UPDATE endpoints SET generation = generation + 1, ordered_generation = generation + 1, "

@@ -41,10 +41,10 @@ bool Protection::covers(std::string_view endpoint_id, std::string_view host_id, 
 
 Result<Ledger::EndpointFacts> DbLedger::endpoint(const std::string& endpoint_id) {
   EndpointFacts facts;
-  FB_TRY(Rows row,
-         db_.query("SELECT host_id, hostname, tags, agent_status, desired, observed, standing_isolate, "
-                   "released_at, released_rule, generation, duplicate_since > 0 FROM endpoints WHERE endpoint_id = ?",
-                   endpoint_id));
+  FB_TRY(Rows row, db_.query("SELECT host_id, hostname, tags, agent_status, desired, observed, standing_isolate, "
+                             "released_at, released_rule, generation, duplicate_since > 0, lease_until FROM endpoints "
+                             "WHERE endpoint_id = ?",
+                             endpoint_id));
   FB_TRY(const bool any, row.next());
   if (!any) return facts;
   facts.known = true;
@@ -53,20 +53,25 @@ Result<Ledger::EndpointFacts> DbLedger::endpoint(const std::string& endpoint_id)
   facts.desired = from_string<Isolation>(row.text(4)).value_or(Isolation::unknown);
   facts.observed = from_string<Isolation>(row.text(5)).value_or(Isolation::unknown);
   // What is being released holds nobody any more; else a new alert would join an isolation that is about to end.
-  if (facts.desired == Isolation::isolated) facts.standing_isolate = row.string(6);
+  if (facts.desired == Isolation::isolated) {
+    facts.standing_isolate = row.string(6);
+    facts.standing_until_ms = row.integer(11);
+  }
   facts.released_at_ms = row.integer(7);
   facts.released_rule = row.string(8);
   facts.generation = row.integer(9);
   facts.is_duplicate = row.integer(10) != 0;
   FB_TRY(Rows open,
-         db_.query("SELECT action_id, state FROM actions WHERE endpoint_id = ? AND verb = 'isolate' AND state IN "
-                   "('requested', 'awaiting_approval', 'queued', 'dispatched', 'unknown', 'accepted') "
-                   "ORDER BY state = 'awaiting_approval', seq LIMIT 1",
-                   endpoint_id));
+         db_.query(
+             "SELECT action_id, state, lease_ms FROM actions WHERE endpoint_id = ? AND verb = 'isolate' AND state IN "
+             "('requested', 'awaiting_approval', 'queued', 'dispatched', 'unknown', 'accepted') "
+             "ORDER BY state = 'awaiting_approval', seq LIMIT 1",
+             endpoint_id));
   FB_TRY(const bool is_open, open.next());
   if (is_open) {
     facts.open_isolate = open.string(0);
     facts.open_isolate_awaits_approval = open.text(1) == to_string(ActionState::awaiting_approval);
+    facts.open_lease_ms = open.integer(2);
   }
   return facts;
 }

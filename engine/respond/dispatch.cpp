@@ -185,7 +185,15 @@ Result<bool> DispatchCore::move(OpenAction& action, Change change) {
   if (change.observed) {
     if (Endpoint* e = endpoint(action.endpoint_id)) e->observed = *change.observed;
   }
-  if (change.to == State::verified) to_verified_.observe(seconds(now_ms_ - action.created_at_ms));
+  if (change.to == State::verified) {
+    to_verified_.observe(seconds(now_ms_ - action.created_at_ms));
+    // The lease of before is over with it; what was read of it at the beginning of this pass must not end the new one.
+    Endpoint* const e = endpoint(action.endpoint_id);
+    if (e != nullptr && action.generation >= e->generation) {
+      const bool leased = action.verb == Verb::isolate && action.lease_ms > 0;
+      e->lease_until_ms = leased ? now_ms_ + action.lease_ms : 0;
+    }
+  }
   return true;
 }
 
@@ -388,8 +396,10 @@ Status DispatchCore::end_leases() {
   bool any = false;
   for (const auto& [id, e] : endpoints_) {
     if (e.desired != Isolation::isolated || e.lease_until_ms == 0 || e.lease_until_ms > now_ms_) continue;
-    const bool on_its_way = std::any_of(actions_.begin(), actions_.end(), [&endpoint_id = id](const OpenAction& a) {
-      return a.endpoint_id == endpoint_id && a.verb == Verb::release && is_open(a.state);
+    // A later isolation was let through because it should last longer: that one says when it ends.
+    const bool on_its_way = std::any_of(actions_.begin(), actions_.end(), [&e = e](const OpenAction& a) {
+      return a.endpoint_id == e.endpoint_id && is_open(a.state) &&
+             (a.verb == Verb::release || a.generation >= e.generation);
     });
     if (on_its_way) continue;
     FB_TRY_VOID(submit_release(e, "the lease ended", "lease", id + ":" + std::to_string(e.generation) + ":expiry"));

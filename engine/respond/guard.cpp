@@ -15,6 +15,7 @@ using Answer = Result<std::optional<Judgement>>;  // nothing: this guard passes
 constexpr int64_t kDay = 86'400'000;
 constexpr int64_t kOwnEventsMs = 60 * 60'000;  // so long after an action of ours its own events may still come
 constexpr size_t kMostToldActions = 8;         // an event of ours names one
+constexpr int64_t kSameLeaseMs = 60'000;       // what lasts no more than this longer is no other wish
 
 std::string short_of(const std::string& id) {
   return id.size() <= 12 ? id : id.substr(0, 12) + "...";
@@ -106,12 +107,26 @@ Answer check_unknown_target(const Case& c) {
   return decided(Verdict::blocked, Guard::unknown_target, std::move(why));
 }
 
+// A person's isolation that would last longer than one that ends at `until_ms` (0: when it is released).
+bool outlasts(const Case& c, int64_t until_ms) {
+  if (until_ms == 0) return false;
+  const int64_t lease = c.action.lease_ms.value_or(c.settings.default_lease_ms);
+  return lease <= 0 || lease > until_ms - c.now_ms + kSameLeaseMs;
+}
+
+// What a person wants is not answered with what is not so (the endpoint left its isolation) or ends too early: such a
+// one goes out again, as a later command. Rules join whatever there is: repairing what drifted is the dispatcher's, and
+// a rule that alerts again and again would else lengthen its isolation with each event.
 Answer check_in_flight(const Case& c) {
   const Facts& f = c.facts;
+  const bool by_person = c.action.manual || c.action.approved;
+  const int64_t open_until = f.open_lease_ms > 0 ? c.now_ms + f.open_lease_ms : 0;
   if (!f.open_isolate.empty() && f.open_isolate != c.action.action_id && !f.open_isolate_awaits_approval) {
+    if (by_person && outlasts(c, open_until)) return std::nullopt;
     return decided(Verdict::joined, Guard::in_flight, "an isolation of this endpoint is on its way", f.open_isolate);
   }
   if (!f.standing_isolate.empty() && f.standing_isolate != c.action.action_id) {
+    if (by_person && (f.observed != Isolation::isolated || outlasts(c, f.standing_until_ms))) return std::nullopt;
     return decided(Verdict::joined, Guard::in_flight, "the endpoint is isolated already", f.standing_isolate);
   }
   return std::nullopt;

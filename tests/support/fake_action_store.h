@@ -175,6 +175,7 @@ class FakeActionStore final : public ActionStore, public Ledger {
       p.requested_by = request.requested_by;
       p.manual = true;
       p.override_protected = request.override_protected;
+      p.lease_ms = request.lease_ms;
       FB_TRY(const Judgement j, keep_locked(p));
       const ActionState state =
           actions_.contains(p.action_id) ? actions_.at(p.action_id).row.state : ActionState::blocked;
@@ -283,6 +284,7 @@ class FakeActionStore final : public ActionStore, public Ledger {
     f.observed = e.observed;
     f.generation = e.generation;
     f.standing_isolate = e.desired == Isolation::isolated ? standing_[endpoint_id].action : "";
+    f.standing_until_ms = e.desired == Isolation::isolated ? e.lease_until_ms : 0;
     f.released_at_ms = standing_[endpoint_id].released_at_ms;
     f.released_rule = standing_[endpoint_id].released_rule;
     for (const std::string& id : order_) {
@@ -292,6 +294,7 @@ class FakeActionStore final : public ActionStore, public Ledger {
       if (!f.open_isolate.empty() && (waits || !f.open_isolate_awaits_approval)) continue;
       f.open_isolate = id;
       f.open_isolate_awaits_approval = waits;
+      f.open_lease_ms = a.row.lease_ms;
     }
     return f;
   }
