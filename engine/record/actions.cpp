@@ -143,6 +143,12 @@ Result<std::vector<OpenAction>> Store::open_actions() {
 
 namespace {
 
+// The key as it is kept: everybody has keys of their own, so that nobody can take another's (or one that the service
+// makes for its own releases) by using it first. "" = none.
+std::string own_key(const ActionRequest& r) {
+  return r.idempotency_key.empty() ? "" : record::string_list_json({r.requested_by, r.idempotency_key});
+}
+
 Result<std::optional<std::string>> find_request(Sqlite& db, const std::string& key, const std::string& hash) {
   FB_TRY(Rows row, db.query("SELECT request_id, body_hash FROM requests WHERE idempotency_key = ?", key));
   FB_TRY(const bool known, row.next());
@@ -159,7 +165,7 @@ Result<std::optional<std::string>> Store::request_of_key(const ActionRequest& re
   using Found = std::optional<std::string>;
   if (request.idempotency_key.empty()) return Found();
   return impl_->readers->with<Found>(
-      [&](Sqlite& db) { return find_request(db, request.idempotency_key, body_hash(request)); });
+      [&](Sqlite& db) { return find_request(db, own_key(request), body_hash(request)); });
 }
 
 Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& asked) {
@@ -179,23 +185,23 @@ Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& a
     }
   }
   const std::string hash = body_hash(request);
+  const std::string key = own_key(request);
   std::vector<Submitted> answer;
   FB_TRY_VOID(impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
     answer.clear();
-    if (!request.idempotency_key.empty()) {
-      FB_TRY(const auto known, find_request(txn.db, request.idempotency_key, hash));
+    if (!key.empty()) {
+      FB_TRY(const auto known, find_request(txn.db, key, hash));
       if (known) {
         FB_TRY(answer, results_of(txn.db, *known, request.endpoint_ids));
         return {};
       }
     }
     const std::string request_id = new_uuid();
-    FB_TRY_VOID(
-        txn.db.run("INSERT INTO requests(request_id, idempotency_key, body_hash, verb, comment, requested_by, "
-                   "created_at, alert_ids, case_ids) VALUES(?, nullif(?, ''), ?, ?, ?, ?, ?, ?, ?)",
-                   request_id, request.idempotency_key, hash, to_string(request.verb), to_utf8(request.comment),
-                   request.requested_by, txn.now_ms, record::string_list_json(request.alert_ids),
-                   record::string_list_json(request.case_ids)));
+    FB_TRY_VOID(txn.db.run(
+        "INSERT INTO requests(request_id, idempotency_key, body_hash, verb, comment, requested_by, "
+        "created_at, alert_ids, case_ids) VALUES(?, nullif(?, ''), ?, ?, ?, ?, ?, ?, ?)",
+        request_id, key, hash, to_string(request.verb), to_utf8(request.comment), request.requested_by, txn.now_ms,
+        record::string_list_json(request.alert_ids), record::string_list_json(request.case_ids)));
     for (const std::string& endpoint : request.endpoint_ids) {
       PlannedAction p;
       p.verb = request.verb;
@@ -208,7 +214,7 @@ Result<std::vector<ActionStore::Submitted>> Store::submit(const ActionRequest& a
       }
       p.comment = request.comment;
       // A prefix, so that no client can choose a key that is the id of an alert and take that alert's action from it.
-      p.cause = request.idempotency_key.empty() ? "request:" + request_id : "key:" + request.idempotency_key;
+      p.cause = key.empty() ? "request:" + request_id : "key:" + key;
       p.action_id = action_id(request.verb, endpoint, p.cause);
       p.request_id = request_id;
       p.requested_by = request.requested_by;
