@@ -35,6 +35,7 @@ bool EventParser::feed(std::string_view piece, const std::function<bool(const Se
 bool EventParser::line(std::string_view line, const std::function<bool(const ServerEvent&)>& take) {
   if (line.empty()) {
     bool go_on = true;
+    event_.id = id_;
     if (has_data_) {
       event_.data.pop_back();  // the last line feed
       if (event_.name.empty()) event_.name = "message";
@@ -56,7 +57,7 @@ bool EventParser::line(std::string_view line, const std::function<bool(const Ser
   } else if (field == "event") {
     event_.name = value;
   } else if (field == "id") {
-    event_.id = value;
+    id_ = value;
   } else if (field == "retry") {
     int ms = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), ms);

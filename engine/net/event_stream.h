@@ -24,6 +24,7 @@ class EventParser {
   explicit EventParser(size_t max_event_bytes = 4u << 20) : max_bytes_(max_event_bytes) {}
   // False: `take` said false, or an event is too large; no more should be fed.
   bool feed(std::string_view piece, const std::function<bool(const ServerEvent&)>& take);
+  // Of the last event that came whole, with data or without: one that was cut off comes again.
   const std::string& last_id() const { return event_.id; }
   int retry_ms() const { return retry_ms_; }  // what the server asked for; 0: nothing
   bool too_large() const { return too_large_; }
@@ -34,6 +35,7 @@ class EventParser {
   const size_t max_bytes_;
   std::string rest_;  // the beginning of a line
   ServerEvent event_;
+  std::string id_;  // becomes the event's at its end
   bool has_data_ = false;
   bool after_return_ = false;  // the last byte was a carriage return
   bool too_large_ = false;

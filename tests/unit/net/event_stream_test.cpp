@@ -48,6 +48,19 @@ TEST(EventParser, TheIdOfAHeartbeatAndTheRetryAreKept) {
   EXPECT_EQ(parser.retry_ms(), 2000);
 }
 
+// Else who goes on after that id never gets the event.
+TEST(EventParser, TheIdOfAnEventThatWasCutOffIsNotKept) {
+  const std::string text = "id: 7\ndata: a\n\nid: 8\nevent: alert\ndata: b\n\n";
+  const std::string whole = "id: 7\ndata: a\n\n";
+  for (size_t n = whole.size(); n < text.size(); ++n) {
+    EventParser parser;
+    EXPECT_TRUE(parser.feed(text.substr(0, n), [](const ServerEvent&) { return true; }));
+    EXPECT_EQ(parser.last_id(), "7") << text.substr(0, n);
+    EXPECT_TRUE(parser.feed(text.substr(n), [](const ServerEvent&) { return true; }));
+    EXPECT_EQ(parser.last_id(), "8");
+  }
+}
+
 TEST(EventParser, StopsWhenTheReaderHasEnough) {
   EventParser parser;
   int seen = 0;
