@@ -342,8 +342,15 @@ CREATE TABLE cursors(
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-// What the API manages. Each part of it has its own heading.
+// Two machines with one identity, and actions that do not come to their end.
 constexpr const char* kVersion3 = R"sql(
+ALTER TABLE endpoints ADD COLUMN duplicate_since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE actions ADD COLUMN stuck_at INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX credentials_valid ON credentials(endpoint_id) WHERE revoked_at = 0;
+)sql";
+
+// What the API manages. Each part of it has its own heading.
+constexpr const char* kVersion4 = R"sql(
 -- People, their keys and sessions. Of secrets only hashes.
 CREATE TABLE users(
   name TEXT PRIMARY KEY COLLATE NOCASE,
@@ -490,14 +497,7 @@ CREATE TABLE alert_notes(
 CREATE INDEX alert_notes_by_alert ON alert_notes(alert_id);
 CREATE INDEX alerts_by_read_time ON alerts(read_time);
 
--- Two machines with one identity, and actions that do not come to their end.
-ALTER TABLE endpoints ADD COLUMN duplicate_since INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE actions ADD COLUMN stuck_at INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX credentials_valid ON credentials(endpoint_id) WHERE revoked_at = 0;
-)sql";
-
-// Lists of values that exceptions of rules name.
-constexpr const char* kVersion4 = R"sql(
+-- Lists of values that exceptions of rules name.
 CREATE TABLE value_lists(
   seq INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
@@ -534,10 +534,10 @@ CREATE INDEX value_list_items_by_value ON value_list_items(list_id, value);
 // Lists that are asked for page by page, newest first: without these each page would read all there is.
 constexpr const char* kIndices = R"sql(
 CREATE INDEX IF NOT EXISTS endpoints_by_enrolment ON endpoints(enrolled_at);
+CREATE INDEX IF NOT EXISTS endpoints_by_name ON endpoints(lower(hostname));
 CREATE INDEX IF NOT EXISTS actions_by_rules ON actions(created_at) WHERE manual = 0;
 )sql";
 
-// Step i leads from version i to i + 1.
 constexpr std::array<const char*, 4> kSteps{kVersion1, kVersion2, kVersion3, kVersion4};
 static_assert(kSteps.size() == static_cast<size_t>(kSchemaVersion));
 
@@ -575,6 +575,10 @@ Status apply_steps(Sqlite& db, int64_t from) {
 }
 
 }  // namespace
+
+std::span<const char* const> schema_steps() {
+  return kSteps;
+}
 
 Status migrate(Sqlite& db) {
   FB_TRY(int64_t version, known_version(db));

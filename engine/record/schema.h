@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "engine/record/sqlite.h"
 
@@ -10,6 +11,9 @@ namespace fb::record {
 
 inline constexpr int64_t kSchemaVersion = 4;
 inline constexpr int64_t kApplicationId = 0x46425231;  // "FBR1": says that a file is a Firebreak record
+
+// Step i leads from version i to i + 1.
+std::span<const char* const> schema_steps();
 
 // Brings the schema up to kSchemaVersion in one transaction; nothing to do when it is there. A newer schema, or a
 // database of something else, is refused and not touched.
