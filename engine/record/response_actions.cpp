@@ -6,6 +6,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "engine/base/json.h"
+#include "engine/base/json_member.h"
 #include "engine/model/names.h"
 #include "engine/record/impl.h"
 
@@ -144,6 +146,12 @@ Status read_parts(Sqlite& db, ResponseEntry& action) {
   }
 }
 
+std::string text_in_tree(std::string_view doc, std::string_view key) {
+  const auto tree = parse_json(doc);
+  const auto at = tree.find(key);
+  return at != tree.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
 Status read_rule(Sqlite& db, ResponseEntry& action, const std::string& first_alert) {
   {
     FB_TRY(Rows rows, db.query("SELECT alert_id FROM action_alerts WHERE action_id = ? ORDER BY alert_id", action.id));
@@ -153,13 +161,16 @@ Status read_rule(Sqlite& db, ResponseEntry& action, const std::string& first_ale
       action.alert_ids.push_back(rows.string(0));
     }
   }
-  FB_TRY(Rows row,
-         db.query("SELECT rule_name, iif(json_valid(doc), json_extract(doc, '$.\"kibana.alert.rule.uuid\"'), '') "
-                  "FROM alerts WHERE alert_id = ?",
-                  first_alert));
+  constexpr std::string_view kUuid = "kibana.alert.rule.uuid";
+  FB_TRY(Rows row, db.query("SELECT rule_name, doc FROM alerts WHERE alert_id = ?", first_alert));
   FB_TRY(const bool any, row.next());
   action.rule_name = any ? row.string(0) : action.rule_id;
-  action.rule_uuid = any ? row.string(1) : "";
+  if (any) {
+    const std::string_view doc = row.text(1);
+    const auto uuid = text_member(doc, kUuid);
+    // The tree is for the rare one whose text has an escape.
+    action.rule_uuid = uuid ? std::string(*uuid) : text_in_tree(doc, kUuid);
+  }
   if (action.rule_uuid.empty()) action.rule_uuid = action.rule_id;
   return {};
 }
