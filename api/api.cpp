@@ -71,18 +71,23 @@ class Api {
         refusals_(parts_.metrics.counter("firebreak_http_refusals_total", "Requests refused for who made them")),
         outside_(kOutsideThreads, kOutsideWaiting),
         passwords_(kDeskThreads, kDeskWaiting),
+        rules_(kDeskThreads, kDeskWaiting),
         work_(kDeskThreads, kDeskWaiting) {}
 
   void take(net::Request request, std::shared_ptr<net::Responder> responder) {
     const std::optional<std::string> path = path_in_space(request.target);
     const Router::Match match = path ? router_.find(request.method, *path) : Router::Match{};
-    const Desk where = match.desk == Desk::none && access_.is_slow(request) ? Desk::passwords : match.desk;
+    const Desk wanted = match.desk_for(request.target);
+    const Desk where = wanted == Desk::none && access_.is_slow(request) ? Desk::passwords : wanted;
     if (where == Desk::none) {
       responder->answer(with_safe_headers(handle(request, match, path.has_value())));
       return;
     }
     // The desks end with this Api, and their threads with it: `this` is good for as long as work runs.
-    WorkDesk& desk = where == Desk::outside ? outside_ : where == Desk::passwords ? passwords_ : work_;
+    WorkDesk& desk = where == Desk::outside     ? outside_
+                     : where == Desk::passwords ? passwords_
+                     : where == Desk::rules     ? rules_
+                                                : work_;
     auto work = [this, request = std::move(request), match, responder, in_space = path.has_value()] {
       if (!responder->gone()) responder->answer(with_safe_headers(handle(request, match, in_space)));
     };
@@ -221,6 +226,7 @@ class Api {
   // Last: their threads use all of the above. A long import must not hold up those who log in, and the other way round.
   WorkDesk outside_;
   WorkDesk passwords_;
+  WorkDesk rules_;
   WorkDesk work_;
 };
 

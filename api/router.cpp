@@ -1,5 +1,7 @@
 #include "api/router.h"
 
+#include <algorithm>
+
 #include "api/api.h"
 #include "engine/base/json.h"
 #include "engine/net/http_status.h"
@@ -52,6 +54,14 @@ Router::Added& Router::Added::slow() {
   router_.routes_[at_].desk = Desk::work;
   return *this;
 }
+Router::Added& Router::Added::slow_beyond(std::vector<std::string> parameters) {
+  router_.routes_[at_].quick = std::move(parameters);
+  return *this;
+}
+Router::Added& Router::Added::changes_rules() {
+  router_.routes_[at_].desk = Desk::rules;
+  return *this;
+}
 Router::Added& Router::Added::hashes_password() {
   router_.routes_[at_].desk = Desk::passwords;
   return *this;
@@ -67,6 +77,26 @@ Router::Added& Router::Added::only_reads() {
 Router::Added& Router::Added::or_for(Privilege other) {
   router_.routes_[at_].or_privilege = other;
   return *this;
+}
+
+// A name that is written in another way than plainly counts as one that is not listed.
+Desk Router::Match::desk_for(std::string_view target) const {
+  const size_t at = target.find('?');
+  if (desk != Desk::none || quick == nullptr || at == std::string_view::npos) return desk;
+  std::string_view rest = target.substr(at + 1);
+  while (!rest.empty()) {
+    const std::string_view one = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+    const size_t equals = std::min(one.find('='), one.size());
+    const std::string_view name = one.substr(0, equals);
+    if (one.empty()) continue;
+    if (std::find(quick->begin(), quick->end(), name) == quick->end()) return Desk::work;
+    // What is skipped is read too, so a page far down costs as much as a large one.
+    constexpr size_t kFewDigits = 2;
+    const bool counts = name.starts_with("page") || name.starts_with("per");
+    if (counts && one.size() - equals > kFewDigits + 1) return Desk::work;
+  }
+  return Desk::none;
 }
 
 std::vector<Router::Listed> Router::list() const {
@@ -109,6 +139,7 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
     match.desk = route.desk;
     match.only_reads = route.only_reads;
     match.pattern = route.pattern;
+    match.quick = route.quick ? &*route.quick : nullptr;
   }
   return match;
 }

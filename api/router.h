@@ -41,7 +41,7 @@ struct Call {
 using Handle = std::function<net::Response(const Call&)>;
 
 // Which threads a route runs on: the server's (none) or those of a desk.
-enum class Desk : uint8_t { none, work, passwords, outside };
+enum class Desk : uint8_t { none, work, rules, passwords, outside };
 
 class Router {
  public:
@@ -51,9 +51,13 @@ class Router {
     Added(Router& router, size_t at) : router_(router), at_(at) {}
     // Its body may be as large as http.limits.max_import_bytes, from whoever shows credentials.
     Added& takes_import();
-    // It works for long, hashes a password, waits for another service: it runs on a thread for such work, so that the
-    // server's go on serving and none of the three holds up the others.
+    // It works for long, changes rules, hashes a password, waits for another service: it runs on a thread for such
+    // work, so that the server's go on serving and none of the four holds up the others: a rule is switched off while
+    // others search.
     Added& slow();
+    // Slow unless the query has nothing but these parameters, and page sizes and numbers of two digits at most.
+    Added& slow_beyond(std::vector<std::string> parameters);
+    Added& changes_rules();
     Added& hashes_password();
     Added& asks_outside();
     // A request for it changes nothing although it is no GET (a search by POST): it stands in no audit.
@@ -80,6 +84,9 @@ class Router {
     Desk desk = Desk::none;
     bool only_reads = false;
     std::string pattern;
+    const std::vector<std::string>* quick = nullptr;  // slow beyond these parameters
+    // Where a request with this target (as it was sent, with its query) runs.
+    Desk desk_for(std::string_view target) const;
   };
   // `path` as it was sent, without the query; it is decoded piece by piece, so that an id may hold a %2F. A literal
   // piece goes before a {name}. HEAD finds what GET does.
@@ -104,6 +111,7 @@ class Router {
     Desk desk = Desk::none;
     bool only_reads = false;
     std::optional<Privilege> or_privilege = {};
+    std::optional<std::vector<std::string>> quick = {};
   };
   std::vector<Route> routes_;
 };

@@ -66,7 +66,7 @@ net::Response list(const Call& call) {
 }  // namespace
 
 void add_action_log_routes(Router& router) {
-  router.add("GET", "/api/endpoint/action_log/{agent_id}", Privilege::actions_read, list);
+  router.add("GET", "/api/endpoint/action_log/{agent_id}", Privilege::actions_read, list).slow();
 }
 
 }  // namespace fb::api

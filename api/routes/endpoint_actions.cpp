@@ -374,7 +374,8 @@ void add_endpoint_actions_routes(Router& router) {
            [](const Call&) { return json(200, R"({"data":{"canEncrypt":true}})"); })
       .or_for(Privilege::isolate);
   router.add("GET", "/api/endpoint/action_status", Privilege::endpoints_read, pending);
-  router.add("GET", "/api/endpoint/action", Privilege::actions_read, list);
+  router.add("GET", "/api/endpoint/action", Privilege::actions_read, list)
+      .slow_beyond({"page", "pageSize", "startDate", "endDate", "types", "withOutputs"});
   router.add("GET", "/api/endpoint/action/{id}", Privilege::actions_read, details);
   router.add("GET", "/internal/api/endpoint/agent_status", Privilege::endpoints_read, agent_status);
 }

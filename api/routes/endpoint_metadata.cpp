@@ -132,7 +132,7 @@ net::Response one(const Call& call) {
 }  // namespace
 
 void add_endpoint_metadata_routes(Router& router) {
-  router.add("GET", "/api/endpoint/metadata", Privilege::endpoints_read, list);
+  router.add("GET", "/api/endpoint/metadata", Privilege::endpoints_read, list).slow_beyond({"page", "pageSize"});
   router.add("GET", "/api/endpoint/metadata/{id}", Privilege::endpoints_read, one);
 }
 

@@ -73,7 +73,7 @@ net::Response one(const Call& call) {
 }  // namespace
 
 void add_fleet_agents_routes(Router& router) {
-  router.add("GET", "/api/fleet/agents", Privilege::endpoints_read, list);
+  router.add("GET", "/api/fleet/agents", Privilege::endpoints_read, list).slow();
   router.add("GET", "/api/fleet/agents/{id}", Privilege::endpoints_read, one);
 }
 

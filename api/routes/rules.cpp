@@ -236,17 +236,23 @@ net::Response restore(const Call& call, RuleDesk& desk) {
 
 void add_rules_routes(Router& router) {
   constexpr const char* kRules = "/api/detection_engine/rules";
-  router.add("POST", kRules, Privilege::rules_write, with_desk([](const Call& call, RuleDesk& desk) {
-               return answer(desk.create(call.request.body, call.actor()));
-             }));
+  router
+      .add("POST", kRules, Privilege::rules_write, with_desk([](const Call& call, RuleDesk& desk) {
+             return answer(desk.create(call.request.body, call.actor()));
+           }))
+      .changes_rules();
   router.add("GET", kRules, Privilege::rules_read, with_desk(read_rule));
-  router.add("PUT", kRules, Privilege::rules_write, with_desk([](const Call& call, RuleDesk& desk) {
-               return answer(desk.replace(call.request.body, call.actor()));
-             }));
-  router.add("PATCH", kRules, Privilege::rules_write, with_desk([](const Call& call, RuleDesk& desk) {
-               return answer(desk.patch(call.request.body, call.actor()));
-             }));
-  router.add("DELETE", kRules, Privilege::rules_write, with_desk(remove_rule));
+  router
+      .add("PUT", kRules, Privilege::rules_write, with_desk([](const Call& call, RuleDesk& desk) {
+             return answer(desk.replace(call.request.body, call.actor()));
+           }))
+      .changes_rules();
+  router
+      .add("PATCH", kRules, Privilege::rules_write, with_desk([](const Call& call, RuleDesk& desk) {
+             return answer(desk.patch(call.request.body, call.actor()));
+           }))
+      .changes_rules();
+  router.add("DELETE", kRules, Privilege::rules_write, with_desk(remove_rule)).changes_rules();
   router.add("GET", "/api/detection_engine/rules/_find", Privilege::rules_read, with_desk(find_rules));
   router.add("GET", "/api/detection_engine/tags", Privilege::rules_read, with_desk(tags));
   router.add("GET", "/api/detection_engine/privileges", Privilege::alerts_read, privileges);
@@ -254,7 +260,7 @@ void add_rules_routes(Router& router) {
   router.add("GET", "/api/detection_engine/rules/prepackaged/_status", Privilege::rules_read, with_desk(prepackaged));
   router.add("GET", "/api/firebreak/rules/{id}/versions", Privilege::rules_read, with_desk(versions));
   router.add("GET", "/api/firebreak/rules/{id}/diff", Privilege::rules_read, with_desk(diff));
-  router.add("POST", "/api/firebreak/rules/{id}/restore", Privilege::rules_write, with_desk(restore));
+  router.add("POST", "/api/firebreak/rules/{id}/restore", Privilege::rules_write, with_desk(restore)).changes_rules();
 }
 
 }  // namespace fb::api

@@ -295,7 +295,8 @@ Handle with_desk(net::Response (*handle)(const Call&, RuleDesk&)) {
 }  // namespace
 
 void add_rules_bulk_routes(Router& router) {
-  router.add("POST", "/api/detection_engine/rules/_bulk_action", Privilege::rules_write, with_desk(bulk_action)).slow();
+  router.add("POST", "/api/detection_engine/rules/_bulk_action", Privilege::rules_write, with_desk(bulk_action))
+      .changes_rules();
   router.add("POST", "/api/detection_engine/rules/_export", Privilege::rules_read, with_desk(export_some))
       .only_reads()
       .slow();

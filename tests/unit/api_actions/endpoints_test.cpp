@@ -82,6 +82,37 @@ TEST_F(EndpointsApi, TheListIsFilteredSortedAndPaged) {
   }
 }
 
+// The server's few threads are for what is quick, so that an isolation always finds one; and whoever searches leaves
+// the threads for changes of rules alone.
+TEST_F(EndpointsApi, WhatLooksAtEverythingAndWhatChangesRulesRunsApart) {
+  using api::Desk;
+  const auto desk = [&](const std::string& method, const std::string& target) {
+    return routes_.find(method, target.substr(0, target.find('?'))).desk_for(target);
+  };
+  const std::string actions = "/api/endpoint/action";
+  for (const char* quick : {"", "?", "?page=2&pageSize=50", "?types=manual&startDate=now-1d&endDate=now&&withOutputs="})
+    EXPECT_EQ(desk("GET", actions + quick), Desk::none) << quick;
+  for (const char* slow :
+       {"?statuses=failed", "?page=1&userIds=ada", "?commands=isolate", "?agentIds=a", "?%73tatuses=failed",
+        "?statuses[]=failed", "?page=100&pageSize=10", "?pageSize=10000", "?pageSize=000000010"})
+    EXPECT_EQ(desk("GET", actions + slow), Desk::work) << slow;
+  EXPECT_EQ(desk("HEAD", actions + "?statuses=failed"), Desk::work);
+  EXPECT_EQ(desk("GET", "/api/endpoint/action_log/a"), Desk::work);
+  EXPECT_EQ(desk("GET", "/api/fleet/agents"), Desk::work);
+  EXPECT_EQ(desk("GET", "/api/fleet/agents/a"), Desk::none);
+  EXPECT_EQ(desk("GET", "/api/endpoint/metadata?page=0&pageSize=10"), Desk::none);
+  EXPECT_EQ(desk("GET", "/api/endpoint/metadata?kuery=x"), Desk::work);
+  EXPECT_EQ(desk("GET", "/api/endpoint/metadata?sortField=host_status"), Desk::work);
+  for (const char* method : {"POST", "PUT", "PATCH", "DELETE"})
+    EXPECT_EQ(desk(method, "/api/detection_engine/rules?id=x"), Desk::rules) << method;
+  EXPECT_EQ(desk("POST", "/api/detection_engine/rules/_bulk_action?dry_run=true"), Desk::rules);
+  EXPECT_EQ(desk("POST", "/api/detection_engine/rules/preview"), Desk::work);
+  EXPECT_EQ(desk("POST", "/api/detection_engine/signals/search"), Desk::work);
+  EXPECT_EQ(desk("POST", "/api/endpoint/action/isolate?statuses=x"), Desk::none);
+  EXPECT_EQ(desk("POST", "/api/firebreak/alerts/x/isolate"), Desk::none);
+  EXPECT_EQ(desk("GET", "/api/detection_engine/rules?id=x"), Desk::none);
+}
+
 TEST_F(EndpointsApi, FleetFindsAnAgentByItsHost) {
   enroll_as("a", "linux", "10.1.0.1");
   enroll_as("b", "windows", "10.2.0.1");
