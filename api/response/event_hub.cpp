@@ -10,6 +10,7 @@ namespace fb::api {
 namespace {
 
 constexpr int64_t kEventsAtOnce = 200;
+constexpr size_t kPiecesARound = 4;  // for those that are further behind than one piece
 
 std::string frame(const StreamEvent& event) {
   return "id: " + std::to_string(event.seq) + "\nevent: " + event.kind + "\ndata: " + event.data + "\n\n";
@@ -48,6 +49,7 @@ void EventHub::add(std::shared_ptr<net::Responder> client, int64_t after, std::s
 
 void EventHub::loop() {
   std::vector<Client> clients;
+  bool more = false;
   for (;;) {
     {
       std::unique_lock lock(mutex_);
@@ -55,58 +57,73 @@ void EventHub::loop() {
       const auto has_work = [this] { return stopping_ || !fresh_.empty(); };
       if (clients.empty()) {
         wake_.wait(lock, has_work);
-      } else {
+      } else if (!more) {
         wake_.wait_for(lock, std::chrono::milliseconds(limits_.poll_ms), has_work);
       }
       std::move(fresh_.begin(), fresh_.end(), std::back_inserter(clients));
       fresh_.clear();
       if (stopping_) break;
     }
-    serve(clients);
+    more = serve(clients);
   }
   for (Client& client : clients) client.responder->finish();
 }
 
-// Rounds until nobody that takes what it is given has more to get.
-void EventHub::serve(std::vector<Client>& clients) {
+// One round, to where the record is now: everybody that is close to it gets what is new, and some of those that are far
+// behind get a piece. So one that catches up for minutes keeps nobody waiting. True: the next round has more to give.
+bool EventHub::serve(std::vector<Client>& clients) {
   const auto head = store_.stream_head();
   if (!head) {
     log(LogLevel::warn, "stream_not_read", head.error().describe());
-    return;
+    return false;
   }
-  for (bool more = true; more;) {
-    more = false;
-    std::map<int64_t, std::vector<StreamEvent>> batches;  // by where they begin: most clients are at one place
-    const int64_t now = system_clock().mono_ms();
-    std::erase_if(clients, [&](Client& client) {
-      if (client.responder->gone()) return true;
-      if (client.may_follow && now - client.asked_ms >= limits_.look_again_ms) {
-        client.asked_ms = now;
-        if (!client.may_follow()) {
-          client.responder->finish();
-          return true;
-        }
+  // By where they begin and what they are of: most clients are at one place.
+  std::map<std::pair<int64_t, std::set<std::string>>, std::vector<StreamEvent>> batches;
+  static const std::vector<StreamEvent> kNone;
+  const int64_t now = system_clock().mono_ms();
+  bool more = false;
+  size_t pieces = 0;
+  size_t passed_over = clients.size();
+  size_t place = 0;
+  std::erase_if(clients, [&](Client& client) {
+    const size_t here = place++;
+    if (client.responder->gone()) return true;
+    if (client.may_follow && now - client.asked_ms >= limits_.look_again_ms) {
+      client.asked_ms = now;
+      if (!client.may_follow()) {
+        client.responder->finish();
+        return true;
       }
-      const bool takes = client.responder->backlog() < limits_.max_backlog_bytes;
-      const std::vector<StreamEvent>* events = nullptr;
-      if (takes && client.at < *head) {
-        auto at = batches.find(client.at);
+    }
+    const std::vector<StreamEvent>* events = &kNone;
+    if (client.at < *head && client.responder->backlog() < limits_.max_backlog_bytes) {
+      const bool far = *head - client.at > kEventsAtOnce;
+      auto at = batches.find({client.at, client.kinds});
+      if (at == batches.end() && far && pieces >= kPiecesARound) {
+        passed_over = std::min(passed_over, here);
+        more = true;
+      } else {
         if (at == batches.end()) {
-          auto read = store_.stream_events(client.at, kEventsAtOnce);
+          if (far) ++pieces;
+          auto read = store_.stream_events(client.at, kEventsAtOnce, client.kinds);
           if (!read) {
             log(LogLevel::warn, "stream_not_read", read.error().describe());
             return false;
           }
-          at = batches.emplace(client.at, std::move(*read)).first;
+          at = batches.emplace(std::pair(client.at, client.kinds), std::move(*read)).first;
         }
         events = &at->second;
       }
-      static const std::vector<StreamEvent> kNone;
-      if (!feed(client, events == nullptr ? kNone : *events, now)) return true;
-      more = more || (events != nullptr && !events->empty() && client.at < *head);
-      return false;
-    });
+    }
+    if (!feed(client, *events, now)) return true;
+    more = more || (!events->empty() && client.at < *head);
+    return false;
+  });
+  // Who was passed over comes first next time.
+  if (passed_over < clients.size()) {
+    std::rotate(clients.begin(), clients.begin() + static_cast<std::ptrdiff_t>(passed_over), clients.end());
   }
+  return more;
 }
 
 // False: the stream is at its end.

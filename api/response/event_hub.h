@@ -54,7 +54,7 @@ class EventHub {
     int64_t asked_ms = 0;
   };
   void loop();
-  void serve(std::vector<Client>& clients);
+  bool serve(std::vector<Client>& clients);
   bool feed(Client& client, const std::vector<StreamEvent>& events, int64_t now_ms) const;
 
   Store& store_;

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -202,8 +203,9 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Result<std::map<std::string, OpenCounts>> open_counts(const std::vector<std::string>& endpoint_ids);
   Result<std::vector<EndpointDetails>> endpoint_details(const std::vector<std::string>& endpoint_ids);
   Result<EndpointPage> endpoint_page(const EndpointPick& pick);
-  // stream.cpp: what clients follow. Events after a number of the sequence, oldest first; the newest number.
-  Result<std::vector<StreamEvent>> stream_events(int64_t after, int64_t limit);
+  // stream.cpp: what clients follow. Events after a number of the sequence, oldest first; the newest number. Those of
+  // other kinds come without data, for their numbers; no kinds: all.
+  Result<std::vector<StreamEvent>> stream_events(int64_t after, int64_t limit, const std::set<std::string>& kinds = {});
   Result<int64_t> stream_head();
 
   struct Impl;  // impl.h

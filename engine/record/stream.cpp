@@ -118,7 +118,8 @@ Result<int64_t> Store::stream_head() {
   });
 }
 
-Result<std::vector<StreamEvent>> Store::stream_events(int64_t after, int64_t limit) {
+Result<std::vector<StreamEvent>> Store::stream_events(int64_t after, int64_t limit,
+                                                      const std::set<std::string>& kinds) {
   using List = std::vector<StreamEvent>;
   return impl_->readers->with<List>([&](Sqlite& db) -> Result<List> {
     List list;
@@ -139,6 +140,7 @@ Result<std::vector<StreamEvent>> Store::stream_events(int64_t after, int64_t lim
         break;
       }
       StreamEvent& e = list[i];
+      if (!kinds.empty() && !kinds.contains(e.kind)) continue;
       if (e.kind == "alert") {
         FB_TRY(e.data, alert_line(db, refs[i]));
       } else {

@@ -9,7 +9,7 @@
 namespace fb::test {
 namespace {
 
-class FakeClient final : public net::Responder {
+class FakeClient : public net::Responder {
  public:
   void answer(net::Response) override {}
   bool gone() const override { return gone_.load(); }
@@ -61,6 +61,19 @@ class FakeClient final : public net::Responder {
   std::atomic<bool> gone_{false};
   std::atomic<bool> ended_{false};
   std::atomic<bool> stuck_{false};
+};
+
+// Says when it is given something.
+class TellingClient final : public FakeClient {
+ public:
+  explicit TellingClient(std::function<void()> told) : told_(std::move(told)) {}
+  void send(std::string piece) override {
+    FakeClient::send(std::move(piece));
+    told_();
+  }
+
+ private:
+  const std::function<void()> told_;
 };
 
 template <class Condition>
@@ -162,6 +175,67 @@ TEST_F(StreamApi, AClientThatTakesNothingHoldsUpNobodyAndIsGivenNoMore) {
   ASSERT_TRUE(soon([&] { return quick->events().size() == 200; })) << quick->events().size();
   EXPECT_LT(stuck->text().size(), 3 * limits.max_backlog_bytes);
   EXPECT_LT(stuck->events().size(), 100u);
+}
+
+// Many that come back at once after a long time, each at its own place, while one follows what happens now.
+TEST_F(StreamApi, ThoseThatCatchUpDoNotHoldUpTheOneThatIsLive) {
+  constexpr int kOld = 1000;
+  constexpr int kFar = 8;
+  BatchOutcome old;
+  for (int i = 0; i < kOld; ++i) old.alerts.push_back(alert(rule("r1"), "b" + std::to_string(i), i));
+  old.advances.push_back(advance(0, kOld));
+  old.rule_set_hash = "rules-1";
+  ASSERT_EQ(keep(old).new_alerts, static_cast<uint32_t>(kOld));
+
+  // All on the hub's thread.
+  std::vector<std::shared_ptr<TellingClient>> far;
+  bool happened = false;
+  std::atomic<int> behind{-1};  // how many were not there yet when the live one was told
+  const auto happens = [&] {
+    if (std::exchange(happened, true)) return;
+    BatchOutcome one = batch(rule("r1"), "new", kOld);
+    one.planned.clear();
+    keep(one);
+  };
+  const auto live = std::make_shared<TellingClient>([&] {
+    int count = 0;
+    for (const auto& client : far) count += client->events().size() < static_cast<size_t>(kOld) - 10 ? 1 : 0;
+    behind = count;
+  });
+  for (int i = 0; i < kFar; ++i) far.push_back(std::make_shared<TellingClient>(happens));
+  api::EventHub hub(*store_, {kFar + 1, 1u << 20, 5, 60'000, 60'000});
+  hub.add(live, store_->stream_head().value(), {"alert"});
+  for (int i = 0; i < kFar; ++i) hub.add(far[static_cast<size_t>(i)], i, {"alert"});
+  ASSERT_TRUE(soon([&] { return behind >= 0; }));
+  EXPECT_EQ(behind, kFar);
+  const std::string last = "id: " + std::to_string(store_->stream_head().value()) + "\nevent";
+  ASSERT_TRUE(soon([&] {
+    return std::all_of(far.begin(), far.end(),
+                       [&](const auto& client) { return client->text().rfind(last) != std::string::npos; });
+  }));
+  for (int i = 0; i < kFar; ++i) {
+    const auto events = far[static_cast<size_t>(i)]->events();
+    EXPECT_EQ(events.size(), static_cast<size_t>(kOld + 1 - i)) << "each once";
+    for (size_t n = 1; n < events.size(); ++n) ASSERT_EQ(events[n].first, events[n - 1].first + 1);
+  }
+  EXPECT_EQ(live->events().size(), 1u);
+}
+
+TEST_F(StreamApi, OtherKindsAreReadForTheirNumbersOnly) {
+  enroll("a");
+  keep(batch(rule("r1"), "a", 0));
+  const auto all = store_->stream_events(0, 100).value();
+  const auto alerts = store_->stream_events(0, 100, {"alert"}).value();
+  ASSERT_EQ(alerts.size(), all.size());
+  size_t with_data = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(alerts[i].seq, all[i].seq);
+    EXPECT_FALSE(all[i].data.empty());
+    EXPECT_EQ(alerts[i].data, all[i].kind == "alert" ? all[i].data : "");
+    with_data += alerts[i].data.empty() ? 0 : 1;
+  }
+  EXPECT_EQ(with_data, 1u);
+  EXPECT_GT(all.size(), 1u);
 }
 
 TEST_F(StreamApi, HeartbeatsTheEndAndThePlacesAreKept) {
