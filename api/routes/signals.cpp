@@ -4,11 +4,9 @@
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
-#include "api/routes/hosts.h"
 #include "api/signals/search.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
-#include "engine/record/queries.h"
 
 namespace fb::api {
 namespace {
@@ -150,12 +148,11 @@ net::Response act(const Call& call, Verb verb) {
   if (const auto it = call.request.headers.find("idempotency-key"); it != call.request.headers.end()) {
     request.idempotency_key = it->second;
   }
-  if (alert->endpoint_id.empty()) return problem(409, "the alert does not name one host");
-  const auto reader = call.reader();
-  if (!reader) return failed(reader.error());
-  const auto endpoint = one_endpoint(**reader, alert->endpoint_id);
-  if (!endpoint) return failed(endpoint.error());
-  request.endpoint_ids = {*endpoint};
+  // By the event's ids alone: what an event calls a host may be the name of another one.
+  const auto target = call.parts.store.resolve_alert(alert->alert_id);
+  if (!target) return failed(target.error());
+  if (target->endpoint_id.empty()) return problem(409, "the alert does not name one host: " + printable(target->note));
+  request.endpoint_ids = {target->endpoint_id};
   const auto submitted = call.parts.store.submit(request);
   if (!submitted) return failed(submitted.error());
   call.parts.wake_dispatcher();

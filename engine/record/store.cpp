@@ -243,6 +243,24 @@ Result<std::optional<int64_t>> Store::next_offset(const std::string& cluster, co
   });
 }
 
+Result<Resolved> Store::resolve_alert(const std::string& alert_id) {
+  Target target;
+  FB_TRY(const bool known, impl_->readers->with<bool>([&](record::Sqlite& db) -> Result<bool> {
+    FB_TRY(record::Rows row, db.query("SELECT agent_id, host_id, ambiguous FROM alerts WHERE alert_id = ?", alert_id));
+    FB_TRY(const bool any, row.next());
+    if (any) {
+      target.agent_id = row.string(0);
+      target.host_id = row.string(1);
+      target.ambiguous = row.integer(2) != 0;
+    }
+    return any;
+  }));
+  if (!known) return fail(ErrorCode::not_found, "no alert has this id", alert_id);
+  // The row does not tell which of the two it was.
+  if (target.ambiguous) return Resolved{"", "ambiguous: the event's ids are not those of one host"};
+  return impl_->directory.resolve(target);
+}
+
 const EndpointDirectory& Store::directory() const {
   return impl_->directory;
 }

@@ -196,6 +196,8 @@ class Store final : public Record, public ActionStore, public AgentStore {
   Status touch_session(const std::string& token_sha256, int64_t now_ms);
   Result<bool> end_session(const std::string& token_sha256, const std::string& who);
 
+  // Whom an alert's event speaks of, asked of the directory as the guard's target is; not_found: no such alert.
+  Result<Resolved> resolve_alert(const std::string& alert_id);
   // The request that was made before with this idempotency key; conflict when it was for something else.
   Result<std::optional<std::string>> request_of_key(const ActionRequest& request);
   // response_actions.cpp: what clients see. No ids: all.

@@ -130,7 +130,29 @@ TEST_F(SignalsApi, AnAlertsHostIsIsolated) {
   EXPECT_EQ(done["endpoint_id"], "agent-0");
   EXPECT_EQ(ask("SELECT count(*) FROM action_alerts WHERE alert_id = '" + ids_[0] + "'"), "1");
   EXPECT_EQ(call("POST", "/api/firebreak/alerts/none/isolate").status, 404);
-  EXPECT_EQ(call("POST", "/api/firebreak/alerts/" + ids_[1] + "/isolate").status, 404) << "no such endpoint";
+  EXPECT_EQ(call("POST", "/api/firebreak/alerts/" + ids_[1] + "/isolate").status, 409) << "no such endpoint";
+}
+
+// What an event calls a host chooses none: agent-1 is nobody's id, and somebody's name or host id.
+TEST_F(SignalsApi, AnAlertNeverReachesAHostByItsName) {
+  const std::string base = "/api/firebreak/alerts/" + ids_[1];
+  EndpointReport named;
+  named.endpoint_id = "ep-9";
+  named.host_id = "host-9";
+  named.hostname = "AGENT-1";
+  named.os = "linux";
+  named.observed = Isolation::released;
+  ASSERT_TRUE(test::enrol(*store_, named, "credential of ep-9"));
+  named.endpoint_id = "ep-8";
+  named.host_id = "agent-1";
+  named.hostname = "web-8";
+  ASSERT_TRUE(test::enrol(*store_, named, "credential of ep-8"));
+  for (const char* verb : {"/isolate", "/release"}) {
+    const net::Response answer = call("POST", base + verb, {{"comment", "now"}});
+    EXPECT_EQ(answer.status, 409) << answer.body;
+    EXPECT_NE(answer.body.find("no enrolled endpoint has agent.id agent-1"), std::string::npos) << answer.body;
+  }
+  EXPECT_EQ(count("SELECT count(*) FROM actions"), 0);
 }
 
 }  // namespace
