@@ -1,6 +1,9 @@
 #include "api/exceptions/rule_item.h"
 
 #include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
 
 #include "api/api.h"
 #include "api/exceptions/objects.h"
@@ -11,8 +14,36 @@
 namespace fb::api {
 namespace {
 
-// The value lists that the item's entries name; those that are not there are null. `known` are those read before.
-Result<ValueLists> value_lists_of(const ExceptionRow& row, Store& store, ValueLists& known) {
+// Value lists as they were read last, so that a list of 65,536 values is read and kept once however many exception
+// lists name it. Thread-safe.
+class ValueMemory {
+ public:
+  // Null: there is no such list.
+  Result<std::shared_ptr<const ValueList>> list(ValueListStore& values, const std::string& id) {
+    // Asked before the values are read: what comes in between is read again the next time.
+    FB_TRY(const int64_t change, values.last_change());
+    const std::lock_guard lock(mutex_);
+    if (change != change_) known_.clear();
+    change_ = change;
+    if (const auto it = known_.find(id); it != known_.end()) return it->second;
+    FB_TRY(const auto found, values.list(id));
+    std::shared_ptr<const ValueList> made;
+    if (found) {
+      FB_TRY(auto texts, values.values(id));
+      made = std::make_shared<const ValueList>(compile::make_value_list(found->type, std::move(texts)));
+    }
+    known_[id] = made;
+    return made;
+  }
+
+ private:
+  std::mutex mutex_;
+  int64_t change_ = -1;
+  std::map<std::string, std::shared_ptr<const ValueList>> known_;
+};
+
+// The value lists that the item's entries name; those that are not there are null.
+Result<ValueLists> value_lists_of(const ExceptionRow& row, Store& store, ValueMemory& memory) {
   ValueLists named;
   if (row.doc.find("\"type\":\"list\"") == std::string::npos) return named;
   const auto doc = parse_ordered_json(row.doc);
@@ -24,19 +55,8 @@ Result<ValueLists> value_lists_of(const ExceptionRow& row, Store& store, ValueLi
     const auto list = entry.find("list");
     if (list == entry.end() || !list->is_object()) continue;
     const std::string id = list->value("id", "");
-    if (const auto it = known.find(id); it != known.end()) {
-      named.insert(*it);
-      continue;
-    }
-    FB_TRY(const auto found, values.list(id));
-    std::shared_ptr<ValueList> read;
-    if (found) {
-      read = std::make_shared<ValueList>();
-      read->type = found->type;
-      FB_TRY(read->values, values.values(id));
-    }
-    known[id] = read;
-    named[id] = std::move(read);
+    if (named.contains(id)) continue;
+    FB_TRY(named[id], memory.list(values, id));
   }
   return named;
 }
@@ -45,8 +65,8 @@ Result<ValueLists> value_lists_of(const ExceptionRow& row, Store& store, ValueLi
 
 Status check_rule_item(const ExceptionRow& row, const Parts& parts) {
   if (parts.rules == nullptr) return {};
-  ValueLists known;
-  FB_TRY(ValueLists values, value_lists_of(row, parts.store, known));
+  ValueMemory memory;
+  FB_TRY(ValueLists values, value_lists_of(row, parts.store, memory));
   // Nobody adds an exception that counts for nothing.
   std::erase_if(values, [](const auto& list) { return list.second == nullptr; });
   const std::string problem =
@@ -60,7 +80,7 @@ void tell_rules(const Parts& parts) {
 }
 
 ListReader record_lists(Store& store) {
-  return [&store](const ListReference& list) -> Result<ListContent> {
+  return [&store, memory = std::make_shared<ValueMemory>()](const ListReference& list) -> Result<ListContent> {
     ListContent content;
     ExceptionStore exceptions = store.exceptions();
     FB_TRY(const auto row, exceptions.list(list.agnostic, ExceptionStore::By::human_id, list.list_id));
@@ -70,9 +90,8 @@ ListReader record_lists(Store& store) {
     if (list.agnostic && list.list_id == kIsolationList) return content;
     FB_TRY(const auto items,
            exceptions.items(list.agnostic, list.list_id, {ExceptionPage::Order::created_at, false, 0, -1}));
-    ValueLists known;
     for (const ExceptionRow& item : items) {
-      FB_TRY(ValueLists values, value_lists_of(item, store, known));
+      FB_TRY(ValueLists values, value_lists_of(item, store, *memory));
       content.items.push_back({item.item_id, item.doc, std::move(values)});
     }
     return content;

@@ -9,6 +9,7 @@
 #include "api/exceptions/requests.h"
 #include "api/exceptions/rule_item.h"
 #include "api/exceptions/values.h"
+#include "engine/compile/value_lists.h"
 #include "engine/record/value_lists.h"
 
 namespace fb::api {
@@ -25,6 +26,16 @@ inline Error no_value_list(const std::string& id) {
 inline net::Response values_failed(const Error& error) {
   if (error.code == ErrorCode::limit) return siem_problem(400, error.message);
   return siem_failed(error);
+}
+
+// A list that exceptions name already must be of a type that they can look events up in.
+inline Status check_named_type(const Call& call, const std::string& id, const std::string& type) {
+  if (compile::exceptions_can_use(type)) return {};
+  FB_TRY(const auto used, values_in(call).references(id));
+  if (used.empty()) return {};
+  return fail(ErrorCode::invalid_argument, "list id: \"" + id + "\" is named by the exception item \"" +
+                                               used.front().item_id +
+                                               "\", and exceptions can't look events up in a list of the type " + type);
 }
 
 // The rules run with the list as it is now, when any exception names it.

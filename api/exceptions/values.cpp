@@ -8,8 +8,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
-#include "engine/compile/value_lists.h"
-#include "engine/ir/typed.h"
+#include "engine/ir/value_set.h"
 
 namespace fb::api {
 namespace {
@@ -106,9 +105,7 @@ bool is_of(const std::string& type, const std::string& value) {
   if (type == "long_range") return is_range(value, is_number<int64_t>);
   if (type == "float_range" || type == "double_range") return is_range(value, is_number<double>);
   if (type == "ip") return ir::parse_address(value).has_value();
-  if (type != "ip_range") return true;
-  if (value.find('-') != std::string::npos) return !compile::networks_of(value).empty();
-  return ir::parse_address_range(value).has_value();
+  return type != "ip_range" || ir::parse_address_span(value).has_value();
 }
 
 }  // namespace

@@ -235,6 +235,7 @@ net::Response import_values(const Call& call) {
     row.created_by = call.who.person;
     row.updated_by = call.who.person;
     row.updated_at_ms = now;
+    if (const Status fine = check_named_type(call, row.id, row.type); !fine) return siem_failed(fine.error());
   }
   const auto values = read_values(file->content, row.type);
   if (!values) return values_failed(values.error());

@@ -65,6 +65,7 @@ net::Response create(const Call& call) {
   row.version = sent->version.value_or(1);
   row.created_at_ms = row.updated_at_ms = call.parts.clock.wall_ms();
   row.created_by = row.updated_by = call.who.person;
+  if (const Status fine = check_named_type(call, row.id, row.type); !fine) return siem_failed(fine.error());
   const auto seq_no = store.add_list(row, call.actor());
   if (!seq_no) {
     if (seq_no.error().code != ErrorCode::already_exists) return siem_failed(seq_no.error());

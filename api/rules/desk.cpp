@@ -435,7 +435,8 @@ RuleResult<RuleViewPtr> RuleDesk::remove(const RuleViewPtr& rule, const std::str
 
 void RuleDesk::lists_changed() {
   const ReloadReport report = impl_->book.lists_changed();
-  if (impl_->swapped && (!report.swapped || report.changed)) impl_->swapped(report);
+  const bool tells = !report.swapped || report.changed || !report.warnings.empty();
+  if (impl_->swapped && tells) impl_->swapped(report);
 }
 
 std::string RuleDesk::problem_of(const ListReference& list, const ExceptionText& item) const {

@@ -233,6 +233,9 @@ void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
         {{"cause", cause}, {"problem", report.problem}});
     return;
   }
+  for (const std::string& warning : report.warnings) {
+    log(LogLevel::warn, "exception_without_effect", "an exception excepts nothing", {{"problem", warning}});
+  }
   const RuleSetPtr now = rules->current();
   metrics.gauge("firebreak_rules", "Rules in force").set(static_cast<double>(now->rules().size()));
   std::vector<RuleMetaPtr> texts;
@@ -452,7 +455,8 @@ std::vector<api::PartHealth> Service::Impl::health() const {
   {
     const std::lock_guard lock(rules_mutex);
     parts.push_back({"rules", true,
-                     rules_problem.empty() ? "" : "the old set runs; the changed one was refused: " + rules_problem});
+                     rules_problem.empty() ? rules->lists_warning()
+                                           : "the old set runs; the changed one was refused: " + rules_problem});
   }
   const int64_t silent = clock.mono_ms() - last_turn_ms.load();
   parts.push_back({"pipeline", silent < kWatchdogMs, silent < kWatchdogMs ? "" : "no turn ended for a minute"});

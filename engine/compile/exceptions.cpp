@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
 #include "engine/ir/typed.h"
+#include "engine/ir/value_set.h"
 
 namespace fb::compile {
 namespace {
@@ -26,9 +27,11 @@ class ItemReader {
   ItemReader(size_t max_pattern_bytes, Checks& checks, const ValueLists* values)
       : max_pattern_bytes_(max_pattern_bytes), checks_(checks), values_(values) {}
 
-  // An entry names a value list that was taken away.
+  // An entry names a value list that was taken away, is empty or can't be used.
   bool lacks_values() const { return lacks_values_; }
-  // What the named value lists hold, as one text; "" = none is named.
+  // Why one can't be used; "" = all can.
+  const std::string& unusable() const { return unusable_; }
+  // What the named value lists hold, told by their digests; "" = none is named.
   const std::string& named_values() const { return named_values_; }
 
   ir::Node entries(const FileNode& list, const std::string& parent) {
@@ -84,15 +87,17 @@ class ItemReader {
     if (!allowed) return wrong("a list entry within a nested entry", "");
     const auto known = values_->find(*id);
     if (known == values_->end()) return wrong("there is no value list '" + id->substr(0, 100) + "'", "");
-    if (known->second == nullptr) {
+    named_values_ += *id + "\n";
+    lacks_values_ = lacks_values_ || known->second == nullptr;
+    if (known->second == nullptr) return ir::never();
+    auto within = in_value_list(path, *known->second);
+    if (!within) {
       lacks_values_ = true;
-      named_values_ += *id + "\n";
+      if (unusable_.empty()) unusable_ = "the value list '" + id->substr(0, 100) + "': " + within.error().message;
       return ir::never();
     }
-    auto within = in_value_list(path, *known->second);
-    if (!within) return wrong(within.error().message, "");
-    named_values_ += *id + "\n" + known->second->type + "\n";
-    for (const std::string& value : known->second->values) named_values_ += value + "\n";
+    lacks_values_ = lacks_values_ || known->second->values->empty();
+    named_values_ += known->second->values->digest + "\n";
     return std::move(*within);
   }
 
@@ -148,6 +153,7 @@ class ItemReader {
   Checks& checks_;
   const ValueLists* values_;
   bool lacks_values_ = false;
+  std::string unusable_;
   std::string named_values_;
 };
 
@@ -210,6 +216,7 @@ ExceptionItem read_exception_item(const FileNode& node, const std::string& list_
     item.entries = reader.entries(*entries, "");
     // With `excluded` it would else except everything.
     if (reader.lacks_values()) item.entries = ir::never();
+    item.unusable = reader.unusable();
     item.canonical = "{\"entries\":" + to_json(*entries);
     if (!reader.named_values().empty()) {
       item.canonical += ",\"values_sha256\":\"" + hex(sha256(reader.named_values())) + "\"";

@@ -20,6 +20,8 @@ struct ExceptionItem {
   std::string canonical;  // what decides about its effect, as JSON; goes into the rule's hash
   ir::Node entries;       // true: the item speaks of the event
   std::optional<int64_t> expire_ms;
+  // It is good, but excepts nothing as long as a value list that it names can't be used: why, in one line; else "".
+  std::string unusable;
   bool broken = false;  // could not be lowered: rules that name its list can't run
 };
 

@@ -41,6 +41,9 @@ LiveList::LiveList(const ListReference& list, const ListContent& content, const 
     std::string problem;
     ExceptionItem made = read_item(item, list.list_id, limits, problem);
     if (made.broken && problem_.empty()) problem_ = std::move(problem);
+    if (!made.unusable.empty() && warning_.empty()) {
+      warning_ = "the exception item '" + item.item_id.substr(0, 100) + "' excepts nothing: " + made.unusable;
+    }
     canonical += made.canonical + "\n";
     items_->all.push_back(std::move(made));
   }
@@ -70,7 +73,10 @@ RuleInput with_exceptions(const LoadedRule& rule, const std::vector<const LiveLi
 
 std::string problem_of_exception(const ExceptionText& item, const RuleLimits& limits) {
   std::string problem;
-  (void)read_item(item, "list", limits, problem);
+  const ExceptionItem made = read_item(item, "list", limits, problem);
+  if (problem.empty() && !made.unusable.empty()) {
+    problem = "the exception item '" + item.item_id.substr(0, 100) + "' can't be run: " + made.unusable;
+  }
   return problem;
 }
 

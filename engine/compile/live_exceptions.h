@@ -35,6 +35,8 @@ class LiveList {
   bool known() const { return known_; }
   const std::string& digest() const { return digest_; }    // equal: rules run the same with it
   const std::string& problem() const { return problem_; }  // of the first item that can't be run; "" = there is none
+  // Of the first item that excepts nothing because a value list it names can't be used; "" = there is none. Rules run.
+  const std::string& warning() const { return warning_; }
 
  private:
   friend RuleInput with_exceptions(const LoadedRule&, const std::vector<const LiveList*>&);
@@ -42,6 +44,7 @@ class LiveList {
   bool known_ = false;
   std::string digest_;
   std::string problem_;
+  std::string warning_;
   std::unique_ptr<Items> items_;
 };
 
@@ -49,7 +52,7 @@ class LiveList {
 // a problem must not come here.
 RuleInput with_exceptions(const LoadedRule& rule, const std::vector<const LiveList*>& lists);
 
-// Why a rule could not be run with this item; "" when it could.
+// Why a rule could not be run with this item, or would run as if it were not there; "" when all is well.
 std::string problem_of_exception(const ExceptionText& item, const RuleLimits& limits);
 
 }  // namespace fb

@@ -2,105 +2,80 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <string_view>
 
-#include "engine/ir/typed.h"
+#include "engine/base/digest.h"
+#include "engine/ir/value_set.h"
 
 namespace fb::compile {
 namespace {
 
-using ir::Address;
+constexpr std::array kExact = {"keyword", "text",       "boolean", "byte",   "short", "integer",
+                               "long",    "half_float", "float",   "double", "date",  "date_nanos"};
 
-constexpr std::array kExact = {"keyword", "text",       "ip",    "boolean", "byte", "short",     "integer",
-                               "long",    "half_float", "float", "double",  "date", "date_nanos"};
-constexpr size_t kBits = 128;
-constexpr size_t kMappedBits = 96;  // ::ffff:0:0/96 is where IPv4 stands
-
-bool is_v4(const Address& a) {
-  for (size_t i = 0; i < 10; ++i) {
-    if (a[i] != 0) return false;
-  }
-  return a[10] == 0xFF && a[11] == 0xFF;
+bool is_of_addresses(const std::string& type) {
+  return type == "ip" || type == "ip_range";
 }
 
-std::string text_of(const Address& a, size_t prefix) {
-  static constexpr std::string_view kHex = "0123456789abcdef";
-  std::string out;
-  if (is_v4(a)) {
-    for (size_t i = 12; i < a.size(); ++i) out += (i == 12 ? "" : ".") + std::to_string(a[i]);
-    return out + "/" + std::to_string(prefix - kMappedBits);
+std::string digest_of(const ir::ValueSet& set) {
+  std::string all = set.addresses ? "addresses" : "texts";
+  for (const std::string& text : set.texts) all += "\n" + std::to_string(text.size()) + ":" + text;
+  for (const ir::AddressRange& range : set.ranges) {
+    all.append(range.low.begin(), range.low.end());
+    all.append(range.high.begin(), range.high.end());
   }
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (i > 0 && i % 2 == 0) out += ':';
-    out += kHex[a[i] >> 4];
-    out += kHex[a[i] & 15];
-  }
-  return out + "/" + std::to_string(prefix);
+  return hex(sha256(all));
 }
 
-// The bits behind the prefix, all zero or all one.
-Address filled(Address a, size_t prefix, bool ones) {
-  for (size_t bit = prefix; bit < kBits; ++bit) {
-    const auto mask = static_cast<uint8_t>(0x80U >> (bit % 8));
-    a[bit / 8] = static_cast<uint8_t>(ones ? a[bit / 8] | mask : a[bit / 8] & ~mask);
-  }
-  return a;
-}
-
-// False: it was the last address.
-bool advance(Address& a) {
-  for (size_t i = a.size(); i-- > 0;) {
-    if (++a[i] != 0) return true;
-  }
-  return false;
-}
-
-ir::Node equal(const std::string& field, const std::string& value) {
-  ir::Test t;
-  t.field.name = field;
-  t.op = ir::Op::phrase;
-  t.literal = value;
-  return ir::test(std::move(t));
+// How the field's values are read, as the matcher reads them.
+FieldType type_of(const std::string& field) {
+  const ir::PathView path = ir::split_view(field);
+  return path.view == ir::View::plain ? field_type(field) : ir::viewed_type(path.view, field_type(path.base));
 }
 
 }  // namespace
 
-std::vector<std::string> networks_of(const std::string& range) {
-  const size_t dash = range.find('-');
-  if (dash == std::string::npos) return {range};
-  const auto low = ir::parse_address(std::string_view(range).substr(0, dash));
-  const auto high = ir::parse_address(std::string_view(range).substr(dash + 1));
-  if (!low || !high || *high < *low || is_v4(*low) != is_v4(*high)) return {};
-  std::vector<std::string> all;
-  Address at = *low;
-  for (;;) {
-    // The widest network that begins here and does not reach beyond the end.
-    size_t prefix = kBits;
-    const size_t least = is_v4(at) ? kMappedBits : 0;
-    while (prefix > least && filled(at, prefix - 1, false) == at && filled(at, prefix - 1, true) <= *high) --prefix;
-    all.push_back(text_of(at, prefix));
-    at = filled(at, prefix, true);
-    if (at == *high || !advance(at)) return all;
+bool exceptions_can_use(const std::string& type) {
+  return is_of_addresses(type) || std::find(kExact.begin(), kExact.end(), type) != kExact.end();
+}
+
+ValueList make_value_list(const std::string& type, std::vector<std::string> values) {
+  if (!exceptions_can_use(type)) {
+    return {nullptr, "exceptions can't look events up in a value list of the type " + type};
   }
+  size_t bytes = 0;
+  for (const std::string& value : values) bytes += value.size();
+  if (bytes > kMaxValueListBytes) {
+    return {nullptr,
+            "exceptions can't use a value list of more than " + std::to_string(kMaxValueListBytes >> 20) + " MiB"};
+  }
+  auto set = std::make_shared<ir::ValueSet>();
+  set->addresses = is_of_addresses(type);
+  if (set->addresses) {
+    for (const std::string& value : values) {
+      if (const auto range = ir::parse_address_span(value)) set->ranges.push_back(*range);
+    }
+    set->ranges = ir::merged(std::move(set->ranges));
+  } else {
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
+    set->texts = std::move(values);
+  }
+  set->digest = digest_of(*set);
+  return {std::move(set), ""};
 }
 
 Result<ir::Node> in_value_list(const std::string& field, const ValueList& list) {
-  const bool ranges = list.type == "ip_range";
-  if (!ranges && std::find(kExact.begin(), kExact.end(), list.type) == kExact.end()) {
-    return fail(ErrorCode::invalid_argument,
-                "exceptions can't look events up in a value list of the type " + list.type);
+  if (list.values == nullptr) return fail(ErrorCode::invalid_argument, list.problem);
+  if (list.values->addresses && !ir::holds_addresses(type_of(field))) {
+    return fail(ErrorCode::invalid_argument, "the list holds addresses, the field '" + field + "' holds none");
   }
-  std::vector<ir::Node> any;
-  for (const std::string& value : list.values) {
-    if (!ranges) {
-      any.push_back(equal(field, value));
-      continue;
-    }
-    for (const std::string& network : networks_of(value)) any.push_back(equal(field, network));
-  }
-  if (any.empty()) return ir::never();
-  return any.size() == 1 ? std::move(any.front()) : ir::any_of(std::move(any));
+  if (list.values->empty()) return ir::never();
+  ir::Test t;
+  t.field.name = field;
+  t.op = ir::Op::one_of;
+  t.values = list.values;
+  return ir::test(std::move(t));
 }
 
 }  // namespace fb::compile

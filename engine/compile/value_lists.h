@@ -11,9 +11,10 @@
 
 namespace fb {
 
+// Made once for one content and shared by every rule that names the list.
 struct ValueList {
-  std::string type;  // keyword, text, ip, ip_range, boolean, the numbers, the dates
-  std::vector<std::string> values;
+  std::shared_ptr<const ir::ValueSet> values;  // null: nothing can be looked up in it, see `problem`
+  std::string problem;                         // one line
 };
 
 // By id. Null: the list was taken away; an exception that names it counts for nothing then.
@@ -21,13 +22,18 @@ using ValueLists = std::map<std::string, std::shared_ptr<const ValueList>>;
 
 namespace compile {
 
-// Whether a value of the field is in the list. invalid_argument: one line about a type that nothing can be looked up
-// in.
-Result<ir::Node> in_value_list(const std::string& field, const ValueList& list);
+// What one list may hold for exceptions to use it: all of it is in memory, once as it is and once as a table.
+inline constexpr size_t kMaxValueListBytes = size_t{32} << 20;
 
-// The networks that hold exactly the addresses of "a-b"; of anything else the text itself. "a-b" of two families, or
-// from high to low: nothing.
-std::vector<std::string> networks_of(const std::string& range);
+// Kibana's name of a type: keyword, text, ip, ip_range, boolean, the numbers, the dates can be looked up in.
+bool exceptions_can_use(const std::string& type);
+
+// Linear in the values. `values` are of the type; what is no address in a list of addresses is left out.
+ValueList make_value_list(const std::string& type, std::vector<std::string> values);
+
+// Whether a value of the field is in the list. invalid_argument: one line about a list that nothing can be looked up
+// in, or about addresses on a field that holds none.
+Result<ir::Node> in_value_list(const std::string& field, const ValueList& list);
 
 }  // namespace compile
 }  // namespace fb

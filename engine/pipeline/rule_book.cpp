@@ -48,6 +48,10 @@ std::string first_problem(const LoadedRules& loaded) {
   return "no rule could be loaded";
 }
 
+std::string first_of(const std::vector<std::string>& lines) {
+  return lines.empty() ? "" : lines.front();
+}
+
 }  // namespace
 
 struct RuleBook::Watch {
@@ -107,6 +111,20 @@ Result<void> RuleBook::read_lists(const LoadedRule& rule, Lists& lists) const {
   return {};
 }
 
+std::vector<std::string> RuleBook::warnings_of(const Lists& lists) {
+  std::vector<std::string> all;
+  for (const auto& [list, live] : lists) {
+    if (live->warning().empty()) continue;
+    all.push_back("the exception list '" + list.list_id.substr(0, 100) + "': " + live->warning());
+  }
+  return all;
+}
+
+std::string RuleBook::lists_warning() const {
+  const std::lock_guard lock(mutex_);
+  return lists_warning_;
+}
+
 RuleInput RuleBook::with_lists(const LoadedRule& rule, const Lists& lists) {
   std::vector<const LiveList*> named;
   for (const ListReference& list : rule.exception_lists) {
@@ -147,6 +165,11 @@ ReloadReport RuleBook::lists_changed() {
     }
   }
   report.swapped = true;
+  report.warnings = warnings_of(fresh);
+  {
+    const std::lock_guard lock(mutex_);
+    lists_warning_ = first_of(report.warnings);
+  }
   const auto same = [](const Lists::value_type& a, const Lists::value_type& b) {
     return a.first.agnostic == b.first.agnostic && a.first.list_id == b.first.list_id &&
            a.second->digest() == b.second->digest();
@@ -233,7 +256,9 @@ ReloadReport RuleBook::set_more(const std::vector<RuleText>& texts, Try how, boo
   };
   for (const LoadedRule& rule : files->rules) keep(rule);
   for (const More& m : more_) keep(m.rule);
+  report.warnings = warnings_of(lists_);
   const std::lock_guard lock(mutex_);
+  lists_warning_ = first_of(report.warnings);
   report.changed = set->hash() != current_->hash();
   report.swapped = true;
   current_ = std::move(set);
@@ -308,6 +333,8 @@ ReloadReport RuleBook::reload() {
   }
   const std::lock_guard lock(mutex_);
   files_ = std::make_shared<const LoadedRules>(report.loaded);
+  report.warnings = warnings_of(lists);
+  lists_warning_ = first_of(report.warnings);
   lists_ = std::move(lists);
   report.changed = next->hash() != current_->hash();
   report.swapped = true;

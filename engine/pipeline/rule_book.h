@@ -39,6 +39,8 @@ struct ReloadReport {
   bool changed = false;  // the new set differs from the old one
   std::string problem;   // one line
   LoadedRules loaded;    // with every diagnostic
+  // One line for each exception list with an item that excepts nothing since a value list can't be used. Rules run.
+  std::vector<std::string> warnings = {};
 };
 
 class RuleBook {
@@ -59,6 +61,8 @@ class RuleBook {
   // Exception lists changed: reads those that rules name anew and swaps when the rules differ by it. Not swapped: the
   // old exceptions stay, see `problem`.
   ReloadReport lists_changed();
+  // The first exception item in force that excepts nothing since a value list can't be used; "" when there is none.
+  std::string lists_warning() const;
   // Why rules that name the list could not be run with this item; "" when they could, or when no rule names it.
   std::string problem_of(const ListReference& list, const ExceptionText& item);
   // A rule as it would run, with the exceptions of the lists it names. invalid_argument when it can't be run with them.
@@ -81,13 +85,15 @@ class RuleBook {
   using Lists = std::map<ListReference, std::shared_ptr<const LiveList>>;
   Result<void> read_lists(const LoadedRule& rule, Lists& lists) const;
   bool take_lists(ReloadReport& report, Lists& lists) const;
+  static std::vector<std::string> warnings_of(const Lists& lists);
   static RuleInput with_lists(const LoadedRule& rule, const Lists& lists);
   RuleSetPtr build(const LoadedRules& files, const std::vector<More>& more, const Lists& lists, size_t* runnable) const;
 
   RuleBookOptions options_;
-  mutable std::mutex mutex_;  // current_, files_
+  mutable std::mutex mutex_;  // current_, files_, lists_warning_
   RuleSetPtr current_;
   std::shared_ptr<const LoadedRules> files_ = std::make_shared<LoadedRules>();
+  std::string lists_warning_;
   std::mutex reload_mutex_;
   std::vector<More> more_;
   Lists lists_;  // those that rules name

@@ -100,6 +100,11 @@ Result<int64_t> next_seq_no(Txn& txn, int64_t count = 1) {
   return seq_no.value_or(count);
 }
 
+Status note_removal(Txn& txn) {
+  FB_TRY_VOID(next_seq_no(txn));
+  return {};
+}
+
 Result<int64_t> insert_list(Txn& txn, const ValueListRow& row, const std::string& who) {
   FB_TRY(const auto known, txn.db.integer("SELECT 1 FROM value_lists WHERE id = ?", row.id));
   if (known) return fail(ErrorCode::already_exists, "a value list has this id", row.id);
@@ -153,6 +158,7 @@ Result<bool> ValueListStore::drop_all(const std::string& who) {
            txn.db.change("INSERT INTO meta(key, value) VALUES(?, '1') ON CONFLICT DO NOTHING", kDropped));
     dropped = fresh > 0;
     if (!dropped) return {};
+    FB_TRY_VOID(note_removal(txn));
     FB_TRY(const int64_t values, txn.db.change("DELETE FROM value_list_items"));
     FB_TRY(const int64_t lists, txn.db.change("DELETE FROM value_lists"));
     return txn.audit(who, "value_lists_dropped", "value_lists",
@@ -202,6 +208,7 @@ Result<bool> ValueListStore::remove_list(const std::string& id, const std::strin
     FB_TRY(const int64_t gone, txn.db.change("DELETE FROM value_lists WHERE id = ?", id));
     removed = gone > 0;
     if (!removed) return {};
+    FB_TRY_VOID(note_removal(txn));
     FB_TRY(const int64_t values, txn.db.change("DELETE FROM value_list_items WHERE list_id = ?", id));
     return txn.audit(who, "value_list_removed", id, std::to_string(values) + " values with it");
   }));
@@ -237,6 +244,13 @@ Result<std::vector<std::string>> ValueListStore::values(const std::string& list_
   return impl_.readers->with<std::vector<std::string>>([&](Sqlite& db) {
     return all_of(db.query("SELECT DISTINCT value FROM value_list_items WHERE list_id = ? ORDER BY value", list_id),
                   read_text);
+  });
+}
+
+Result<int64_t> ValueListStore::last_change() {
+  return impl_.readers->with<int64_t>([](Sqlite& db) -> Result<int64_t> {
+    FB_TRY(const auto last, db.integer("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'value_lists_seq_no'"));
+    return last.value_or(0);
   });
 }
 
@@ -281,7 +295,7 @@ Result<int64_t> ValueListStore::remove_items(const std::vector<ValueRow>& rows, 
       if (gone > 0) FB_TRY_VOID(txn.audit(who, "value_removed", row.id, shown(row)));
       removed += gone;
     }
-    return {};
+    return removed > 0 ? note_removal(txn) : Status();
   }));
   return removed;
 }

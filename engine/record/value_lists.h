@@ -69,6 +69,8 @@ class ValueListStore {
   Result<int64_t> count_items(const std::string& list_id);
   Result<std::vector<ValueRow>> items_of_value(const std::string& list_id, const std::string& value);
   Result<std::vector<std::string>> values(const std::string& list_id);  // in order, each once
+  // Rises with every change of any list or value: an equal number, the same values as before.
+  Result<int64_t> last_change();
   // not_found: no such list; already_exists: the id is taken; limit: the list is full.
   Result<int64_t> add_item(const ValueRow& row, const std::string& who);
   Result<int64_t> change_item(const ValueRow& row, int64_t expected, const std::string& who);

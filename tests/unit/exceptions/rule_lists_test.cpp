@@ -222,16 +222,79 @@ TEST_F(RuleListsTest, WhatARuleOfAFileCannotRunWithIsRefused) {
   Json worse = item(kOfList, "two");
   EXPECT_EQ(change(worse).status, 400);
   EXPECT_FALSE(alerts(kSvc));
-  // A list that no rule names may hold it; a rule can't name that list then.
+  // A list that no rule names may hold it; a rule that names that list then runs without it, and that is told.
   list("other");
   const Json shapes{{"id", "l"}, {"name", "n"}, {"description", "d"}, {"type", "geo_shape"}};
   ASSERT_EQ(ask("POST", "/api/lists", {}, shapes.dump()).status, 200);
   EXPECT_EQ(add(item(kOfList, "three", "other")).status, 200);
   write_rule(R"([{"list_id": "other", "type": "detection", "namespace_type": "single"}])");
-  const ReloadReport refused = book_->reload();
-  EXPECT_FALSE(refused.swapped);
-  EXPECT_NE(refused.problem.find("'three'"), std::string::npos) << refused.problem;
-  EXPECT_FALSE(alerts(kSvc)) << "the old set stays";
+  const ReloadReport report = book_->reload();
+  EXPECT_TRUE(report.swapped) << report.problem;
+  ASSERT_EQ(report.warnings.size(), 1u);
+  EXPECT_NE(report.warnings[0].find("'three'"), std::string::npos) << report.warnings[0];
+  EXPECT_NE(book_->lists_warning().find("geo_shape"), std::string::npos) << book_->lists_warning();
+  EXPECT_TRUE(alerts(kSvc)) << "the rule names another list now";
+}
+
+// However a list of another type comes about: other exceptions go on counting and changing, and the next start works.
+TEST_F(RuleListsTest, AValueListThatExceptionsCantUseBreaksNothing) {
+  list("mine");
+  load();
+  const auto made = [this](const char* type) {
+    const Json body{{"id", "names"}, {"name", "n"}, {"description", "d"}, {"type", type}};
+    return ask("POST", "/api/lists", {}, body.dump());
+  };
+  ASSERT_EQ(made("keyword").status, 200);
+  ASSERT_EQ(ask("POST", "/api/lists/items", {}, R"({"list_id":"names","value":"anna"})").status, 200);
+  ASSERT_EQ(
+      add(item(R"([{"field":"user.name","operator":"excluded","type":"list","list":{"id":"names","type":"keyword"}}])",
+               "one"))
+          .status,
+      200);
+  EXPECT_FALSE(alerts(kSvc)) << "not in the list";
+  ASSERT_EQ(ask("DELETE", "/api/lists", {{"id", "names"}, {"ignoreReferences", "true"}}).status, 200);
+  const Answer refused = made("geo_shape");
+  EXPECT_EQ(refused.status, 400) << refused.text;
+  EXPECT_NE(refused.text.find("one"), std::string::npos) << "it names the item: " << refused.text;
+  // One that stands there already, from before they were refused.
+  RawDb(store_->db_path())
+      .run(
+          "INSERT INTO value_lists(id, type, name, description, meta, serializer, deserializer, tie_breaker, version, "
+          "seq_no, created_at, created_by, updated_at, updated_by) VALUES('names', 'geo_shape', 'n', 'd', '', '', '', "
+          "'t', 1, 1, 0, 'x', 0, 'x')");
+  RawDb(store_->db_path()).run("UPDATE meta SET value = value + 1 WHERE key = 'value_lists_seq_no'");
+  const Answer added = add(item(kUserSvc, "two"));
+  ASSERT_EQ(added.status, 200) << added.text;
+  EXPECT_FALSE(alerts(kSvc)) << "the change counts";
+  EXPECT_TRUE(alerts(kAnna)) << "the unusable list excepts nobody";
+  EXPECT_NE(book_->lists_warning().find("'one'"), std::string::npos) << book_->lists_warning();
+  RuleBookOptions options;
+  options.paths = {dir_.path() + "/rule.yml"};
+  options.lists = api::record_lists(*store_);
+  RuleBook again(options);
+  const ReloadReport start = again.reload();
+  EXPECT_TRUE(start.swapped) << start.problem;
+  EXPECT_EQ(start.warnings.size(), 1u);
+}
+
+// An import makes a list named like its file.
+TEST_F(RuleListsTest, AnImportOfATypeThatExceptionsCantUseIsRefusedWhereTheyNameIt) {
+  list("other");
+  load();
+  const auto import = [this](const std::string& type) {
+    const std::string form =
+        "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"nets.txt\"\r\n\r\n1-5\n\r\n--B--\r\n";
+    return ask("POST", "/api/lists/items/_import", {{"type", type}}, form, "elastic",
+               {{"content-type", "multipart/form-data; boundary=B"}});
+  };
+  ASSERT_EQ(add(item(R"([{"field":"a","operator":"included","type":"list","list":{"id":"nets.txt","type":"keyword"}}])",
+                     "one", "other"))
+                .status,
+            200);
+  const Answer refused = import("integer_range");
+  EXPECT_EQ(refused.status, 400) << refused.text;
+  EXPECT_EQ(ask("GET", "/api/lists", {{"id", "nets.txt"}}).status, 404) << "and nothing was made";
+  EXPECT_EQ(import("keyword").status, 200);
 }
 
 TEST_F(RuleListsTest, AnImportAndARestartCount) {
@@ -314,6 +377,8 @@ TEST_F(RuleListsTest, AValueListThatIsGoneExceptsNothing) {
   RuleBook again(options);
   EXPECT_TRUE(again.reload().swapped) << "nor stop the rules at the next start";
   ASSERT_EQ(ask("POST", "/api/lists", {}, names.dump()).status, 200);
+  EXPECT_TRUE(alerts(kAnna)) << "an empty one excepts nobody, too";
+  ASSERT_EQ(ask("POST", "/api/lists/items", {}, R"({"list_id":"names","value":"svc"})").status, 200);
   EXPECT_FALSE(alerts(kAnna)) << "a new one of that name counts at once";
   ASSERT_EQ(ask("DELETE", "/api/lists/index").status, 200);
   EXPECT_TRUE(alerts(kAnna));
@@ -339,6 +404,41 @@ TEST_F(RuleListsTest, AddressesAreLookedUpAsAddresses) {
     EXPECT_FALSE(from(ip)) << ip;
   }
   for (const char* ip : {"11.1.2.3", "192.0.2.4", "192.0.2.10", "2001:db9::1"}) EXPECT_TRUE(from(ip)) << ip;
+  const auto on = [this](const std::string& field, const std::string& item_id) {
+    Json body =
+        item(R"([{"field":"f","operator":"included","type":"list","list":{"id":"nets","type":"ip_range"}}])", item_id);
+    body["entries"][0]["field"] = field;
+    return add(body);
+  };
+  ASSERT_EQ(on("source.address", "two").status, 200);
+  EXPECT_FALSE(alerts(R"({"event":{"code":"4688"},"source":{"address":"192.0.2.6"}})"));
+  EXPECT_TRUE(alerts(R"({"event":{"code":"4688"},"source":{"address":"192.0.2.0/24"}})")) << "no text of the list";
+  const Answer refused = on("process.pid", "three");
+  EXPECT_EQ(refused.status, 400) << refused.text;
+  EXPECT_NE(refused.text.find("process.pid"), std::string::npos) << refused.text;
+}
+
+// What 1,000 exception lists name is read and kept once.
+TEST_F(RuleListsTest, OneValueListIsOneSetForEveryListThatNamesIt) {
+  ASSERT_EQ(ask("POST", "/api/lists", {}, R"({"id":"names","name":"n","description":"d","type":"keyword"})").status,
+            200);
+  ASSERT_EQ(ask("POST", "/api/lists/items", {}, R"({"list_id":"names","value":"svc"})").status, 200);
+  const ListReader reader = api::record_lists(*store_);
+  const auto set_of = [&](const std::string& id) {
+    const auto content = reader({false, id, false});
+    return content && content->items.size() == 1 ? content->items[0].values.at("names") : nullptr;
+  };
+  for (const char* id : {"mine", "other"}) {
+    list(id);
+    ASSERT_EQ(add(item(kUserInNames, id, id)).status, 200);
+  }
+  const auto first = set_of("mine");
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(first, set_of("other"));
+  ASSERT_EQ(ask("DELETE", "/api/lists/items", {{"list_id", "names"}, {"value", "svc"}}).status, 200);
+  EXPECT_NE(first, set_of("mine")) << "a value that goes is a change";
+  ASSERT_EQ(ask("DELETE", "/api/lists", {{"id", "names"}, {"ignoreReferences", "true"}}).status, 200);
+  EXPECT_EQ(set_of("mine"), nullptr) << "as is a list that goes";
 }
 
 TEST_F(RuleListsTest, AListThatIsNowhereIsAWarning) {

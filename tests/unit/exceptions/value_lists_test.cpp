@@ -1,6 +1,9 @@
 // Value lists and their values over the API: what goes in comes out, and what is wrong is told in Kibana's words.
 #include "engine/record/value_lists.h"
 
+#include <chrono>
+
+#include "api/exceptions/values.h"
 #include "tests/unit/exceptions/exceptions_fixture.h"
 
 namespace fb::test {
@@ -176,6 +179,22 @@ TEST_F(ValueListsTest, LinesGoInAndOut) {
   const Answer full = upload(many, {{"type", "keyword"}}, "many.txt");
   EXPECT_EQ(full.status, 400) << full.text;
   EXPECT_EQ(ask("GET", "/api/lists", {{"id", "many.txt"}}).status, 404);
+}
+
+// As many ranges as a list holds, the widest there are: read in well under a second.
+TEST(ValueFiles, ManyRangesAreReadAtOnce) {
+  std::string file;
+  for (int64_t i = 0; i < kMaxValues; ++i) {
+    const std::string n = std::to_string(i % 10'000);
+    file += "2001:" + n + "::1-2001:" + n + ":ffff:ffff:ffff:ffff:ffff:fffe\n";
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  const auto values = api::read_values(file, "ip_range");
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  ASSERT_TRUE(values) << values.error().message;
+  EXPECT_EQ(values->size(), static_cast<size_t>(kMaxValues));
+  EXPECT_LT(took.count(), 0.9);
+  EXPECT_FALSE(api::read_values(file + "192.0.2.1\n", "ip_range")) << "one too many";
 }
 
 TEST_F(ValueListsTest, FindPagesSortsAndFilters) {
