@@ -160,7 +160,13 @@ RuleResult<std::vector<RuleViewPtr>> chosen(const Json& body, const RuleDesk& de
 net::Response bulk_action(const Call& call, RuleDesk& desk) {
   Json body = parse_ordered_json(call.request.body);
   if (!body.is_object()) return problem(400, "[request body]: Expected object");
-  for (const char* key : {"ids", "query", "edit", "duplicate"}) {  // clients say null where they say nothing
+  // Clients say null where they say nothing; but only who leaves both out means every rule, as in Kibana.
+  const auto unsaid = [&](const char* key) { return !body.contains(key) || body[key].is_null(); };
+  if (unsaid("ids") && unsaid("query") && (body.contains("ids") || body.contains("query"))) {
+    return problem(400, body.contains("ids") ? "[request body]: ids: Expected array, received null"
+                                             : "[request body]: query: Expected string, received null");
+  }
+  for (const char* key : {"ids", "query", "edit", "duplicate"}) {
     if (body.contains(key) && body[key].is_null()) body.erase(key);
   }
   const std::string action =

@@ -2,6 +2,7 @@
 // behind the record's alerts. Nothing here can act.
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "api/api.h"
 #include "api/front.h"
@@ -21,6 +22,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxEvents = 100'000;
+constexpr size_t kMaxAlerts = 10'000;
+constexpr size_t kMaxBytes = 64u << 20;  // of events that are read from elsewhere, as EventRange has it
 constexpr int64_t kMaxRuns = 100'000;
 
 std::string dumped(const Json& j) {
@@ -145,6 +148,7 @@ Status take_from_kafka(const Call& call, Asked& asked) {
   range.from_ms = asked.from_ms;
   range.to_ms = asked.to_ms;
   range.max_events = kMaxEvents;
+  range.max_bytes = kMaxBytes;
   FB_TRY(const PastRead read, call.parts.past_events(range, [&](std::string_view event) {
     asked.input.events.emplace_back(event);
     return true;
@@ -156,23 +160,41 @@ Status take_from_kafka(const Call& call, Asked& asked) {
 
 // The events that stand behind the record's alerts.
 Status take_from_record(const Call& call, Asked& asked) {
-  constexpr size_t kMaxAlerts = 10'000;
+  constexpr int64_t kAtOnce = 20;  // rows hold whole documents
   FB_TRY(const auto reader, call.reader());
   record::AlertFilter filter;
   filter.from_ms = asked.from_ms;
   filter.newest_first = false;
-  filter.limit = kMaxAlerts;
-  FB_TRY(const std::vector<record::AlertRow> rows, reader->alerts(filter));
+  filter.limit = kAtOnce;
   std::set<std::string> places;  // an event may stand behind several alerts
-  for (const record::AlertRow& row : rows) {
-    const auto at = row.timestamp ? ir::parse_date_value(*row.timestamp) : std::nullopt;
-    if (at && *at > asked.to_ms) continue;
-    const std::string place = row.topic + ":" + std::to_string(row.partition) + ":" + std::to_string(row.offset);
-    if (!places.insert(place).second) continue;
-    FB_TRY(auto source, reader->alert_source(row.alert_id));
-    if (source) asked.input.events.push_back(std::move(*source));
+  size_t looked_at = 0;
+  size_t bytes = 0;
+  for (bool more = true; more && asked.complete;) {
+    FB_TRY(const std::vector<record::AlertRow> rows, reader->alerts(filter));
+    more = std::cmp_equal(rows.size(), kAtOnce);
+    for (const record::AlertRow& row : rows) {
+      filter.after_seq = row.seq;
+      if (++looked_at > kMaxAlerts) {
+        asked.complete = false;
+        asked.note("timeframeEnd", "only the first " + std::to_string(kMaxAlerts) + " alerts were looked at");
+        break;
+      }
+      const auto at = row.timestamp ? ir::parse_date_value(*row.timestamp) : std::nullopt;
+      if (at && *at > asked.to_ms) continue;
+      const std::string place = row.topic + ":" + std::to_string(row.partition) + ":" + std::to_string(row.offset);
+      if (!places.insert(place).second) continue;
+      FB_TRY(auto source, reader->alert_source(row.alert_id));
+      if (!source) continue;
+      bytes += source->size();
+      if (bytes > kMaxBytes) {
+        asked.complete = false;
+        asked.note("timeframeEnd",
+                   "only the first " + std::to_string(kMaxBytes >> 20) + " MiB of events were looked at");
+        break;
+      }
+      asked.input.events.push_back(std::move(*source));
+    }
   }
-  asked.complete = rows.size() < kMaxAlerts;
   asked.note("timeframeEnd", "only the events behind the record's alerts of that time were looked at");
   return {};
 }
@@ -188,6 +210,11 @@ net::Response preview_rule(const Call& call) {
   if (desk == nullptr) return no_desk();
   auto asked = read_request(call);
   if (!asked) return answer(asked.error());
+  // Its alerts carry the events themselves: who sent them has them, anybody else must be let to read alerts.
+  if (asked->source != "upload" && !call.who.may(Privilege::alerts_read)) {
+    return problem(
+        403, "a preview over events of Kafka or of the record shows them: it needs the privilege [alerts_read] too");
+  }
   auto shaped = shape_rule(dumped(asked->rule));
   if (!shaped) return answer(shaped.error());
   for (const std::string& key : shaped->left_out)

@@ -69,7 +69,8 @@ tags: [files]
     EXPECT_NE(match.handle, nullptr) << method << " " << path;
     Principal who;
     who.person = "ada";
-    who.roles = {Role::admin};
+    who.roles = roles_;
+    who.scopes = scopes_;
     Parts parts{*store_, clock_, metrics_, [] {}, {}, {}, "1", "", {}, {}};
     parts.rules = desk_.get();
     parts.past_events = past_events_;
@@ -90,6 +91,8 @@ tags: [files]
   size_t running() const { return book_->current()->rules().size(); }
 
   static constexpr const char* kRules = "/api/detection_engine/rules";
+  std::vector<Role> roles_ = {Role::admin};
+  std::vector<Privilege> scopes_;  // of the key; none: as the roles have it
   Metrics metrics_;
   Router router_;
   std::unique_ptr<RuleBook> book_;

@@ -203,6 +203,28 @@ TEST_F(RulesApi, BulkActionsChangeWhatTheyCanAndSayTheRest) {
             400);
 }
 
+TEST_F(RulesApi, OnlyABodyThatNamesNoRulesAtAllMeansEveryRule) {
+  Json on = rule("a");
+  on["enabled"] = true;
+  const std::string a = parsed(call("POST", kRules, on))["id"];
+  const std::string bulk = "/api/detection_engine/rules/_bulk_action";
+  for (const char* body : {R"({"action":"disable","ids":null})", R"({"action":"disable","query":null})",
+                           R"({"action":"delete","ids":null,"query":null})"}) {
+    const net::Response r = call("POST", bulk, Json::parse(body));
+    EXPECT_EQ(r.status, 400) << body;
+    EXPECT_NE(r.body.find("received null"), std::string::npos) << r.body;
+  }
+  EXPECT_EQ(running(), 2u);
+  EXPECT_EQ(call("POST", bulk, {{"action", "disable"}, {"ids", {a}}, {"query", nullptr}}).status, 200);
+  EXPECT_EQ(running(), 1u);
+  EXPECT_EQ(
+      call("POST", bulk, {{"action", "enable"}, {"ids", nullptr}, {"query", "alert.attributes.enabled: false"}}).status,
+      200);
+  EXPECT_EQ(running(), 2u);
+  call("POST", bulk, {{"action", "disable"}});
+  EXPECT_EQ(running(), 1u) << "the file's rule stays";
+}
+
 TEST_F(RulesApi, ExportAndImportRoundTrip) {
   Json r = rule("a");
   r["tags"] = {"<script>", "'; DROP TABLE api_rules; --"};
@@ -294,6 +316,46 @@ TEST_F(RulesApi, PreviewRunsOverTheEventsBehindTheRecordsAlerts) {
   EXPECT_EQ(p["firebreak"]["source"], "record");
   EXPECT_EQ(p["firebreak"]["alerts_count"], 1) << p;
   EXPECT_FALSE(p["firebreak"]["notices"].empty());
+}
+
+TEST_F(RulesApi, APreviewOfTheRecordNeedsThePrivilegeOfItsAlerts) {
+  keep(batch(test::rule("old"), "agent-7", 0));
+  Json r = rule("p");
+  r["query"] = "agent.id: agent-7";
+  r["invocationCount"] = 1000;
+  r["timeframeEnd"] = iso8601(clock_.wall_ms() + 1000);
+  scopes_ = {Privilege::rules_read, Privilege::rules_write};
+  for (const char* source : {"record", "kafka"}) {
+    past_events_ = [](const EventRange&, const auto&) -> Result<PastRead> {
+      ADD_FAILURE() << "it was read";
+      return PastRead{};
+    };
+    r["source"] = source;
+    const net::Response refused = call("POST", "/api/detection_engine/rules/preview", r);
+    EXPECT_EQ(refused.status, 403) << source;
+    EXPECT_NE(refused.body.find("alerts_read"), std::string::npos) << refused.body;
+  }
+  r.erase("source");
+  r["events"] = Json::array({Json::parse(R"({"agent":{"id":"agent-7"}})")});
+  const Json mine = parsed(call("POST", "/api/detection_engine/rules/preview", r));
+  EXPECT_EQ(mine["firebreak"]["alerts_count"], 1) << "one's own events";
+}
+
+TEST_F(RulesApi, APreviewTakes64MiBOfTheRecordAndSaysSo) {
+  for (int i = 0; i < 20; ++i) {
+    BatchOutcome one = batch(test::rule("old"), "agent-7", i);
+    one.alerts.back().source = R"({"agent":{"id":"agent-7"},"message":")" + std::string(4u << 20, 'x') + "\"}";
+    one.planned.clear();
+    keep(one);
+  }
+  Json r = rule("p");
+  r["query"] = "agent.id: agent-7";
+  r["invocationCount"] = 1000;
+  r["timeframeEnd"] = iso8601(clock_.wall_ms() + 1000);
+  const Json p = parsed(call("POST", "/api/detection_engine/rules/preview", r));
+  EXPECT_EQ(p["firebreak"]["events"], 15) << "of 4 MiB and a little";
+  EXPECT_EQ(p["isAborted"], true);
+  EXPECT_NE(p["logs"][0]["warnings"].dump().find("only the first 64 MiB"), std::string::npos);
 }
 
 }  // namespace
