@@ -104,20 +104,27 @@ Status read_step(const std::string& key, const Json& value, const std::string& a
   return {};
 }
 
-Result<ir::Node> read_filter(const Json& query, const std::string& at, int64_t now_ms) {
-  auto read = read_alert_query(dumped(query), now_ms);
+// What is read of one request.
+struct Reading {
+  int64_t now_ms = 0;
+  size_t count = 0;             // of aggregations
+  size_t room = kMaxMadeNodes;  // for all queries together
+};
+
+Result<ir::Node> read_filter(const Json& query, const std::string& at, Reading& reading) {
+  auto read = read_alert_query(dumped(query), reading.now_ms, reading.room);
   if (!read) return bad(at + ": " + read.error());
   return std::move(read->condition);
 }
 
-Status read_filters(const Json& how, const std::string& at, int64_t now_ms, Spec& spec) {
+Status read_filters(const Json& how, const std::string& at, Reading& reading, Spec& spec) {
   if (!how.is_object() || how.size() != 1 || !how.contains("filters")) return bad(at + ": takes filters alone");
   const Json& list = how["filters"];
   spec.keyed = list.is_object();
   if (!list.is_structured() || list.size() > kMostAggs) return bad(at + ".filters: at most 50 queries");
   size_t i = 0;
   for (const auto& [key, query] : list.items()) {
-    FB_TRY(ir::Node condition, read_filter(query, at + ".filters." + printable(key.substr(0, 60)), now_ms));
+    FB_TRY(ir::Node condition, read_filter(query, at + ".filters." + printable(key.substr(0, 60)), reading));
     spec.conditions.emplace_back(spec.keyed ? key : std::to_string(i), std::move(condition));
     ++i;
   }
@@ -142,17 +149,17 @@ Status read_terms_key(const std::string& key, const Json& value, const std::stri
   return bad(at + "." + printable(key.substr(0, 60)) + ": is not supported");
 }
 
-Status read_one(const std::string& kind, const Json& how, const std::string& at, int64_t now_ms, Spec& spec) {
+Status read_one(const std::string& kind, const Json& how, const std::string& at, Reading& reading, Spec& spec) {
   if (kind == "filter") {
     spec.kind = Kind::filters;
     spec.one_filter = true;
-    FB_TRY(ir::Node condition, read_filter(how, at, now_ms));
+    FB_TRY(ir::Node condition, read_filter(how, at, reading));
     spec.conditions.emplace_back("", std::move(condition));
     return {};
   }
   if (kind == "filters") {
     spec.kind = Kind::filters;
-    return read_filters(how, at, now_ms, spec);
+    return read_filters(how, at, reading, spec);
   }
   static constexpr std::string_view kMetrics[] = {"min", "max", "avg", "sum", "value_count", "stats"};
   if (kind == "terms") {
@@ -198,15 +205,14 @@ Status read_one(const std::string& kind, const Json& how, const std::string& at,
   return {};
 }
 
-Result<std::vector<Spec>> read_specs(const Json& aggs, const std::string& at, int64_t now_ms, int depth,
-                                     size_t& count) {
+Result<std::vector<Spec>> read_specs(const Json& aggs, const std::string& at, int depth, Reading& reading) {
   std::vector<Spec> out;
   if (aggs.is_null()) return out;
   if (!aggs.is_object()) return bad(at + ": must be an object");
   if (depth > kMostDepth) return bad(at + ": deeper than " + std::to_string(kMostDepth));
   for (const auto& [name, agg] : aggs.items()) {
     const std::string here = at + "." + printable(name.substr(0, 60));
-    if (++count > kMostAggs) return bad(at + ": at most " + std::to_string(kMostAggs));
+    if (++reading.count > kMostAggs) return bad(at + ": at most " + std::to_string(kMostAggs));
     if (!agg.is_object() || agg.empty()) return bad(here + ": must be an object");
     Spec spec;
     spec.name = name;
@@ -220,13 +226,13 @@ Result<std::vector<Spec>> read_specs(const Json& aggs, const std::string& at, in
       }
       if (known) return bad(here + ": one aggregation a name");
       known = true;
-      FB_TRY_VOID(read_one(key, value, here + "." + printable(key.substr(0, 60)), now_ms, spec));
+      FB_TRY_VOID(read_one(key, value, here + "." + printable(key.substr(0, 60)), reading, spec));
     }
     if (!known) return bad(here + ": names no aggregation");
     if (!within.is_null() && (spec.kind == Kind::metric || spec.kind == Kind::cardinality)) {
       return bad(here + ".aggs: a number holds no aggregations");
     }
-    FB_TRY(spec.within, read_specs(within, here + ".aggs", now_ms, depth + 1, count));
+    FB_TRY(spec.within, read_specs(within, here + ".aggs", depth + 1, reading));
     for (const Order& order : spec.order) {
       const auto number =
           std::find_if(spec.within.begin(), spec.within.end(), [&](const Spec& s) { return s.name == order.by; });
@@ -600,8 +606,9 @@ Aggregations::~Aggregations() = default;
 
 Result<Aggregations> Aggregations::read(const Json& aggs, int64_t now_ms) {
   auto impl = std::make_unique<Impl>();
-  size_t count = 0;
-  FB_TRY(impl->specs, read_specs(aggs, "aggs", now_ms, 1, count));
+  Reading reading;
+  reading.now_ms = now_ms;
+  FB_TRY(impl->specs, read_specs(aggs, "aggs", 1, reading));
   impl->states.resize(impl->specs.size());
   impl->now_ms = now_ms;
   impl->conditions = asks_conditions(impl->specs);

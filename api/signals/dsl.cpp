@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
@@ -23,7 +24,8 @@ constexpr int kMaxDepth = 50;
 constexpr size_t kMaxTerms = 65'536;
 constexpr size_t kMaxClauses = 4'096;
 constexpr size_t kMaxQueryText = 32'768;
-constexpr size_t kMaxChosen = 10;  // clauses of which more than one must hold
+constexpr size_t kMaxChosen = 10;   // clauses of which more than one must hold
+constexpr size_t kNameBytes = 256;  // so much of a text weighs as one node
 
 // Times that Firebreak itself writes into alerts: no type of ECS covers them, so their literals are resolved here.
 constexpr auto kTimes =
@@ -45,9 +47,17 @@ ir::Node field_test(const std::string& field, ir::Op op, std::string literal) {
   return ir::test(std::move(t));
 }
 
+// What a copy of the tree costs, in nodes.
+size_t weight_of(const ir::Node& node) {
+  const ir::Test& t = node.test;
+  size_t all = 1 + t.glob.size() + (node.path.size() + t.field.name.size() + t.literal.size()) / kNameBytes;
+  for (const ir::Node& child : node.children) all += weight_of(child);
+  return all;
+}
+
 class Reader {
  public:
-  explicit Reader(int64_t now_ms) : now_ms_(now_ms) {}
+  Reader(int64_t now_ms, size_t& room) : now_ms_(now_ms), room_(room) {}
 
   // `top`: the clause is one that must hold, so it may narrow the pick.
   ir::Node clause(const Json& q, const std::string& at, bool top, int depth) {
@@ -133,20 +143,57 @@ class Reader {
         least = number.get<int64_t>();
       }
       if (!any.empty()) exact = false;
-      if (least > 0 && !any.empty()) all.push_back(at_least(static_cast<size_t>(least), any, 0));
+      if (least > 0 && !any.empty()) all.push_back(at_least(static_cast<size_t>(least), std::move(any), at));
     }
     if (all.empty()) return ir::always();
     return all.size() == 1 ? std::move(all.front()) : ir::all_of(std::move(all));
   }
 
-  // So many of the clauses from `first` on hold.
-  static ir::Node at_least(size_t least, const std::vector<ir::Node>& any, size_t first) {
+  // A clause that stands several times in what it is read into, or over several fields, multiplies, and within another
+  // such clause again: what comes of it is weighed before it is made.
+  void spend(size_t weight, const std::string& at) {
+    if (weight > room_) {
+      throw Bad{at + ": comes to more than " + std::to_string(kMaxMadeNodes) +
+                " tests; ask for fewer clauses, values or fields"};
+    }
+    room_ -= weight;
+  }
+
+  // So many of the clauses hold.
+  ir::Node at_least(size_t least, std::vector<ir::Node> any, const std::string& at) {
+    if (least > any.size()) return ir::never();
+    if (least == 1) return ir::any_of(std::move(any));
+    if (least == any.size()) return ir::all_of(std::move(any));
+    std::vector<size_t> weights;
+    for (const ir::Node& n : any) weights.push_back(weight_of(n));
+    spend(weight_of_some(least, weights, 0), at + ".minimum_should_match");
+    return some(least, any, 0);
+  }
+
+  // So many of the clauses from `first` on: with the first one fewer of the rest, or without it all of them.
+  static ir::Node some(size_t least, const std::vector<ir::Node>& any, size_t first) {
     const size_t left = any.size() - first;
-    if (least > left) return ir::never();
-    std::vector<ir::Node> rest(any.begin() + static_cast<std::ptrdiff_t>(first), any.end());
-    if (least == 1) return ir::any_of(std::move(rest));
-    if (least == left) return ir::all_of(std::move(rest));
-    return ir::any_of({ir::all_of({any[first], at_least(least - 1, any, first + 1)}), at_least(least, any, first + 1)});
+    if (least == 1 || least == left) {
+      std::vector<ir::Node> rest(any.begin() + static_cast<std::ptrdiff_t>(first), any.end());
+      return least == 1 ? ir::any_of(std::move(rest)) : ir::all_of(std::move(rest));
+    }
+    std::vector<ir::Node> with;
+    with.push_back(any[first]);
+    with.push_back(some(least - 1, any, first + 1));
+    std::vector<ir::Node> either;
+    either.push_back(ir::all_of(std::move(with)));
+    either.push_back(some(least, any, first + 1));
+    return ir::any_of(std::move(either));
+  }
+
+  // What some() makes of clauses that weigh so much.
+  static size_t weight_of_some(size_t least, const std::vector<size_t>& weights, size_t first) {
+    const size_t left = weights.size() - first;
+    if (least == 1 || least == left) {
+      return std::accumulate(weights.begin() + static_cast<std::ptrdiff_t>(first), weights.end(), size_t{1});
+    }
+    return 2 + weights[first] + weight_of_some(least - 1, weights, first + 1) +
+           weight_of_some(least, weights, first + 1);
   }
 
   // The fields of a clause over several, without the weights that only rank.
@@ -175,6 +222,7 @@ class Reader {
     std::vector<ir::Node> any;
     for (const std::string& field : fields_of(body["fields"], at + ".fields")) {
       any.push_back(type == "phrase" ? one_of(field, {text}, false) : match(field, one, at, false));
+      spend(weight_of(any.back()), at + ".fields");
     }
     return inexact(ir::any_of(std::move(any)));
   }
@@ -197,6 +245,7 @@ class Reader {
   // The field is one of these; narrows the pick where the record has a column for it.
   ir::Node one_of(const std::string& field, const std::vector<std::string>& values, bool top) {
     if (values.size() > kMaxTerms) throw Bad{"query: more than 65536 values"};
+    spend(values.size() * (field.size() / kNameBytes), "query");  // each test names the field
     bool told = false;
     if (top && !values.empty()) {
       std::vector<std::string>* column = nullptr;
@@ -389,15 +438,33 @@ class Reader {
     for (const char* key : {"fields", "default_field"}) {
       const auto it = body.find(key);
       if (it == body.end() || *it == "*" || *it == Json::array({"*"})) continue;
-      in_fields(*parsed, fields_of(*it, at + "." + key));
+      const std::vector<std::string> fields = fields_of(*it, at + "." + key);
+      size_t weight = 0;
+      for (const std::string& field : fields) weight += 1 + (field.size() + longest_literal(*parsed)) / kNameBytes;
+      spend(weight * without_field(*parsed), at + "." + key);
+      in_fields(*parsed, fields);
     }
     return inexact(std::move(*parsed));
+  }
+
+  static bool names_no_field(const ir::Node& node) {
+    return node.kind == ir::Node::Kind::test && node.test.field.scope == ir::FieldRef::Scope::any;
+  }
+  static size_t without_field(const ir::Node& node) {
+    size_t all = names_no_field(node) ? 1 : 0;
+    for (const ir::Node& child : node.children) all += without_field(child);
+    return all;
+  }
+  static size_t longest_literal(const ir::Node& node) {
+    size_t longest = node.test.literal.size();
+    for (const ir::Node& child : node.children) longest = std::max(longest, longest_literal(child));
+    return longest;
   }
 
   // What names no field is looked for in these.
   static void in_fields(ir::Node& node, const std::vector<std::string>& fields) {
     for (ir::Node& child : node.children) in_fields(child, fields);
-    if (node.kind != ir::Node::Kind::test || node.test.field.scope != ir::FieldRef::Scope::any) return;
+    if (!names_no_field(node)) return;
     std::vector<ir::Node> any;
     for (const std::string& field : fields) {
       ir::Test t = node.test;
@@ -418,6 +485,7 @@ class Reader {
   }
 
   int64_t now_ms_;
+  size_t& room_;
   size_t clauses_ = 0;
 };
 
@@ -441,6 +509,11 @@ void narrow(const ir::Node& node, AlertPick& pick) {
 }  // namespace
 
 tl::expected<AlertQuery, std::string> read_alert_query(std::string_view query, int64_t now_ms) {
+  size_t room = kMaxMadeNodes;
+  return read_alert_query(query, now_ms, room);
+}
+
+tl::expected<AlertQuery, std::string> read_alert_query(std::string_view query, int64_t now_ms, size_t& room) {
   AlertQuery out;
   if (query.empty()) {
     out.condition = ir::always();
@@ -449,7 +522,7 @@ tl::expected<AlertQuery, std::string> read_alert_query(std::string_view query, i
   }
   const Json json = parse_ordered_json(query);
   try {
-    Reader reader(now_ms);
+    Reader reader(now_ms, room);
     out.condition = reader.clause(json, "query", true, 0);
     out.pick = std::move(reader.pick);
     out.exact = reader.exact;

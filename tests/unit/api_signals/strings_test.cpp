@@ -1,4 +1,8 @@
 // Strings of every kind as tags, notes, reasons, names and queries; and how much a request may ask.
+#include <sys/resource.h>
+
+#include <chrono>
+
 #include "tests/unit/api_signals/signals_fixture.h"
 
 namespace fb::api {
@@ -110,6 +114,50 @@ TEST_F(SignalsApi, RequestsAreBounded) {
   refused({{"size", -1}}, "size");
   refused({{"size", "10"}}, "size");
   refused({{"track_total_hits", "yes"}}, "track_total_hits");
+}
+
+// Ten clauses of which five must hold, each of them such a clause again: every level multiplies the one below by 252.
+Json several_of_many(int levels) {
+  if (levels == 0) return {{"term", {{"a", "b"}}}};
+  Json should = Json::array();
+  const Json inner = several_of_many(levels - 1);
+  for (int i = 0; i < 9; ++i) should.push_back({{"term", {{"a", i}}}});
+  should.push_back(inner);
+  return {{"bool", {{"should", should}, {"minimum_should_match", 5}}}};
+}
+
+int64_t most_memory_kb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+TEST_F(SignalsApi, WhatASmallQueryComesToIsBounded) {
+  const int64_t before_kb = most_memory_kb();
+  const auto began = std::chrono::steady_clock::now();
+  const auto refused = [&](const Json& body) {
+    const net::Response r = call("POST", "/api/detection_engine/signals/search", body);
+    EXPECT_EQ(r.status, 400) << body.dump().substr(0, 200);
+    EXPECT_NE(r.body.find("comes to more than 131072 tests"), std::string::npos) << r.body;
+  };
+  EXPECT_EQ(hits(several_of_many(1).dump()), 0);
+  EXPECT_EQ(hits(several_of_many(2).dump()), 0);
+  for (const int levels : {3, 4, 10}) refused({{"query", several_of_many(levels)}});
+  // Filters of one search share the room.
+  Json filters = Json::object();
+  for (int i = 0; i < 50; ++i) filters[std::to_string(i)] = several_of_many(2);
+  refused({{"aggs", {{"x", {{"filters", {{"filters", filters}}}}}}}});
+  // Words times fields, values times the length of the field's name.
+  Json fields = Json::array();
+  for (int i = 0; i < 1000; ++i) fields.push_back("f" + std::to_string(i));
+  std::string words = "a";
+  for (int i = 0; i < 1000; ++i) words += " OR a";
+  refused({{"query", {{"query_string", {{"query", words}, {"fields", fields}}}}}});
+  Json values = Json::array();
+  for (int i = 0; i < 60'000; ++i) values.push_back(i);
+  refused({{"query", {{"terms", {{std::string(100'000, 'f'), values}}}}}});
+  EXPECT_LT(most_memory_kb() - before_kb, 256 * 1024);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
 }
 
 TEST_F(SignalsApi, CountsNoFurtherThanWasAskedFor) {
