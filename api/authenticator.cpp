@@ -166,10 +166,11 @@ Identified Authenticator::by_password(std::string_view encoded, Identified so_fa
 }
 
 Identified Authenticator::check_name_and_password(const std::string& name, const std::string& password,
-                                                  Identified so_far) {
+                                                  Identified so_far, std::string* checked) {
   auto user = store_.user(name);
   if (!user) return out_of_order(std::move(so_far), user.error());
   const std::string hash = *user ? (*user)->password_hash : "";
+  if (checked != nullptr) *checked = hash;
   const std::string key = memory_key(name, password, hash);
   if (*user && !hash.empty() && remembers(key)) return admit(**user, std::move(so_far));
   // A guess is paid before the work, so that a flood of them can't have it all done at once.
@@ -250,16 +251,22 @@ Authenticator::Login Authenticator::log_in(const std::string& name, const std::s
                                            const std::string& address) {
   Login login;
   login.result.who.address = address;
-  login.result = check_name_and_password(name, password, std::move(login.result));
-  if (login.result.status == 0) open_session(login);
+  std::string checked;
+  login.result = check_name_and_password(name, password, std::move(login.result), &checked);
+  if (login.result.status == 0) open_session(login, checked);
   return login;
 }
 
-void Authenticator::open_session(Login& login) {
+void Authenticator::open_session(Login& login, const std::optional<std::string>& checked) {
   const int64_t now = clock_.wall_ms();
   std::string token = hex(random_bytes(kTokenBytes));
   const std::string digest = hex(sha256(token));
-  const Status kept = store_.add_session(digest, {login.result.who.person, now, now, now + settings_.session_max_ms});
+  const Status kept =
+      store_.add_session(digest, {login.result.who.person, now, now, now + settings_.session_max_ms}, checked);
+  if (!kept && kept.error().code == ErrorCode::refused) {
+    login.result = refuse(std::move(login.result), kept.error().message);
+    return;
+  }
   if (!kept) {
     login.result = out_of_order(std::move(login.result), kept.error());
     return;
@@ -273,12 +280,30 @@ Result<OidcProvider::Begun> Authenticator::begin_oidc(const std::string& address
   if (!begun_logins_.take(address_group(address), clock_.mono_ms())) {
     return fail(ErrorCode::limit, "too many logins were begun from this address");
   }
-  return provider_->begin();
+  return provider_->begin(address_group(address));
+}
+
+// The provider gives this person nothing any more: what they have here, keys and sessions, must not outlive that. The
+// last admin's roles stay, since nobody could give roles any more, but the sessions end.
+Status Authenticator::take_roles(const UserRow& user) {
+  UserChange change;
+  change.ends_sessions = true;
+  if (!user.roles.empty()) change.roles.emplace();
+  const Status done = store_.change_user(user.name, change, user.created_by, "the provider gives no role any more");
+  if (done || done.error().code != ErrorCode::conflict) return done;
+  change.roles.reset();
+  return store_.change_user(user.name, change, user.created_by,
+                            "the provider gives no role any more; the last admin keeps theirs");
 }
 
 // Somebody who was added by hand, or came as another person of the provider, is not taken over.
 Result<UserRow> Authenticator::known_person(const OidcProvider::Person& person) {
   FB_TRY(auto user, store_.user(person.name));
+  if (person.roles.empty()) {
+    if (user && user->created_by == person.identity) FB_TRY_VOID(take_roles(*user));
+    return fail(ErrorCode::refused,
+                "none of the person's " + printable(settings_.oidc.roles_claim) + " gives a role here");
+  }
   if (!user) {
     UserRow fresh;
     fresh.name = person.name;
@@ -316,7 +341,7 @@ Authenticator::Login Authenticator::finish_oidc(const std::string& state, const 
     login.result = refuse(std::move(login.result), user.error().describe());
   } else {
     login.result = admit(*user, std::move(login.result));
-    if (login.result.status == 0) open_session(login);
+    if (login.result.status == 0) open_session(login, std::nullopt);
   }
   return login;
 }

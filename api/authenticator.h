@@ -54,7 +54,8 @@ class Authenticator {
 
   // The same through an OpenID provider (settings().oidc.is_on()): where the browser goes, and what it comes back with.
   // Both ask the provider and block. A person who comes for the first time is added; their roles are those that the
-  // provider's groups give, each time anew. A name that somebody else has here already is refused.
+  // provider's groups give, each time anew; without any the person's sessions end, and they are refused. A name that
+  // somebody else has here already is refused.
   Result<OidcProvider::Begun> begin_oidc(const std::string& address);
   Login finish_oidc(const std::string& state, const std::string& browser, const std::string& code,
                     const std::string& address);
@@ -77,10 +78,13 @@ class Authenticator {
   Identified by_key(std::string_view encoded, Identified so_far);
   Identified by_password(std::string_view encoded, Identified so_far);
   Identified by_session(const std::string& token, Identified so_far);
-  Identified check_name_and_password(const std::string& name, const std::string& password, Identified so_far);
+  // `checked`: gets the hash that the password was judged by.
+  Identified check_name_and_password(const std::string& name, const std::string& password, Identified so_far,
+                                     std::string* checked = nullptr);
   Identified admit(const UserRow& user, Identified so_far);
-  void open_session(Login& login);
+  void open_session(Login& login, const std::optional<std::string>& checked);
   bool is_over(const SessionRow& session) const;
+  Status take_roles(const UserRow& user);
   Result<UserRow> known_person(const OidcProvider::Person& person);
   Identified refuse(Identified so_far, std::string reason);
   std::string memory_key(std::string_view name, std::string_view password, std::string_view hash) const;

@@ -140,9 +140,10 @@ Result<std::shared_ptr<const KeySet>> OidcProvider::keys(bool fresh) {
   return keys_;
 }
 
-Result<OidcProvider::Begun> OidcProvider::begin() {
+Result<OidcProvider::Begun> OidcProvider::begin(const std::string& from) {
   FB_TRY(const Description at, description());
   Pending pending;
+  pending.from = from;
   const std::string state = base64url(random_bytes(kSecretBytes));
   Begun begun;
   begun.browser = base64url(random_bytes(kSecretBytes));
@@ -164,6 +165,16 @@ Result<OidcProvider::Begun> OidcProvider::begin() {
                           {"code_challenge_method", "S256"}});
   const std::lock_guard lock(mutex_);
   std::erase_if(pending_, [&](const auto& p) { return p.second.until_ms <= clock_.mono_ms(); });
+  // Whoever begins more gives up what they began first, never somebody else's.
+  auto oldest = pending_.end();
+  size_t begun_here = 0;
+  for (auto it = pending_.begin(); it != pending_.end(); ++it) {
+    if (it->second.from != from) continue;
+    ++begun_here;
+    if (oldest == pending_.end() || it->second.number < oldest->second.number) oldest = it;
+  }
+  if (begun_here >= kMaxPendingLogins) pending_.erase(oldest);
+  pending.number = ++begun_;
   if (pending_.size() >= kMaxPending) return fail(ErrorCode::limit, "too many logins are under way");
   pending_[state] = std::move(pending);
   return begun;
@@ -245,9 +256,6 @@ Result<OidcProvider::Person> OidcProvider::person_of(const std::string& text) co
     for (const Json& group : *groups) add(group);
   } else if (groups != claims.end()) {
     add(*groups);
-  }
-  if (person.roles.empty()) {
-    return fail(ErrorCode::refused, "none of the person's " + printable(settings_.roles_claim) + " gives a role here");
   }
   std::sort(person.roles.begin(), person.roles.end());
   return person;

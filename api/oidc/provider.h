@@ -1,8 +1,8 @@
 // Logging in through an OpenID provider: authorization code with PKCE (RFC 7636), state and nonce. begin() tells where
 // the browser goes, finish() turns what it comes back with into a person and roles. What is under way is kept in memory
-// for ten minutes, at most 1,000 at a time; the provider's description and keys are fetched when needed, again after
-// an hour, and the keys when a token names a new one. Thread-safe. finish() asks the provider over the network and
-// blocks for seconds at worst: never on a thread that serves connections.
+// for ten minutes, at most 1,000 at a time and 20 of one address; the provider's description and keys are fetched when
+// needed, again after an hour, and the keys when a token names a new one. Thread-safe. finish() asks the provider over
+// the network and blocks for seconds at worst: never on a thread that serves connections.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +44,8 @@ struct OidcSettings {
 // Names the first thing that is missing or wrong, for the start of the service.
 Status check_oidc(const OidcSettings& settings);
 
+inline constexpr size_t kMaxPendingLogins = 20;  // of one address
+
 class OidcProvider {
  public:
   OidcProvider(OidcSettings settings, const Clock& clock);
@@ -52,15 +54,16 @@ class OidcProvider {
     std::string location;  // of the provider
     std::string browser;   // goes into a cookie: only the browser that began may finish
   };
-  // Asks the provider when its description is not known yet.
-  Result<Begun> begin();
+  // Asks the provider when its description is not known yet. `from`: the address; what it began before, beyond
+  // kMaxPendingLogins, is given up.
+  Result<Begun> begin(const std::string& from);
 
   struct Person {
-    std::string name;      // as people are called here
-    std::string identity;  // "oidc:<hash of issuer and subject>": the same for the same person for good
-    std::vector<Role> roles;
+    std::string name;         // as people are called here
+    std::string identity;     // "oidc:<hash of issuer and subject>": the same for the same person for good
+    std::vector<Role> roles;  // none: it is this person, and none of their groups gives a role here
   };
-  // refused: not begun by this browser, not in time, a token that does not hold, a person without a role here.
+  // refused: not begun by this browser, not in time, a token that does not hold.
   // unavailable: the provider does not answer.
   Result<Person> finish(const std::string& state, const std::string& browser, const std::string& code);
   // Ends what began with this state, when the provider says that nothing comes of it.
@@ -72,6 +75,8 @@ class OidcProvider {
     std::string nonce;
     std::string verifier;
     int64_t until_ms = 0;  // mono
+    std::string from;
+    uint64_t number = 0;
   };
   struct Description {
     std::string authorization_endpoint;
@@ -93,6 +98,7 @@ class OidcProvider {
   const Clock& clock_;
   std::mutex mutex_;  // of all below; never held while the provider is asked
   std::map<std::string, Pending> pending_;
+  uint64_t begun_ = 0;
   std::optional<Description> description_;
   std::shared_ptr<const KeySet> keys_;
   int64_t keys_asked_ms_ = 0;

@@ -93,15 +93,13 @@ Result<Json> change(const Call& call) {
       return fail(ErrorCode::invalid_argument, "the body takes roles, disabled and comment");
   }
   // All of it is looked at before anything is changed.
-  std::optional<std::vector<Role>> roles;
+  UserChange wanted;
   if (body.contains("roles")) {
-    FB_TRY(roles, roles_in(body));
-    FB_TRY_VOID(check_reach(call, *roles));
+    FB_TRY(wanted.roles, roles_in(body));
+    FB_TRY_VOID(check_reach(call, *wanted.roles));
   }
-  const bool sets_disabled = body.contains("disabled");
-  const bool disabled = sets_disabled && body["disabled"].get<bool>();
-  if (roles) FB_TRY_VOID(call.parts.store.set_roles(user.name, *roles, call.actor(), why));
-  if (sets_disabled) FB_TRY_VOID(call.parts.store.set_disabled(user.name, disabled, call.actor(), why));
+  if (body.contains("disabled")) wanted.disabled = body["disabled"].get<bool>();
+  FB_TRY_VOID(call.parts.store.change_user(user.name, wanted, call.actor(), why));
   FB_TRY(const UserRow now, named(call));
   return shown(now);
 }

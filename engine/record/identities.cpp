@@ -86,6 +86,13 @@ constexpr std::string_view kOneUser =
 constexpr std::string_view kAllUsers =
     "SELECT name, roles, disabled, password_hash, created_at, created_by FROM users ORDER BY name";
 
+Result<std::optional<UserRow>> one_user(Sqlite& db, const std::string& name) {
+  FB_TRY(Rows rows, db.query(kOneUser, name));
+  FB_TRY(const bool any, rows.next());
+  if (!any) return std::optional<UserRow>();
+  return std::optional<UserRow>(user_of(rows));
+}
+
 Result<bool> any_admin(Sqlite& db) {
   FB_TRY(Rows rows, db.query(kAllUsers));
   for (;;) {
@@ -169,27 +176,39 @@ Status Store::add_user(const UserRow& user, const std::string& who) {
   return impl_->change_identities([&](Txn& txn) { return insert_user(txn, user, who); });
 }
 
-Status Store::set_roles(const std::string& name, const std::vector<Role>& roles, const std::string& who,
-                        const std::string& why) {
+Status Store::change_user(const std::string& name, const UserChange& change, const std::string& who,
+                          const std::string& why) {
   return impl_->change_identities([&](Txn& txn) -> Status {
     return keep_an_admin(txn, [&]() -> Status {
-      FB_TRY(const int64_t changed,
-             txn.db.change("UPDATE users SET roles = ? WHERE name = ?", words_json(roles), name));
-      if (changed == 0) return no_user(name);
-      return txn.audit(who, "roles_changed", name, words_text(roles) + because(why));
+      FB_TRY(const auto known, txn.db.text("SELECT name FROM users WHERE name = ?", name));
+      if (!known) return no_user(name);
+      if (change.roles) {
+        FB_TRY_VOID(txn.db.run("UPDATE users SET roles = ? WHERE name = ?", words_json(*change.roles), name));
+        FB_TRY_VOID(txn.audit(who, "roles_changed", name, words_text(*change.roles) + because(why)));
+      }
+      if (change.disabled) {
+        FB_TRY_VOID(txn.db.run("UPDATE users SET disabled = ? WHERE name = ?", *change.disabled, name));
+        FB_TRY_VOID(txn.audit(who, *change.disabled ? "user_disabled" : "user_enabled", name, to_utf8(why)));
+      }
+      if (!change.ends_sessions && !change.disabled.value_or(false)) return {};
+      FB_TRY(const int64_t ended, txn.db.change("DELETE FROM sessions WHERE person = ? COLLATE NOCASE", name));
+      if (!change.ends_sessions || ended == 0) return {};
+      return txn.audit(who, "sessions_ended", name, std::to_string(ended) + because(why));
     });
   });
 }
 
+Status Store::set_roles(const std::string& name, const std::vector<Role>& roles, const std::string& who,
+                        const std::string& why) {
+  UserChange change;
+  change.roles = roles;
+  return change_user(name, change, who, why);
+}
+
 Status Store::set_disabled(const std::string& name, bool disabled, const std::string& who, const std::string& why) {
-  return impl_->change_identities([&](Txn& txn) -> Status {
-    return keep_an_admin(txn, [&]() -> Status {
-      FB_TRY(const int64_t changed, txn.db.change("UPDATE users SET disabled = ? WHERE name = ?", disabled, name));
-      if (changed == 0) return no_user(name);
-      if (disabled) FB_TRY_VOID(txn.db.run("DELETE FROM sessions WHERE person = ? COLLATE NOCASE", name));
-      return txn.audit(who, disabled ? "user_disabled" : "user_enabled", name, to_utf8(why));
-    });
-  });
+  UserChange change;
+  change.disabled = disabled;
+  return change_user(name, change, who, why);
 }
 
 Status Store::set_password(const std::string& name, const std::string& password_hash, const std::string& who) {
@@ -203,12 +222,7 @@ Status Store::set_password(const std::string& name, const std::string& password_
 }
 
 Result<std::optional<UserRow>> Store::user(const std::string& name) {
-  return remembered<UserRow>(*impl_, impl_->users, name, [&](Sqlite& db) -> Result<std::optional<UserRow>> {
-    FB_TRY(Rows rows, db.query(kOneUser, name));
-    FB_TRY(const bool any, rows.next());
-    if (!any) return std::optional<UserRow>();
-    return std::optional<UserRow>(user_of(rows));
-  });
+  return remembered<UserRow>(*impl_, impl_->users, name, [&](Sqlite& db) { return one_user(db, name); });
 }
 
 Result<std::vector<UserRow>> Store::users() {
@@ -279,8 +293,16 @@ Status Store::take_over_key(const KeyRow& key) {
   });
 }
 
-Status Store::add_session(const std::string& token_sha256, const SessionRow& session) {
+Status Store::add_session(const std::string& token_sha256, const SessionRow& session,
+                          const std::optional<std::string>& checked) {
   return impl_->change_identities([&](Txn& txn) -> Status {
+    // Between the check of the password and now it may have been changed, which ends all sessions: no new one after it.
+    FB_TRY(const std::optional<UserRow> user, one_user(txn.db, session.person));
+    if (!user) return fail(ErrorCode::refused, "the person is gone");
+    if (user->disabled) return fail(ErrorCode::refused, "the person is disabled");
+    if (checked && *checked != user->password_hash) {
+      return fail(ErrorCode::refused, "the password was changed meanwhile");
+    }
     FB_TRY_VOID(txn.db.run("DELETE FROM sessions WHERE expires_at < ?", txn.now_ms - kKeepSessionsMs));
     FB_TRY_VOID(
         txn.db.run("INSERT INTO sessions(token_sha256, person, created_at, last_seen, expires_at) VALUES(?,?,?,?,?)",

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,13 @@ struct UserRow {
   std::string password_hash;  // as argon2 writes it; "" = no password gets this person in
   int64_t created_at_ms = 0;
   std::string created_by;
+};
+
+// What becomes of a person; what is not told stays.
+struct UserChange {
+  std::optional<std::vector<Role>> roles;
+  std::optional<bool> disabled;  // true ends the person's sessions, too
+  bool ends_sessions = false;
 };
 
 struct KeyRow {

@@ -177,6 +177,8 @@ class Store final : public Record, public ActionStore, public AgentStore {
   // People, keys, sessions (identities.cpp). `who` makes the change; each is a row of the audit. A change that would
   // leave no admin who is not disabled is a conflict.
   Status add_user(const UserRow& user, const std::string& who);  // already_exists
+  // All of it or nothing; what it leaves is judged whole.
+  Status change_user(const std::string& name, const UserChange& change, const std::string& who, const std::string& why);
   Status set_roles(const std::string& name, const std::vector<Role>& roles, const std::string& who,
                    const std::string& why);
   Status set_disabled(const std::string& name, bool disabled, const std::string& who, const std::string& why);
@@ -191,7 +193,10 @@ class Store final : public Record, public ActionStore, public AgentStore {
   // A key of before there were people: it becomes the admin key of a person who is made for it. One that is known
   // already, revoked ones too, stays as it is.
   Status take_over_key(const KeyRow& key);
-  Status add_session(const std::string& token_sha256, const SessionRow& session);
+  // refused: the person is gone or disabled by now, or has another password than the one whose hash is `checked`, that
+  // the login was judged by. nullopt: it was by no password.
+  Status add_session(const std::string& token_sha256, const SessionRow& session,
+                     const std::optional<std::string>& checked = std::nullopt);
   Result<std::optional<SessionRow>> session(const std::string& token_sha256);
   Status touch_session(const std::string& token_sha256, int64_t now_ms);
   Result<bool> end_session(const std::string& token_sha256, const std::string& who);

@@ -1,4 +1,6 @@
 // Passwords, sessions, keys: how one gets in, how one is kept out, and what the audit says of it.
+#include <thread>
+
 #include "tests/unit/api/api_support.h"
 
 namespace fb::api::test {
@@ -47,6 +49,20 @@ TEST(GuessBudgets, AreSpentFilledAgainAndBounded) {
   EXPECT_FALSE(budgets.take("a", 1000)) << "other names must not wash one out";
   EXPECT_EQ(address_group("2001:db8::1"), address_group("2001:db8::ffff"));
   EXPECT_NE(address_group("192.0.2.1"), address_group("192.0.2.2"));
+}
+
+TEST_F(Access, ALoginThatAChangeOfThePasswordOvertookHasNoSession) {
+  add_user("ada", {Role::admin}, kPassword);
+  const std::string fresh = *hash_password("another password");
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_TRUE(store_->set_password("ada", *hash_password(kPassword), "user:test"));
+    std::thread late([&] { log_in("ada", kPassword); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(5 * i));  // to check the password takes some 30 ms
+    ASSERT_TRUE(store_->set_password("ada", fresh, "user:test"));
+    late.join();
+    EXPECT_EQ(count("SELECT count(*) FROM sessions"), 0) << i;
+  }
+  EXPECT_EQ(log_in("ada", "another password").status, 200);
 }
 
 TEST_F(Access, ASessionLetsInUntilLogout) {

@@ -435,6 +435,63 @@ TEST_F(Oidc, NobodyIsTakenOver) {
   EXPECT_EQ(log_in().status, 401) << "disabled here";
 }
 
+TEST_F(Oidc, WhoLostEveryGroupHasNothingLeftHere) {
+  add_user("root", {Role::admin});
+  const net::Response in = log_in();
+  ASSERT_EQ(in.status, 200);
+  const std::string& set = in.headers.at("Set-Cookie");
+  const std::string session = set.substr(0, set.find(';'));
+  const std::string key = add_key("ada");
+  const auto by = [&](const char* header, const std::string& credentials) {
+    return status(with(request("GET", "/api/firebreak/endpoints"), header, credentials));
+  };
+  ASSERT_EQ(by("cookie", session), 200);
+  ASSERT_EQ(by("authorization", key), 200);
+  // Another account that only calls itself so takes nothing from anybody.
+  claims_["groups"] = {"staff"};
+  claims_["sub"] = "8";
+  EXPECT_EQ(log_in().status, 401);
+  EXPECT_EQ(by("cookie", session), 200);
+  EXPECT_EQ(by("authorization", key), 200);
+  claims_["sub"] = "7";
+  EXPECT_EQ(log_in().status, 401);
+  EXPECT_EQ(by("cookie", session), 401);
+  EXPECT_EQ(by("authorization", key), 403);
+  EXPECT_EQ(count("SELECT count(*) FROM sessions"), 0);
+  EXPECT_EQ(audited("roles_changed"), 1);
+  EXPECT_EQ(audited("sessions_ended"), 1);
+}
+
+TEST_F(Oidc, TheLastAdminWhoLostEveryGroupKeepsTheRoleButNoSession) {
+  claims_["groups"] = {"root"};
+  ASSERT_EQ(log_in().status, 200);
+  claims_["groups"] = Json::array();
+  EXPECT_EQ(log_in().status, 401);
+  EXPECT_EQ(store_->user("ada").value()->roles, std::vector<Role>{Role::admin});
+  EXPECT_EQ(count("SELECT count(*) FROM sessions"), 0);
+}
+
+TEST_F(Oidc, OneAddressTakesNoRoomFromTheOthers) {
+  // As much as each of six addresses may begin within the time that a login is kept: more than there is room for.
+  for (int minute = 0; minute < 9; ++minute) {
+    for (int i = 0; i < 120; ++i) {
+      net::Request r = request("GET", "/api/firebreak/session/oidc");
+      r.peer = "198.51.100." + std::to_string(i % 6);
+      ASSERT_EQ(status(std::move(r)), 302) << minute << " " << i;
+    }
+    clock_.advance_ms(60'000);
+  }
+  ASSERT_EQ(log_in().status, 200);
+  begin();
+  const std::string oldest = asked_["state"], oldest_cookie = cookie_;
+  for (size_t i = 0; i < kMaxPendingLogins; ++i) {
+    clock_.advance_ms(10'000);
+    ASSERT_EQ(begin().status, 302);
+  }
+  EXPECT_EQ(come_back(oldest, oldest_cookie).status, 401) << "its own oldest";
+  EXPECT_EQ(come_back(asked_["state"], cookie_).status, 200);
+}
+
 TEST_F(Oidc, AProviderThatIsAwayOrSomebodyElse) {
   is_down_ = true;
   EXPECT_EQ(begin().status, 503);

@@ -81,6 +81,43 @@ TEST_F(Identities, ASessionThatEndedIsGoneAtOnce) {
   EXPECT_FALSE(store_->session("s2").value().has_value());
 }
 
+TEST_F(Identities, ALoginByWhatIsNoLongerSoGetsNoSession) {
+  ASSERT_TRUE(store_->set_password("ada", "old", "user:test"));
+  ASSERT_TRUE(store_->set_password("ada", "new", "user:test"));
+  const SessionRow session{"ada", 1, 1, 1'000'000'000'000'000};
+  const Status late = store_->add_session("s1", session, "old");
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, ErrorCode::refused);
+  EXPECT_FALSE(store_->session("s1").value().has_value());
+  EXPECT_TRUE(store_->add_session("s2", session, "new"));
+  EXPECT_TRUE(store_->add_session("s3", session)) << "by no password";
+  ASSERT_TRUE(store_->set_disabled("ada", true, "user:test", ""));
+  EXPECT_FALSE(store_->add_session("s4", session, "new"));
+  EXPECT_FALSE(store_->add_session("s5", session));
+  EXPECT_FALSE(store_->add_session("s6", {"nobody", 1, 1, 1'000'000'000'000'000}));
+  EXPECT_EQ(count("SELECT count(*) FROM sessions"), 0);
+}
+
+TEST_F(Identities, AChangeOfSeveralThingsIsMadeWholeOrNotAtAll) {
+  UserChange change;
+  change.roles = std::vector<Role>{Role::viewer, Role::admin};
+  change.disabled = true;
+  EXPECT_FALSE(store_->change_user("root", change, "user:test", "")) << "the last admin";
+  EXPECT_EQ(store_->user("root").value()->roles, std::vector<Role>{Role::admin}) << "nothing of it";
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'roles_changed'"), 0);
+  change.roles = std::vector<Role>{Role::admin};
+  change.disabled = false;
+  ASSERT_TRUE(store_->change_user("ada", change, "user:test", "promoted"));
+  change.roles = std::vector<Role>{};
+  change.disabled = true;
+  ASSERT_TRUE(store_->add_session("s1", {"root", 1, 1, 1'000'000'000'000'000}));
+  ASSERT_TRUE(store_->change_user("root", change, "user:test", "left"));
+  EXPECT_TRUE(store_->user("root").value()->roles.empty());
+  EXPECT_TRUE(store_->user("root").value()->disabled);
+  EXPECT_FALSE(store_->session("s1").value().has_value());
+  EXPECT_EQ(store_->change_user("nobody", change, "user:test", "").error().code, ErrorCode::not_found);
+}
+
 TEST_F(Identities, ARefusedChangeChangesNothing) {
   EXPECT_EQ(store_->user("root").value()->roles, std::vector<Role>{Role::admin});
   EXPECT_FALSE(store_->set_roles("root", {Role::viewer}, "user:test", ""));
