@@ -3,7 +3,7 @@
 #include <map>
 #include <utility>
 
-#include "engine/base/text.h"
+#include "engine/record/exception_audit.h"
 #include "engine/record/impl.h"
 
 namespace fb {
@@ -15,7 +15,6 @@ using record::Writer;
 
 namespace {
 
-constexpr size_t kMaxAuditBytes = 4096;
 constexpr const char* kAgnostic = "agnostic";
 constexpr const char* kSingle = "single";
 
@@ -55,13 +54,27 @@ Result<std::optional<ExceptionRow>> first_row(Result<Rows> rows) {
   return std::optional<ExceptionRow>(read_row(*rows));
 }
 
-Result<std::vector<ExceptionRow>> all_rows(Result<Rows> rows) {
+Result<std::vector<ExceptionRow>> all_rows(Result<Rows> rows, int64_t max_bytes = -1) {
   if (!rows) return tl::unexpected<Error>(std::move(rows).error());
   std::vector<ExceptionRow> list;
+  int64_t bytes = 0;
   for (;;) {
     FB_TRY(const bool more, rows->next());
     if (!more) return list;
     list.push_back(read_row(*rows));
+    bytes += static_cast<int64_t>(list.back().doc.size());
+    if (max_bytes >= 0 && bytes > max_bytes) {
+      return fail(ErrorCode::limit, "the exceptions are larger than " + std::to_string(max_bytes) + " bytes together");
+    }
+  }
+}
+
+Status see_rows(Result<Rows> rows, const ExceptionStore::See& see) {
+  if (!rows) return tl::unexpected<Error>(std::move(rows).error());
+  for (;;) {
+    FB_TRY(const bool more, rows->next());
+    if (!more) return {};
+    see(read_row(*rows));
   }
 }
 
@@ -75,9 +88,7 @@ Result<int64_t> next_seq_no(Txn& txn) {
 }
 
 Status audit_row(Txn& txn, const std::string& who, const char* what, const ExceptionRow& row) {
-  std::string detail = row.doc;
-  if (detail.size() > kMaxAuditBytes) detail = to_utf8(detail.substr(0, kMaxAuditBytes)) + "...";
-  return txn.audit(who, what, row.item_id.empty() ? row.list_id : row.item_id, detail);
+  return txn.audit(who, what, row.item_id.empty() ? row.list_id : row.item_id, record::audit_text(row));
 }
 
 // Isolated hosts are told as soon as it is durable.
@@ -139,13 +150,31 @@ Result<int64_t> change_list_row(Txn& txn, const ExceptionRow& row, int64_t expec
   return seq_no;
 }
 
-Status empty_list(Txn& txn, const ExceptionRow& list, const std::string& who, Tally& tally) {
-  FB_TRY(const int64_t items, txn.db.change("DELETE FROM exception_items WHERE namespace = ? AND list_id = ?",
+// Takes all items of a list away; tells which they were, "" = it had none.
+Result<std::string> remove_items(Txn& txn, const ExceptionRow& list) {
+  record::RemovedItems removed;
+  {
+    FB_TRY(Rows rows,
+           txn.db.query("SELECT item_id, address, name FROM exception_items WHERE namespace = ? AND "
+                        "list_id = ? ORDER BY address = '', seq LIMIT ?",
+                        namespace_of(list.agnostic), list.list_id, static_cast<int64_t>(record::RemovedItems::kNamed)));
+    for (;;) {
+      FB_TRY(const bool more, rows.next());
+      if (!more) break;
+      removed.add(rows.string(0), rows.string(1), rows.string(2));
+    }
+  }
+  FB_TRY(const int64_t count, txn.db.change("DELETE FROM exception_items WHERE namespace = ? AND list_id = ?",
                                             namespace_of(list.agnostic), list.list_id));
+  return count == 0 ? std::string() : removed.text(count);
+}
+
+Status empty_list(Txn& txn, const ExceptionRow& list, const std::string& who, Tally& tally) {
+  FB_TRY(const std::string removed, remove_items(txn, list));
   tally.items[{list.agnostic, list.list_id}] = 0;
-  if (items == 0) return {};
+  if (removed.empty()) return {};
   tally.opens = true;
-  return txn.audit(who, "exceptions_removed", list.list_id, std::to_string(items) + " items");
+  return txn.audit(who, "exceptions_removed", list.list_id, removed);
 }
 
 Result<ExceptionStore::AddedItem> add_item_row(Txn& txn, const ExceptionRow& row, const std::string& who,
@@ -196,6 +225,15 @@ Result<int64_t> change_item_row(Txn& txn, const ExceptionRow& row, int64_t expec
   tally.opens = tally.opens || row.opens || !opened.value_or("").empty();
   FB_TRY_VOID(audit_row(txn, who, "exception_changed", row));
   return seq_no;
+}
+
+Status remove_item_row(Txn& txn, const ExceptionRow& row, int64_t expected, const std::string& who, Tally& tally) {
+  FB_TRY(const auto now, txn.db.integer("SELECT seq_no FROM exception_items WHERE id = ?", row.id));
+  if (!now || *now != expected) return fail(ErrorCode::conflict, "the item is another or gone", row.id);
+  FB_TRY_VOID(txn.db.run("DELETE FROM exception_items WHERE id = ?", row.id));
+  if (const auto count = tally.items.find({row.agnostic, row.list_id}); count != tally.items.end()) --count->second;
+  tally.opens = tally.opens || row.opens;
+  return audit_row(txn, who, "exception_removed", row);
 }
 
 // Whatever a change ran into that was otherwise when it was thought out.
@@ -256,8 +294,29 @@ Result<std::vector<ExceptionRow>> ExceptionStore::items(bool agnostic, const std
   using List = std::vector<ExceptionRow>;
   return impl_.readers->with<List>([&](Sqlite& db) -> Result<List> {
     return all_rows(db.query(kPages[static_cast<size_t>(page.order)][page.descending ? 1 : 0], namespace_of(agnostic),
-                             list_id, page.limit, page.skip));
+                             list_id, page.limit, page.skip),
+                    page.max_bytes);
   });
+}
+
+Status ExceptionStore::each_list(bool agnostic, const See& see) {
+  FB_TRY_VOID(impl_.readers->with<bool>([&](Sqlite& db) -> Result<bool> {
+    FB_TRY_VOID(see_rows(
+        db.query(FB_LIST "WHERE namespace = ? ORDER BY created_at DESC, seq DESC", namespace_of(agnostic)), see));
+    return true;
+  }));
+  return {};
+}
+
+Status ExceptionStore::each_item(bool agnostic, const std::string& list_id, const See& see) {
+  // In the order of an index: the documents are read one by one and not carried through a sort.
+  FB_TRY_VOID(impl_.readers->with<bool>([&](Sqlite& db) -> Result<bool> {
+    FB_TRY_VOID(see_rows(db.query(FB_ITEM "WHERE namespace = ? AND list_id = ? ORDER BY created_at DESC, seq DESC",
+                                  namespace_of(agnostic), list_id),
+                         see));
+    return true;
+  }));
+  return {};
 }
 
 Result<int64_t> ExceptionStore::count_items(bool agnostic, const std::string& list_id) {
@@ -339,6 +398,10 @@ Result<std::vector<ExceptionStore::AddedItem>> ExceptionStore::apply(const std::
           if (c.emptied) FB_TRY_VOID(empty_list(txn, c.row, who, tally));
           break;
         }
+        case What::remove_item: {
+          FB_TRY_VOID(remove_item_row(txn, c.row, c.expected, who, tally));
+          break;
+        }
         case What::change_item: {
           FB_TRY(added[i].seq_no, or_conflict(change_item_row(txn, c.row, c.expected, who, tally)));
           break;
@@ -365,10 +428,9 @@ Result<bool> ExceptionStore::remove_list(const ExceptionRow& row, const std::str
     FB_TRY(const int64_t gone, txn.db.change("DELETE FROM exception_lists WHERE id = ?", row.id));
     removed = gone > 0;
     if (!removed) return {};
-    FB_TRY(const int64_t items, txn.db.change("DELETE FROM exception_items WHERE namespace = ? AND list_id = ?",
-                                              namespace_of(row.agnostic), row.list_id));
-    if (items > 0) tell_changed(txn, impl_);
-    return txn.audit(who, "exception_list_removed", row.list_id, std::to_string(items) + " items with it");
+    FB_TRY(const std::string items, remove_items(txn, row));
+    if (!items.empty()) tell_changed(txn, impl_);
+    return txn.audit(who, "exception_list_removed", row.list_id, items.empty() ? "no items with it" : items);
   }));
   return removed;
 }

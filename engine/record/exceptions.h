@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -55,7 +56,8 @@ struct ExceptionPage {
   Order order = Order::created_at;
   bool descending = true;
   int64_t skip = 0;
-  int64_t limit = -1;  // -1 = all
+  int64_t limit = -1;      // -1 = all
+  int64_t max_bytes = -1;  // of their documents; -1 = any
 };
 
 class ExceptionStore {
@@ -67,8 +69,13 @@ class ExceptionStore {
   Result<std::optional<ExceptionRow>> item(bool agnostic, By by, const std::string& key);
 
   Result<std::vector<ExceptionRow>> lists(bool agnostic);
+  // limit: the documents are larger than page.max_bytes.
   Result<std::vector<ExceptionRow>> items(bool agnostic, const std::string& list_id, const ExceptionPage& page = {});
   Result<int64_t> count_items(bool agnostic, const std::string& list_id);
+  // One after the other, newest first: only one is in memory at a time. `see` asks the store nothing.
+  using See = std::function<void(const ExceptionRow&)>;
+  Status each_list(bool agnostic, const See& see);
+  Status each_item(bool agnostic, const std::string& list_id, const See& see);
 
   // already_exists: this namespace has a list of that list_id. Gives the row's seq_no.
   Result<int64_t> add_list(const ExceptionRow& row, const std::string& who);
@@ -88,10 +95,10 @@ class ExceptionStore {
 
   // One of several changes that are made as one.
   struct Change {
-    enum class What : uint8_t { add_list, change_list, add_item, change_item };
+    enum class What : uint8_t { add_list, change_list, add_item, change_item, remove_item };
     What what = What::add_item;
     ExceptionRow row;
-    int64_t expected = 0;  // change_*: the seq_no that the row must have
+    int64_t expected = 0;  // change_*, remove_*: the seq_no that the row must have
     bool emptied = false;  // change_list: its items go first
   };
   // All of it in one transaction, in this order. Of items that are added each comes back as done or full, in the places
