@@ -70,40 +70,81 @@ std::string sort_key(const ExceptionRow& row, const FindPage& page) {
   return page.descending ? *std::max_element(all.begin(), all.end()) : *std::min_element(all.begin(), all.end());
 }
 
-void sort_rows(std::vector<ExceptionRow>& rows, const FindPage& page) {
-  std::vector<std::pair<std::string, size_t>> order;
-  const bool by_time = page.sort_field == "created_at" || page.sort_field == "updated_at";
-  order.reserve(rows.size());
-  for (size_t i = 0; i < rows.size(); ++i) order.emplace_back(by_time ? std::string() : sort_key(rows[i], page), i);
-  const auto time = [&](size_t i) {
-    return page.sort_field == "updated_at" ? rows[i].updated_at_ms : rows[i].created_at_ms;
-  };
-  std::stable_sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
-    if (by_time) {
-      return page.descending ? time(a.second) > time(b.second) : time(a.second) < time(b.second);
-    }
-    if (a.first.empty() != b.first.empty()) return b.first.empty();  // those without come last
-    return page.descending ? a.first > b.first : a.first < b.first;
-  });
-  std::vector<ExceptionRow> sorted;
-  sorted.reserve(rows.size());
-  for (const auto& [key, at] : order) sorted.push_back(std::move(rows[at]));
-  rows = std::move(sorted);
-}
-
 int64_t first_of(const FindPage& page) {
   return (std::max<int64_t>(page.page, 1) - 1) * std::min<int64_t>(page.per_page, kMostPages);
 }
 
-FoundRows cut(std::vector<ExceptionRow> rows, const FindPage& page) {
-  FoundRows found;
-  found.total = static_cast<int64_t>(rows.size());
-  sort_rows(rows, page);
-  const int64_t first = std::min(first_of(page), found.total);
-  const int64_t last = std::min(first + page.per_page, found.total);
-  for (int64_t i = first; i < last; ++i) found.rows.push_back(std::move(rows[static_cast<size_t>(i)]));
-  return found;
+tl::unexpected<Error> too_large() {
+  return fail(ErrorCode::invalid_argument, "the page is larger than " + std::to_string(kMaxExceptionBytes) +
+                                               " bytes; ask for less of it with per_page");
 }
+
+// Which rows the page has, out of rows that pass by one at a time. Rows that are alike stay in the order they came in.
+class Window {
+ public:
+  explicit Window(const FindPage& page)
+      : page_(page),
+        by_time_(page.sort_field == "created_at" || page.sort_field == "updated_at"),
+        most_(static_cast<size_t>(std::min(first_of(page) + page.per_page, kWindow))) {}
+
+  void offer(const ExceptionRow& row) {
+    const int64_t number = total_++;
+    if (most_ == 0) return;
+    Key key{{}, 0, number, row.agnostic, row.id};
+    if (by_time_) {
+      key.time = page_.sort_field == "updated_at" ? row.updated_at_ms : row.created_at_ms;
+    } else {
+      key.text = sort_key(row, page_).substr(0, kMostKeyBytes);
+    }
+    keys_.push_back(std::move(key));
+    if (keys_.size() < 2 * most_ + kSpare) return;
+    std::nth_element(keys_.begin(), keys_.begin() + static_cast<std::ptrdiff_t>(most_), keys_.end(),
+                     [this](const Key& a, const Key& b) { return is_before(a, b); });
+    keys_.resize(most_);
+  }
+
+  // `read`: the row of an id; one that is gone by now is left out.
+  template <class Read>
+  Result<FoundRows> rows(const Read& read) {
+    std::sort(keys_.begin(), keys_.end(), [this](const Key& a, const Key& b) { return is_before(a, b); });
+    FoundRows found;
+    found.total = total_;
+    const size_t last = std::min(keys_.size(), most_);
+    int64_t bytes = 0;
+    for (size_t i = static_cast<size_t>(first_of(page_)); i < last; ++i) {
+      FB_TRY(std::optional<ExceptionRow> row, read(keys_[i].agnostic, keys_[i].id));
+      if (!row) continue;
+      bytes += static_cast<int64_t>(row->doc.size());
+      if (bytes > kMaxExceptionBytes) return too_large();
+      found.rows.push_back(std::move(*row));
+    }
+    return found;
+  }
+
+ private:
+  static constexpr size_t kMostKeyBytes = 1024;
+  static constexpr size_t kSpare = 64;
+  struct Key {
+    std::string text;
+    int64_t time = 0;
+    int64_t number = 0;
+    bool agnostic = false;
+    std::string id;
+  };
+
+  bool is_before(const Key& a, const Key& b) const {
+    if (by_time_ && a.time != b.time) return page_.descending ? a.time > b.time : a.time < b.time;
+    if (by_time_ || a.text == b.text) return a.number < b.number;
+    if (a.text.empty() != b.text.empty()) return b.text.empty();  // those without come last
+    return page_.descending ? a.text > b.text : a.text < b.text;
+  }
+
+  const FindPage& page_;
+  const bool by_time_;
+  const size_t most_;
+  int64_t total_ = 0;
+  std::vector<Key> keys_;
+};
 
 std::optional<ExceptionPage::Order> stored_order(const std::string& field) {
   using Order = ExceptionPage::Order;
@@ -155,38 +196,50 @@ Status check_page(const FindPage& page, std::span<const std::string_view> fields
   return {};
 }
 
+bool SearchedList::takes_all() const {
+  return filters.empty() ||
+         std::any_of(filters.begin(), filters.end(), [](const ExceptionFilter& f) { return f.is_empty(); });
+}
+
+bool SearchedList::takes(const ExceptionRow& row) const {
+  return takes_all() ||
+         std::any_of(filters.begin(), filters.end(), [&row](const ExceptionFilter& f) { return f.matches(row); });
+}
+
 Result<FoundRows> find_items(ExceptionStore store, const std::vector<SearchedList>& lists, const FindPage& page) {
   FB_TRY_VOID(check_page(page, kSortFields));
   const auto order = stored_order(page.sort_field);
-  if (lists.size() == 1 && lists[0].filter.is_empty() && page.search.empty() && order) {
+  if (lists.size() == 1 && lists[0].takes_all() && page.search.empty() && order) {
     FoundRows found;
     FB_TRY(found.total, store.count_items(lists[0].agnostic, lists[0].list_id));
-    FB_TRY(found.rows,
-           store.items(lists[0].agnostic, lists[0].list_id, {*order, page.descending, first_of(page), page.per_page}));
+    auto rows = store.items(lists[0].agnostic, lists[0].list_id,
+                            {*order, page.descending, first_of(page), page.per_page, kMaxExceptionBytes});
+    if (!rows && rows.error().code == ErrorCode::limit) return too_large();
+    FB_TRY(found.rows, std::move(rows));
     return found;
   }
-  std::vector<ExceptionRow> all;
+  Window window(page);
   for (const SearchedList& list : lists) {
-    FB_TRY(std::vector<ExceptionRow> rows, store.items(list.agnostic, list.list_id));
-    for (ExceptionRow& row : rows) {
-      if (list.filter.matches(row) && has_word(row, page.search)) all.push_back(std::move(row));
-    }
+    FB_TRY_VOID(store.each_item(list.agnostic, list.list_id, [&](const ExceptionRow& row) {
+      if (list.takes(row) && has_word(row, page.search)) window.offer(row);
+    }));
   }
-  return cut(std::move(all), page);
+  return window.rows(
+      [&](bool agnostic, const std::string& id) { return store.item(agnostic, ExceptionStore::By::id, id); });
 }
 
 Result<FoundRows> find_lists(ExceptionStore store, SearchedTypes types, const ExceptionFilter& filter,
                              const FindPage& page) {
   FB_TRY_VOID(check_page(page, kSortFields));
-  std::vector<ExceptionRow> all;
+  Window window(page);
   for (const bool agnostic : {true, false}) {
     if (!(agnostic ? types.agnostic : types.single)) continue;
-    FB_TRY(std::vector<ExceptionRow> rows, store.lists(agnostic));
-    for (ExceptionRow& row : rows) {
-      if (filter.matches(row)) all.push_back(std::move(row));
-    }
+    FB_TRY_VOID(store.each_list(agnostic, [&](const ExceptionRow& row) {
+      if (filter.matches(row)) window.offer(row);
+    }));
   }
-  return cut(std::move(all), page);
+  return window.rows(
+      [&](bool agnostic, const std::string& id) { return store.list(agnostic, ExceptionStore::By::id, id); });
 }
 
 std::string answer_of(const FoundRows& found, const FindPage& page) {

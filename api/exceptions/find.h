@@ -29,17 +29,25 @@ Result<FindPage> read_page(const Call& call, int64_t least_page);
 // invalid_argument.
 Status check_page(const FindPage& page, std::span<const std::string_view> fields);
 
-// One list whose items are looked at, and what of them passes.
+inline constexpr size_t kMaxSearchedLists = 100;                 // named by one search
+inline constexpr int64_t kMaxExceptionBytes = 64 * 1024 * 1024;  // of the documents of one page or export
+
+// One list whose items are looked at, and what of them passes: whatever one of the filters lets through.
 struct SearchedList {
   bool agnostic = false;
   std::string list_id;
-  ExceptionFilter filter;
+  std::vector<ExceptionFilter> filters;
+
+  bool takes_all() const;
+  bool takes(const ExceptionRow& row) const;
 };
 
 struct FoundRows {
   std::vector<ExceptionRow> rows;  // of the page
   int64_t total = 0;
 };
+// Each list once. Of what is looked at only what it is sorted by is kept, and of that only what may stand on the page,
+// until the page is known. invalid_argument: the page is larger than kMaxExceptionBytes.
 Result<FoundRows> find_items(ExceptionStore store, const std::vector<SearchedList>& lists, const FindPage& page);
 Result<FoundRows> find_lists(ExceptionStore store, SearchedTypes types, const ExceptionFilter& filter,
                              const FindPage& page);

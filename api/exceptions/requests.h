@@ -50,11 +50,14 @@ struct Named {
   const std::string& key() const { return id.empty() ? human_id : id; }
 };
 
+inline Result<bool> wrong_namespace(const std::string& word) {
+  return fail(ErrorCode::invalid_argument,
+              "namespace_type: Invalid enum value. Expected 'agnostic' | 'single', received '" + word + "'");
+}
 inline Result<bool> read_namespace(const std::string& word) {
   if (word.empty() || word == "single") return false;
   if (word == "agnostic") return true;
-  return fail(ErrorCode::invalid_argument,
-              "namespace_type: Invalid enum value. Expected 'agnostic' | 'single', received '" + word + "'");
+  return wrong_namespace(word);
 }
 
 // A parameter that is a list: one value with commas between, or repeated (also as name[]), when a comma is part of a

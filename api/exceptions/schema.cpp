@@ -40,6 +40,11 @@ bool is_blank(const std::string& text) {
   return text.find_first_not_of(" \t\r\n\f\v") == std::string::npos;
 }
 
+size_t characters_of(const std::string& text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; }));
+}
+
 size_t depth_of(const Json& value) {
   if (!value.is_structured()) return 0;
   size_t deepest = 0;
@@ -196,6 +201,9 @@ class Checker {
       }
       CommentSent c;
       c.text = string(one, "comment", path + ".comment", true, true);
+      if (characters_of(c.text) > kMaxCommentChars) {
+        wrong(path + ".comment", "String must contain at most " + std::to_string(kMaxCommentChars) + " character(s)");
+      }
       c.id = string(one, "id", path + ".id", false, true);
       all.push_back(std::move(c));
     }
@@ -223,6 +231,11 @@ class Checker {
  private:
   std::vector<std::string> problems_;
 };
+
+std::optional<int64_t> list_version(const Json& value) {
+  if (!value.is_number_integer() || value < 1 || value > kMaxListVersion) return std::nullopt;
+  return value.get<int64_t>();
+}
 
 Result<Json> object_of(std::string_view body) {
   Json json = parse_ordered_json(body);
@@ -255,10 +268,10 @@ Result<ListSent> read_list_body(std::string_view body, BodyOf use) {
   list.tags = check.strings(json, "tags", nullptr);
   list.meta = check.meta(json);
   if (const auto it = json.find("version"); it != json.end() && !it->is_null()) {
-    if (!it->is_number_integer() || *it < 1) {
-      check.wrong("version", "Expected an integer of at least 1");
+    if (const auto version = list_version(*it)) {
+      list.version = *version;
     } else {
-      list.version = it->get<int64_t>();
+      check.wrong("version", "Expected an integer from 1 to " + std::to_string(kMaxListVersion));
     }
   }
   FB_TRY_VOID(check.verdict());

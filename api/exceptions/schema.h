@@ -13,6 +13,9 @@
 
 namespace fb::api {
 
+inline constexpr size_t kMaxCommentChars = 30'000;         // of one comment, as of an action's
+inline constexpr int64_t kMaxListVersion = 2'147'483'647;  // of lists and value lists, as clients can read it
+
 struct CommentSent {
   std::string id;  // "" = a new one
   std::string text;

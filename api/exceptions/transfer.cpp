@@ -208,16 +208,25 @@ Status Import::plan_list(ListSent list) {
     changes_.push_back({Change::What::add_list, new_list(list, call_.who.person, now), 0, false});
     return {};
   }
-  if (!options_.overwrite) {
+  if (!options_.overwrite && !options_.overwrite_items) {
     refuse(409,
            "Found that list_id: \"" + list.list_id + "\" already exists. Import of list_id: \"" + list.list_id +
                "\" skipped.",
            list.list_id, "");
     return {};
   }
-  emptied_.insert(key);
+  bool emptied = options_.overwrite;
+  if (emptied && !call_.who.may(Privilege::exceptions_delete)) {
+    FB_TRY(const int64_t items, store_.count_items(list.agnostic, list.list_id));
+    if (items > 0) {
+      return fail(ErrorCode::refused,
+                  "overwriting the list \"" + list.list_id + "\" removes its items, which needs exceptions_delete");
+    }
+    emptied = false;  // of whatever comes into it meanwhile
+  }
+  if (emptied) emptied_.insert(key);
   changes_.push_back(
-      {Change::What::change_list, changed_list(*known, list, call_.who.person, now), known->seq_no, true});
+      {Change::What::change_list, changed_list(*known, list, call_.who.person, now), known->seq_no, emptied});
   return {};
 }
 
@@ -246,7 +255,7 @@ Status Import::plan_item(Item item) {
     changes_.push_back({Change::What::add_item, std::move(row), 0, false});
     return {};
   }
-  if (options_.overwrite) return plan_overwrite(item.sent, *known);
+  if (options_.overwrite || options_.overwrite_items) return plan_overwrite(item.sent, *known);
   refuse(
       409,
       "Found that item_id: \"" + row.item_id + "\" already exists. Import of item_id: \"" + row.item_id + "\" skipped.",
@@ -299,7 +308,8 @@ std::string Import::summary() const {
 
 Result<std::string> export_list(const Call& call, const ExceptionRow& list, bool with_expired) {
   const int64_t now = call.parts.clock.wall_ms();
-  FB_TRY(const auto items, call.parts.store.exceptions().items(list.agnostic, list.list_id));
+  const ExceptionPage all{ExceptionPage::Order::created_at, true, 0, -1, kMaxExceptionBytes};
+  FB_TRY(const auto items, call.parts.store.exceptions().items(list.agnostic, list.list_id, all));
   std::string out = answer_of(list) + "\n";
   int64_t count = 0;
   for (const ExceptionRow& item : items) {
@@ -327,7 +337,8 @@ Result<std::string> import_lists(const Call& call, std::string_view file, const 
 Result<ExceptionRow> duplicate_list(const Call& call, const ExceptionRow& list, bool with_expired) {
   const int64_t now = call.parts.clock.wall_ms();
   ExceptionStore store = call.parts.store.exceptions();
-  FB_TRY(const auto items, store.items(list.agnostic, list.list_id, {ExceptionPage::Order::created_at, false, 0, -1}));
+  FB_TRY(const auto items, store.items(list.agnostic, list.list_id,
+                                       {ExceptionPage::Order::created_at, false, 0, -1, kMaxExceptionBytes}));
   Json doc = parse_ordered_json(list.doc);
   doc["list_id"] = new_uuid();
   doc["name"] = list.name + " [Duplicate]";

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "api/exceptions/objects.h"
+#include "api/exceptions/schema.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
@@ -135,7 +136,9 @@ Result<ValueListSent> read_value_list_body(std::string_view body, ValueBody use)
   FB_TRY(sent.description, string_of(json, "description", use != ValueBody::patch));
   FB_TRY(sent.meta, meta_of(json));
   if (const auto it = json.find("version"); it != json.end() && !it->is_null()) {
-    if (!it->is_number_integer() || *it < 1) return wrong("version", "Expected an integer of at least 1");
+    if (!it->is_number_integer() || *it < 1 || *it > kMaxListVersion) {
+      return wrong("version", "Expected an integer from 1 to " + std::to_string(kMaxListVersion));
+    }
     sent.version = it->get<int64_t>();
   }
   if (use != ValueBody::create) {

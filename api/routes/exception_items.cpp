@@ -1,4 +1,6 @@
 // Exception items: create, read, change, delete, find. Kibana's paths, texts and shapes.
+#include <algorithm>
+
 #include "api/exceptions/find.h"
 #include "api/exceptions/isolation_item.h"
 #include "api/exceptions/items.h"
@@ -160,13 +162,20 @@ net::Response find_exception_items(const Call& call) {
   const auto page = read_page(call, 0);
   if (!page) return schema_problem(page.error(), "query");
   const std::vector<std::string> list_ids = listed_in_query(call, "list_id");
-  if (list_ids.front().empty()) return problem(400, "[request query]: list_id: Required");
+  if (list_ids.size() == 1 && list_ids.front().empty()) return problem(400, "[request query]: list_id: Required");
+  for (const std::string& id : list_ids) {
+    if (id.empty()) return problem(400, "[request query]: list_id: String must contain at least 1 character(s)");
+  }
+  if (list_ids.size() > kMaxSearchedLists) {
+    return problem(400, "[request query]: list_id: Array must contain at most " + std::to_string(kMaxSearchedLists) +
+                            " element(s)");
+  }
   const std::vector<std::string> namespaces = listed_in_query(call, "namespace_type", "single");
   SearchedTypes types;
   std::vector<SearchedList> lists;
   std::vector<bool> agnostic;
   for (const std::string& word : namespaces) {
-    const auto one = read_namespace(word);
+    const auto one = namespaces.size() > 1 && word.empty() ? wrong_namespace(word) : read_namespace(word);
     if (!one) return schema_problem(one.error(), "query");
     agnostic.push_back(*one);
     (*one ? types.agnostic : types.single) = true;
@@ -185,9 +194,16 @@ net::Response find_exception_items(const Call& call) {
   for (size_t i = 0; i < list_ids.size(); ++i) {
     auto filter = ExceptionFilter::parse(filters.empty() ? "" : filters[i], types, call.parts.clock.wall_ms());
     if (!filter) return siem_failed(filter.error());
+    const auto known = std::find_if(lists.begin(), lists.end(), [&](const SearchedList& one) {
+      return one.agnostic == agnostic[i] && one.list_id == list_ids[i];
+    });
+    if (known != lists.end()) {
+      known->filters.push_back(std::move(*filter));
+      continue;
+    }
     const auto list = store.list(agnostic[i], By::human_id, list_ids[i]);
     if (!list) return siem_failed(list.error());
-    if (*list) lists.push_back({agnostic[i], list_ids[i], std::move(*filter)});
+    if (*list) lists.push_back({agnostic[i], list_ids[i], {std::move(*filter)}});
   }
   if (lists.empty()) {
     std::string asked;

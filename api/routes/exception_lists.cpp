@@ -130,6 +130,7 @@ net::Response duplicate(const Call& call) {
   if (!row) return siem_failed(row.error());
   if (!*row) return siem_failed(missing_container(named->human_id));
   const auto copy = duplicate_list(call, **row, *with_expired);
+  if (!copy && copy.error().code == ErrorCode::limit) return siem_problem(400, copy.error().message);
   return copy ? json(200, answer_of(*copy)) : siem_failed(copy.error());
 }
 
@@ -142,18 +143,21 @@ net::Response summary(const Call& call) {
   const SearchedTypes types{named->agnostic, !named->agnostic};
   const auto filter = ExceptionFilter::parse(call.query("filter"), types, call.parts.clock.wall_ms());
   if (!filter) return siem_failed(filter.error());
-  const auto items = call.parts.store.exceptions().items(list->agnostic, list->list_id);
-  if (!items) return siem_failed(items.error());
-  nlohmann::ordered_json counts{{"windows", 0}, {"linux", 0}, {"macos", 0}, {"total", 0}};
-  for (const ExceptionRow& item : *items) {
-    if (!filter->matches(item)) continue;
-    counts["total"] = counts["total"].get<int64_t>() + 1;
-    const auto doc = parse_ordered_json(item.doc);
-    for (const char* os : {"windows", "linux", "macos"}) {
-      const auto& all = doc["os_types"];
-      if (std::find(all.begin(), all.end(), os) != all.end()) counts[os] = counts[os].get<int64_t>() + 1;
-    }
-  }
+  int64_t total = 0;
+  std::map<std::string, int64_t> of;
+  const Status seen =
+      call.parts.store.exceptions().each_item(list->agnostic, list->list_id, [&](const ExceptionRow& item) {
+        if (!filter->matches(item)) return;
+        ++total;
+        const auto doc = parse_ordered_json(item.doc);
+        for (const char* os : {"windows", "linux", "macos"}) {
+          const auto& all = doc["os_types"];
+          if (std::find(all.begin(), all.end(), os) != all.end()) ++of[os];
+        }
+      });
+  if (!seen) return siem_failed(seen.error());
+  const nlohmann::ordered_json counts{
+      {"windows", of["windows"]}, {"linux", of["linux"]}, {"macos", of["macos"]}, {"total", total}};
   return json(200, counts.dump());
 }
 
@@ -179,6 +183,7 @@ net::Response export_one(const Call& call) {
                         "exception list with list_id: " + named->human_id + " or id: " + named->id + " does not exist");
   }
   auto text = export_list(call, **list, *with_expired);
+  if (!text && text.error().code == ErrorCode::limit) return siem_problem(400, text.error().message);
   if (!text) return siem_failed(text.error());
   net::Response response;
   response.content_type = "application/ndjson";
@@ -196,7 +201,8 @@ net::Response import(const Call& call) {
   for (const auto* flag : {&overwrite, &overwrite_items, &overwrite_connectors, &as_new}) {
     if (!*flag) return schema_problem(flag->error(), "query");
   }
-  options.overwrite = *overwrite || *overwrite_items;
+  options.overwrite = *overwrite;
+  options.overwrite_items = *overwrite_items;
   options.as_new_list = *as_new;
   const auto file = uploaded_ndjson(call.request);
   if (!file) return siem_failed(file.error());

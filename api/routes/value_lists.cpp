@@ -1,4 +1,5 @@
 // Value lists: whether there can be any, one of them, all of them, who may what. Kibana's paths, texts and shapes.
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -99,7 +100,7 @@ net::Response change(const Call& call, ValueBody use) {
         if (sent->name) row.name = *sent->name;
         if (sent->description) row.description = *sent->description;
         if (sent->meta || use == ValueBody::replace) row.meta = sent->meta.value_or("");
-        row.version = sent->version.value_or(row.version + 1);
+        row.version = sent->version.value_or(std::min(row.version, kMaxListVersion - 1) + 1);
         row.updated_at_ms = call.parts.clock.wall_ms();
         row.updated_by = call.who.person;
         return row;
@@ -133,28 +134,27 @@ net::Response referenced(const Call& call, const std::string& id, const std::vec
   return json(409, dumped(body));
 }
 
-// The item without its entries that name the list; taken away when it has no other. A change that was overtaken is
-// told.
-Status unreference(const Call& call, const ExceptionRow& item, const std::string& list_id) {
-  ExceptionStore store = call.parts.store.exceptions();
-  Json doc = parse_ordered_json(item.doc);
-  Json kept = Json::array();
-  for (Json& entry : doc["entries"]) {
-    const bool names = entry.value("type", "") == "list" && entry["list"].value("id", "") == list_id;
-    if (!names) kept.push_back(std::move(entry));
+// Takes the exceptions that name the list away, all of them or none: without the entry that names it an exception would
+// hold for more events than anybody said. What it removed.
+Result<std::vector<ExceptionRow>> remove_references(const Call& call, const std::string& list_id) {
+  for (int tries = 1;; ++tries) {
+    FB_TRY(std::vector<ExceptionRow> items, values_in(call).references(list_id));
+    if (items.empty()) return items;
+    std::vector<ExceptionStore::Change> changes;
+    for (const ExceptionRow& item : items) {
+      changes.push_back({ExceptionStore::Change::What::remove_item, item, item.seq_no, false});
+    }
+    const auto done = call.parts.store.exceptions().apply(changes, call.actor());
+    if (done) return items;
+    if (done.error().code != ErrorCode::conflict || tries >= kMostTries) return tl::unexpected<Error>(done.error());
   }
-  if (kept.empty()) {
-    FB_TRY_VOID(store.remove_item(item, call.actor()));
-    return {};
-  }
-  ExceptionRow changed = item;
-  doc["entries"] = std::move(kept);
-  changed.updated_at_ms = call.parts.clock.wall_ms();
-  doc["updated_at"] = iso8601(changed.updated_at_ms);
-  doc["updated_by"] = call.who.person;
-  changed.doc = dumped(doc);
-  FB_TRY_VOID(store.change_item(changed, item.seq_no, call.actor()));
-  return {};
+}
+
+net::Response remove_list(const Call& call, const ValueListRow& row) {
+  const auto removed = values_in(call).remove_list(row.id, call.actor());
+  if (!removed) return siem_failed(removed.error());
+  if (!*removed) return siem_problem(404, "list id: \"" + row.id + "\" was not found");
+  return json(200, answer_of(row));
 }
 
 net::Response remove(const Call& call) {
@@ -170,19 +170,17 @@ net::Response remove(const Call& call) {
   const auto row = store.list(id);
   if (!row) return siem_failed(row.error());
   if (!*row) return siem_problem(404, "list id: \"" + id + "\" was not found");
-  const auto items = store.references(id);
+  auto items = store.references(id);
   if (!items) return siem_failed(items.error());
   if (call.query("ignoreReferences") != "true" && !items->empty()) {
     if (call.query("deleteReferences") != "true") return referenced(call, id, *items);
-    for (const ExceptionRow& item : *items) {
-      if (const Status gone = unreference(call, item, id); !gone) return siem_failed(gone.error());
-    }
+    items = remove_references(call, id);
+    if (!items) return siem_failed(items.error());
   }
-  const auto removed = store.remove_list(id, call.actor());
-  if (!removed) return siem_failed(removed.error());
-  if (!*removed) return siem_problem(404, "list id: \"" + id + "\" was not found");
+  net::Response answer = remove_list(call, **row);
+  // The exceptions are gone even when the list could not be removed after them.
   if (!items->empty()) tell_rules(call.parts);
-  return json(200, answer_of(**row));
+  return answer;
 }
 
 net::Response find(const Call& call) {

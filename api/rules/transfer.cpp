@@ -150,8 +150,14 @@ Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_v
     } else {
       ImportOptions how;
       how.overwrite = options.overwrite_exceptions;
-      FB_TRY(const std::string summary, import_lists(call, file.exceptions, how));
-      exceptions = parse_ordered_json(summary);
+      const auto summary = import_lists(call, file.exceptions, how);
+      if (!summary && summary.error().code != ErrorCode::refused) return summary;
+      if (summary) {
+        exceptions = parse_ordered_json(*summary);
+      } else {
+        exceptions["success"] = false;
+        exceptions["errors"].push_back(Json{{"error", {{"status_code", 403}, {"message", summary.error().message}}}});
+      }
     }
   }
 

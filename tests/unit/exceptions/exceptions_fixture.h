@@ -79,6 +79,7 @@ class ExceptionsTest : public testing::Test {
     Principal who;
     who.person = person;
     who.roles = {Role::admin};
+    who.scopes = scopes_;
     const net::Response r = (*match.handle)(api::Call{request, match.params, who, *parts_});
     fb::test::expect_described(request, r);
     return {r.status, Json::parse(r.body, nullptr, false), r.body};
@@ -121,6 +122,7 @@ class ExceptionsTest : public testing::Test {
   ScriptedJudge judge_;
   Metrics metrics_;
   int told_ = 0;
+  std::vector<Privilege> scopes_;  // none: all of an admin's
   cli::IsolationPolicies policies_{endpoint::CutPolicy{}, clock_};
   std::unique_ptr<Store> store_;
   std::unique_ptr<api::Parts> parts_;

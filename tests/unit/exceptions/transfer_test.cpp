@@ -82,6 +82,39 @@ TEST_F(TransferTest, OneBadLineHoldsNothingElseBack) {
   EXPECT_EQ(upload(many).status, 400);
 }
 
+TEST_F(TransferTest, WhoMayNotDeleteEmptiesNoList) {
+  make_list();
+  scopes_ = {Privilege::exceptions_read, Privilege::exceptions_write};
+  const std::string file = list_body().dump() + "\n" + item_body("10.10.0.1", "one").dump() + "\n";
+  EXPECT_EQ(upload(file, {{"overwrite", "true"}}).body["success"], true) << "the list has nothing that could go";
+  ASSERT_EQ(add(item_body("10.10.0.2", "two")).status, 200);
+  const Answer refused = upload(file, {{"overwrite", "true"}});
+  EXPECT_EQ(refused.status, 403) << refused.text;
+  EXPECT_EQ(total(), 2);
+  EXPECT_EQ(upload(list_body().dump() + "\n", {{"overwrite", "true"}}).status, 403);
+  EXPECT_EQ(total(), 2);
+  scopes_.push_back(Privilege::exceptions_delete);
+  EXPECT_EQ(upload(file, {{"overwrite", "true"}}).body["success"], true);
+  EXPECT_EQ(total(), 1);
+}
+
+TEST_F(TransferTest, OverwritingExceptionsAloneTakesNoneAway) {
+  make_list();
+  ASSERT_EQ(add(item_body("10.10.0.1", "one")).status, 200);
+  ASSERT_EQ(add(item_body("10.10.0.2", "two")).status, 200);
+  scopes_ = {Privilege::exceptions_read, Privilege::exceptions_write};
+  Json renamed = list_body();
+  renamed["name"] = "other";
+  const std::string file = renamed.dump() + "\n" + item_body("10.10.0.3", "one").dump() + "\n";
+  const Answer done = upload(file, {{"overwrite_exceptions", "true"}});
+  ASSERT_EQ(done.status, 200) << done.text;
+  EXPECT_EQ(done.body["success"], true) << done.text;
+  EXPECT_EQ(total(), 2);
+  EXPECT_EQ(read("one").body["entries"][0]["value"], "10.10.0.3");
+  EXPECT_EQ(read("two").body["entries"][0]["value"], "10.10.0.2");
+  EXPECT_EQ(ask("GET", "/api/exception_lists", kAgnosticList).body["name"], "other");
+}
+
 TEST_F(TransferTest, AnImportIsSeenWholeOrNotAtAll) {
   make_list();
   for (int i = 0; i < 50; ++i) ASSERT_EQ(add(item_body("10.10.0.1", "i" + std::to_string(i))).status, 200);
@@ -123,6 +156,8 @@ TEST_F(TransferTest, WhatMovedMeanwhileUndoesAllOfAChange) {
   gone.id = "gone";
   conflict({Change::What::change_item, gone, one->seq_no, false});
   conflict({Change::What::add_item, *one, 0, false});
+  conflict({Change::What::remove_item, *one, one->seq_no + 7, false});
+  conflict({Change::What::remove_item, gone, one->seq_no, false});
   ASSERT_TRUE(store.apply({{Change::What::change_list, *list, list->seq_no, true},
                            {Change::What::add_item, fresh, 0, false},
                            {Change::What::add_item, *one, 0, false}},
