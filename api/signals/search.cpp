@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <optional>
+#include <span>
 
 #include "api/signals/aggregations.h"
 #include "api/signals/fields.h"
@@ -20,6 +22,7 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kBudgetMs = 5'000;
 constexpr int64_t kCountedUnasked = 10'000;  // hits, as Elasticsearch's own
 constexpr int64_t kMostHits = 10'000;        // from + size, as Elasticsearch's own window
+constexpr size_t kReadAtOnce = 100;          // documents of a sorted page
 
 std::string dumped(const Json& j) {
   return j.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -83,9 +86,14 @@ int compared(const Json& a, const Json& b) {
 
 struct Hit {
   std::string id;
-  std::string document;
   std::vector<Json> keys;  // of the sort; null = missing
 };
+
+size_t bytes_of(const Hit& hit) {
+  size_t all = sizeof(Hit) + hit.id.size() + hit.keys.size() * sizeof(Json);
+  for (const Json& key : hit.keys) all += key.is_string() ? key.get_ref<const std::string&>().size() : 0;
+  return all;
+}
 
 bool before(const Hit& a, const Hit& b, const std::vector<SortKey>& sort) {
   for (size_t i = 0; i < sort.size(); ++i) {
@@ -205,6 +213,101 @@ Json filtered(const Json& node, const std::string& path, const SourceFilter& f) 
   return out;
 }
 
+// The hits of an answer, as they are sent. What is too much for one answer is left out, and `cut` says so.
+class Page {
+ public:
+  Page(SourceFilter source, std::vector<FieldAsked> fields, bool sorted, size_t most_bytes)
+      : source_(std::move(source)), fields_(std::move(fields)), sorted_(sorted), most_bytes_(most_bytes) {}
+
+  bool cut = false;
+
+  void add(const Hit& hit, const std::string& document) {
+    if (cut) return;
+    Json head{{"_index", kAlertIndex}, {"_id", hit.id}, {"_score", nullptr}};
+    const bool in_part = !source_.includes.empty() || !source_.excludes.empty();
+    if (in_part || !fields_.empty()) {
+      const Json doc = parse_ordered_json(document);
+      if (!fields_.empty()) head["fields"] = fields_of(doc, fields_);
+      if (in_part && !source_.none) head["_source"] = filtered(doc, "", source_);
+    }
+    if (sorted_) head["sort"] = hit.keys;
+    std::string one = dumped(head);
+    if (!in_part && !source_.none) {
+      one.pop_back();
+      one += ",\"_source\":" + document + "}";
+    }
+    if (!list_.empty() && list_.size() + one.size() > most_bytes_) {
+      cut = true;
+      return;
+    }
+    list_ += (list_.empty() ? "" : ",") + one;
+  }
+  const std::string& list() const { return list_; }
+
+ private:
+  SourceFilter source_;
+  std::vector<FieldAsked> fields_;
+  bool sorted_;
+  size_t most_bytes_;
+  std::string list_;
+};
+
+// The best hits by the sort: no more than a few beside those that are wanted, and no documents.
+class Best {
+ public:
+  Best(const std::vector<SortKey>& sort, size_t keep, size_t most_bytes)
+      : sort_(sort), keep_(keep), most_bytes_(most_bytes) {}
+
+  // False: what there is to sort by is too much.
+  bool take(Hit hit) {
+    if (keep_ == 0) return true;
+    bytes_ += bytes_of(hit);
+    hits_.push_back(std::move(hit));
+    if (hits_.size() < 2 * keep_ + 1000 && bytes_ <= most_bytes_) return true;
+    cut_back();
+    return bytes_ <= most_bytes_;
+  }
+  const std::vector<Hit>& sorted() {
+    cut_back();
+    return hits_;
+  }
+
+ private:
+  void cut_back() {
+    std::stable_sort(hits_.begin(), hits_.end(), [&](const Hit& a, const Hit& b) { return before(a, b, sort_); });
+    if (hits_.size() > keep_) hits_.resize(keep_);
+    bytes_ = 0;
+    for (const Hit& hit : hits_) bytes_ += bytes_of(hit);
+  }
+
+  const std::vector<SortKey>& sort_;
+  size_t keep_;
+  size_t most_bytes_;
+  size_t bytes_ = 0;
+  std::vector<Hit> hits_;
+};
+
+// The documents of these hits onto the page. One that is gone meanwhile is left out.
+Status read_page(Store& store, std::span<const Hit> hits, Page& page) {
+  for (size_t first = 0; first < hits.size() && !page.cut; first += kReadAtOnce) {
+    const auto some = hits.subspan(first, std::min(kReadAtOnce, hits.size() - first));
+    AlertPick pick;
+    std::map<std::string_view, std::string> documents;
+    for (const Hit& hit : some) {
+      pick.alert_ids.push_back(hit.id);
+      documents.emplace(hit.id, "");
+    }
+    FB_TRY_VOID(Workflow(store).each(pick, [&](const AlertView& alert) {
+      if (const auto it = documents.find(alert.alert_id); it != documents.end()) it->second = merged_document(alert);
+      return true;
+    }));
+    for (const Hit& hit : some) {
+      if (const std::string& document = documents.find(hit.id)->second; !document.empty()) page.add(hit, document);
+    }
+  }
+  return {};
+}
+
 Result<int64_t> whole(const Json& body, const char* key, int64_t otherwise) {
   const auto it = body.find(key);
   if (it == body.end()) return otherwise;
@@ -269,7 +372,7 @@ Result<bool> each_match(Store& store, const Clock& clock, const AlertQuery& quer
   return whole_way;
 }
 
-Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_view text) {
+Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_view text, size_t page_bytes) {
   const int64_t began = clock.mono_ms();
   const Json body = text.empty() ? Json::object() : parse_ordered_json(text);
   if (!body.is_object()) return bad("[request body]: is not a JSON object");
@@ -316,7 +419,6 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
   // What the record can count and page by itself.
   const bool by_time = sort.empty() || (sort.size() == 1 && sort[0].field == "@timestamp");
   const bool direct = query->exact && by_time && aggs.empty();
-  std::vector<Hit> hits;
   int64_t total = 0;
   query->pick.newest_first = sort.empty() || !sort[0].ascending;
   if (direct) {
@@ -325,57 +427,41 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
     query->pick.skip = from;
   }
   const auto keep = static_cast<size_t>(from + size);
-  bool counted_all = true;
-  FB_TRY(
-      const bool whole_way, each_match(store, clock, *query, [&](const AlertView& alert, const std::string& document) {
-        if (!direct && total >= most_counted && by_time && aggs.empty() && hits.size() >= keep) {
-          counted_all = false;
-          return false;
-        }
-        if (!direct) ++total;
-        Hit hit{alert.alert_id, document, {}};
-        if (by_time && aggs.empty()) {
-          if (!sort.empty()) hit.keys.emplace_back(iso8601(alert.read_time_ms));  // what its document says
-        } else {
-          const Json doc = parse_ordered_json(document);
-          aggs.take(doc, document);
-          for (const SortKey& key : sort) hit.keys.push_back(sort_key(doc, key));
-        }
-        if (direct || (by_time && hits.size() < keep)) {
-          hits.push_back(std::move(hit));
-        } else if (!by_time && keep > 0) {
-          // A few more than are wanted, cut back now and then: memory follows the page, not the alerts.
-          hits.push_back(std::move(hit));
-          if (hits.size() >= 2 * keep + 1000) {
-            std::stable_sort(hits.begin(), hits.end(), [&](const Hit& a, const Hit& b) { return before(a, b, sort); });
-            hits.resize(keep);
-          }
-        }
-        return true;
-      }));
-  if (!by_time) {
-    std::stable_sort(hits.begin(), hits.end(), [&](const Hit& a, const Hit& b) { return before(a, b, sort); });
-  }
-  std::string list;
   const size_t first = direct ? 0 : static_cast<size_t>(from);
-  for (size_t i = first; i < hits.size() && i < first + static_cast<size_t>(size); ++i) {
-    Json head{{"_index", kAlertIndex}, {"_id", hits[i].id}, {"_score", nullptr}};
-    const bool cut = !source.includes.empty() || !source.excludes.empty();
-    if (cut || !fields.empty()) {
-      const Json doc = parse_ordered_json(hits[i].document);
-      if (!fields.empty()) head["fields"] = fields_of(doc, fields);
-      if (cut && !source.none) head["_source"] = filtered(doc, "", source);
-    }
-    if (!sort.empty()) head["sort"] = hits[i].keys;
-    std::string one = dumped(head);
-    if (!cut && !source.none) {
-      one.pop_back();
-      one += ",\"_source\":" + hits[i].document + "}";
-    }
-    list += (list.empty() ? "" : ",") + one;
+  Page page(source, fields, !sort.empty(), page_bytes);
+  Best best(sort, keep, page_bytes);
+  size_t seen = 0;
+  bool counted_all = true;
+  bool sorted_all = true;
+  FB_TRY(const bool in_time, each_match(store, clock, *query, [&](const AlertView& alert, const std::string& document) {
+           if (!direct && total >= most_counted && by_time && aggs.empty() && seen >= keep) {
+             counted_all = false;
+             return false;
+           }
+           if (!direct) ++total;
+           Hit hit{alert.alert_id, {}};
+           if (by_time && aggs.empty()) {
+             if (!sort.empty()) hit.keys.emplace_back(iso8601(alert.read_time_ms));  // what its document says
+           } else {
+             const Json doc = parse_ordered_json(document);
+             aggs.take(doc, document);
+             for (const SortKey& key : sort) hit.keys.push_back(sort_key(doc, key));
+           }
+           if (!by_time) {
+             sorted_all = best.take(std::move(hit));
+             return sorted_all;
+           }
+           if (direct || (seen >= first && seen < keep)) page.add(hit, document);
+           ++seen;
+           return !(direct && page.cut);
+         }));
+  if (!by_time) {
+    const std::span<const Hit> hits(best.sorted());
+    FB_TRY_VOID(read_page(store, hits.subspan(std::min(first, hits.size())), page));
   }
+  const bool whole_way = in_time && sorted_all;
   Json answer{{"took", clock.mono_ms() - began},
-              {"timed_out", !whole_way},
+              {"timed_out", !whole_way || page.cut},
               {"_shards", {{"total", 1}, {"successful", 1}, {"skipped", 0}, {"failed", 0}}}};
   std::string out = dumped(answer);
   out.pop_back();
@@ -384,7 +470,7 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
     out += "\"total\":{\"value\":" + std::to_string(total) + ",\"relation\":\"" +
            (whole_way && counted_all ? "eq" : "gte") + "\"},";
   }
-  out += "\"max_score\":null,\"hits\":[" + list + "]}";
+  out += "\"max_score\":null,\"hits\":[" + page.list() + "]}";
   if (!aggs.empty()) {
     FB_TRY(const Json named, aggs.answer());
     out += ",\"aggregations\":" + dumped(named);

@@ -2,6 +2,7 @@
 // what a search costs is bounded by its time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -26,7 +27,12 @@ std::string merged_document(const AlertView& alert);
 Result<bool> each_match(Store& store, const Clock& clock, const AlertQuery& query,
                         const std::function<bool(const AlertView& alert, const std::string& document)>& take);
 
-// The body of signals/search -> its answer. invalid_argument names the place in the body.
-Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_view body);
+// Of one answer's hits, and of what is kept to sort by.
+inline constexpr size_t kMostPageBytes = 64u << 20;
+
+// The body of signals/search -> its answer. invalid_argument names the place in the body. Hits beyond `page_bytes` are
+// left out and timed_out is true.
+Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_view body,
+                                  size_t page_bytes = kMostPageBytes);
 
 }  // namespace fb::api

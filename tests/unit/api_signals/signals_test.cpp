@@ -1,3 +1,4 @@
+#include "api/signals/search.h"
 #include "tests/unit/api_signals/signals_fixture.h"
 
 namespace fb::api {
@@ -60,6 +61,50 @@ TEST_F(SignalsApi, SortsPagesCutsAndCounts) {
   const Json aggs = search(R"({"size":0,"aggs":{"by":{"terms":{"field":"agent.id","size":1}}}})");
   EXPECT_EQ(aggs["aggregations"]["by"]["buckets"], Json::parse(R"([{"key":"agent-0","doc_count":4}])"));
   EXPECT_EQ(aggs["aggregations"]["by"]["sum_other_doc_count"], 6);
+}
+
+TEST_F(SignalsApi, OneAnswerHoldsNoMoreBytesThanItMay) {
+  constexpr int kLarge = 18;  // of 4 KiB
+  constexpr size_t kMost = 64u << 10;
+  BatchOutcome b = batch(test::rule("large"), "agent-large", 10);
+  Alert one = b.alerts.back();
+  b.alerts.clear();
+  b.planned.clear();
+  for (int i = 0; i < kLarge; ++i) {
+    one.alert_id = std::string(62, 'a') + std::to_string(10 + i);
+    one.read_time_ms = 1'700'000'100'000 + i;
+    one.doc = Json{{"@timestamp", iso8601(one.read_time_ms)},
+                   {"kibana.alert.rule.rule_id", "large"},
+                   {"kibana.alert.risk_score", i},
+                   {"message", std::string(4u << 10, 'x')}}
+                  .dump();
+    b.alerts.push_back(one);
+  }
+  keep(b);
+  const auto found = [&](const std::string& rest) {
+    return search_alerts(*store_, clock_,
+                         R"({"size":100,"query":{"term":{"kibana.alert.rule.rule_id":"large"}},)" + rest + "}", kMost)
+        .value();
+  };
+  const auto hits_in = [](const std::string& answer) {
+    size_t n = 0;
+    for (size_t at = answer.find("\"_index\""); at != std::string::npos; at = answer.find("\"_index\"", at + 1)) ++n;
+    return n;
+  };
+  for (const std::string sort : {R"("sort":[])", R"("sort":[{"kibana.alert.risk_score":"desc"}])"}) {
+    const std::string cut = found(sort);
+    EXPECT_NE(cut.find("\"timed_out\":true"), std::string::npos) << sort;
+    EXPECT_EQ(hits_in(cut), 15u) << sort;
+    EXPECT_LT(cut.find(std::string(62, 'a') + "27"), size_t{1000}) << sort;
+    const std::string rest = found(R"("from":15,)" + sort);
+    EXPECT_NE(rest.find("\"timed_out\":false"), std::string::npos) << sort;
+    EXPECT_EQ(hits_in(rest), 3u) << sort;
+  }
+  const std::string part = found(R"("_source":["kibana.alert.risk_score"],"sort":["kibana.alert.risk_score"])");
+  EXPECT_NE(part.find("\"timed_out\":false"), std::string::npos) << "it is small";
+  EXPECT_EQ(hits_in(part), static_cast<size_t>(kLarge));
+  const std::string by_text = found(R"("_source":false,"sort":["message:asc"])");
+  EXPECT_NE(by_text.find("\"timed_out\":true"), std::string::npos) << "what is sorted by is as large";
 }
 
 TEST_F(SignalsApi, NumbersOverFields) {
