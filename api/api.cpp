@@ -129,7 +129,9 @@ class Api {
     }
     net::Response response = call(request, match, caller);
     if (has_version(match.pattern)) response.headers.try_emplace("Elastic-Api-Version", kApiVersion);
-    const bool done = response.status < 400 || response.status == 403;
+    // What was answered with 5xx may have changed something before it failed: a part of many rules, say.
+    const bool failed = response.status >= 500 && response.status != 501;
+    const bool done = response.status < 400 || response.status == 403 || failed;
     if (done && writes && match.privilege && !match.only_reads && !is_reading(*match.privilege)) {
       note_change(request, caller, response.status);
     }
