@@ -39,7 +39,8 @@ TEST_F(RuleClients, NullSaysNothingAndUnknownKeysAreLeftOutAndNamed) {
   bool named = false;
   for (const Json& notice : answer["firebreak"]["notices"]) named = named || notice["field"] == "not_a_key";
   EXPECT_TRUE(named) << answer["firebreak"];
-  for (const Json& notice : parsed(call("GET", kRules, {}, {{"rule_id", "a"}}))["firebreak"]["notices"]) {
+  const Json read = parsed(call("GET", kRules, {}, {{"rule_id", "a"}}));
+  for (const Json& notice : read["firebreak"]["notices"]) {
     EXPECT_NE(notice["field"], "not_a_key") << "it is told once, to who sent it";
   }
   Json nameless = rule("b");
