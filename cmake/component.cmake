@@ -34,6 +34,14 @@ function(fb_executable name)
   target_link_libraries(${name} PRIVATE ${A_LINKS})
 endfunction()
 
+# What the tests' own sources are compiled with besides: undefined behaviour is looked for in what is tested; in a test the
+# checks only cost a quarter of the time to compile it. Addresses are checked in both.
+function(fb_test_options target)
+  if(FB_SANITIZE STREQUAL "address")
+    target_compile_options(${target} PRIVATE -fno-sanitize=undefined)
+  endif()
+endfunction()
+
 # fb_test(NAME SOURCES ... SEES ... [LINKS ...] [LABELS ...] [TIMEOUT s] [NEEDS_SHARED])
 #   A GoogleTest program test_NAME, registered with ctest as one test. LABELS default to "fast" (the inner loop's set).
 #   NEEDS_SHARED: reads ../shared; built always, run only by .ci/run (label "shared").
@@ -55,11 +63,8 @@ function(fb_test name)
   if(NOT A_LABELS MATCHES "shared|kafka|bare|netns")
     add_dependencies(own_tests test_${name})
   endif()
-  # Undefined behaviour is looked for in what is tested; in the tests' own sources the checks only cost a quarter of the
-  # time to compile them. Addresses are checked in both.
-  if(FB_SANITIZE STREQUAL "address")
-    target_compile_options(test_${name} PRIVATE -fno-sanitize=undefined)
-  endif()
+  fb_test_options(test_${name})
+  target_precompile_headers(test_${name} REUSE_FROM fb_test_prelude)
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
     ENVIRONMENT "FB_SOURCE_DIR=${CMAKE_SOURCE_DIR};FB_BUILD_DIR=${CMAKE_BINARY_DIR}")

@@ -9,14 +9,22 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Dev CACHE STRING "" FORCE)
 endif()
-set(CMAKE_CXX_FLAGS_DEV "-O1 -g1" CACHE STRING "" FORCE)
+# The sources are compiled for daily work as they are shipped, so that with a compiler cache one compilation serves the tests,
+# the benchmarks and the package. The tests' own sources (tests/CMakeLists.txt) and what a sanitizer slows are optimised less.
+set(fb_less "-O1 -g1")
+if(FB_SANITIZE)
+  set(CMAKE_CXX_FLAGS_DEV "${fb_less}" CACHE STRING "" FORCE)
+else()
+  set(CMAKE_CXX_FLAGS_DEV "-O2 -g1" CACHE STRING "" FORCE)
+endif()
 set(CMAKE_EXE_LINKER_FLAGS_DEV "" CACHE STRING "" FORCE)
 # Asserts of the action path stay on in release, so no -DNDEBUG.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1" CACHE STRING "" FORCE)
 
 find_program(FB_CCACHE ccache)
 if(FB_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${FB_CCACHE}")
+  # The sloppiness lets it keep what was compiled with a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros "${FB_CCACHE}")
 endif()
 find_program(FB_MOLD mold)
 
