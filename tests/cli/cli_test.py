@@ -2,6 +2,9 @@
 """The contracts of the command line, on the real program. usage: cli_test.py PATH_TO_FIREBREAK"""
 import ctypes, gzip, json, os, re, shutil, signal, sqlite3, subprocess, sys, tempfile, time, unittest, urllib.error, urllib.request
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
+from waiting import free_ports
+
 FIREBREAK = sys.argv.pop(1)
 LIBC = ctypes.CDLL(None, use_errno=True)
 ROOT = os.path.realpath(os.environ.get("FB_SOURCE_DIR", os.path.join(os.path.dirname(__file__), "..", "..")))
@@ -340,7 +343,7 @@ class Service(Case):
         self.assertEqual(code, 0)
 
     def test_http_needs_a_key_but_for_health_and_metrics(self):
-        port = free_port()
+        port = free_ports(1)[0]
         config = self.config(http={"listen": f"127.0.0.1:{port}"})
         key = re.search(r"shown this once:\n  (\S+)", firebreak("setup", "-c", config)[1]).group(1)
         self.start(config)
@@ -368,7 +371,7 @@ class Service(Case):
     def test_a_changed_rule_is_taken_and_a_broken_one_is_not(self):
         rules = os.path.join(self.dir, "rules")
         self.rule("rules/one.yml")
-        port = free_port()
+        port = free_ports(1)[0]
         config = self.config(rules=[rules], http={"listen": f"127.0.0.1:{port}"})
         firebreak("setup", "-c", config)
         self.start(config)
@@ -539,13 +542,6 @@ class Help(Case):
     def test_version(self):
         code, out, _ = firebreak("--version")
         self.assertEqual((code, out.startswith("firebreak ")), (0, True))
-
-
-def free_port():
-    import socket
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 if __name__ == "__main__":

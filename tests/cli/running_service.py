@@ -1,27 +1,8 @@
 """A service for a test, without a broker: its folder, its API over TCP, simulated agents. All of it ends with the test."""
-import http.client, json, os, re, shutil, socket, subprocess, tempfile, time
+import http.client, json, os, re, shutil, subprocess, sys, tempfile, time
 
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def until(what, ask, seconds=20.0, every=0.02):
-    """The first answer of ask() that is true."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(every)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
+from waiting import free_ports, until
 
 
 class Reply:

@@ -272,7 +272,7 @@ def main():
         instance.start()
         Provider(instance).run()
         DetectionRules(instance).run()
-    except Failed as error:
+    except AssertionError as error:
         print(f"as others ask: FAILED: {error}")
         sys.exit(1)
     instance.remove()

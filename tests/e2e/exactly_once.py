@@ -14,6 +14,9 @@ usage: exactly_once.py --build DIR --events FILE.gz... [--phases clean,kill,brok
 """
 import argparse, atexit, collections, hashlib, json, os, random, shutil, signal, sqlite3, subprocess, sys, tempfile, time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
+from waiting import free_ports
+
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 PARTITIONS = 4
 STARTED = time.time()
@@ -136,7 +139,7 @@ class Service:
         os.makedirs(self.dir)
         self.data = os.path.join(self.dir, "data")
         self.config = os.path.join(self.dir, "firebreak.yml")
-        self.agents_port = free_port()
+        self.agents_port = free_ports(1)[0]
         with open(self.config, "w") as f:
             json.dump({
                 "data_dir": self.data,
@@ -198,13 +201,6 @@ class Service:
             return self.ask("SELECT coalesce(sum(next_offset), 0) FROM offsets")[0][0]
         except sqlite3.OperationalError:
             return 0
-
-
-def free_port():
-    import socket
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def kafka(*args, **more):

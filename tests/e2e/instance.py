@@ -1,35 +1,16 @@
 """One whole Firebreak for an end-to-end script: an embedded broker, the service with its API on a TCP port, simulated
 agents. Everything lives in one folder and ends with the script."""
-import atexit, json, os, re, shutil, signal, socket, subprocess, tempfile, time, urllib.error, urllib.request
+import atexit, json, os, re, shutil, signal, subprocess, sys, tempfile, time, urllib.error, urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
+from waiting import free_ports, until
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 TOPIC = "events"
 
 
-class Failed(Exception):
+class Failed(AssertionError):
     pass
-
-
-def until(what, ask, seconds=20, every=0.02):
-    """The first answer of ask() that is true."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            raise Failed(f"{what}: not within {seconds} s")
-        time.sleep(every)
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Instance:

@@ -640,7 +640,7 @@ def main():
             getattr(run, part)()
         except Exception as error:  # whatever the client or the service came up with
             failed.append(part)
-            if not isinstance(error, Failed):
+            if not isinstance(error, AssertionError):
                 traceback.print_exc()
             say(f"FAILED in {part}: {error}")
             if not options.keep_going:

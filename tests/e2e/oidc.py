@@ -7,7 +7,10 @@
   away     the provider is gone: 503, and sessions that stand go on
 Needs node and npm. usage: oidc.py [--build DIR]
 """
-import argparse, atexit, html, json, os, re, shutil, socket, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
+import argparse, atexit, html, json, os, re, shutil, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
+from waiting import free_ports, until
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -23,28 +26,6 @@ def fail(text):
 def check(condition, text):
     if not condition:
         fail(text)
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def until(what, ask, seconds=30.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if ask():
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    fail(f"{what}: not within {seconds} s")
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):

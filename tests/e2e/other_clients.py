@@ -196,7 +196,7 @@ def main():
     options = parser.parse_args()
     try:
         run(options.build)
-    except Failed as error:
+    except AssertionError as error:
         print(f"other clients: FAILED: {error}")
         sys.exit(1)
     print("5 passed, 0 failed")
