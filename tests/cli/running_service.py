@@ -1,5 +1,5 @@
 """A service for a test, without a broker: its folder, its API over TCP, simulated agents. All of it ends with the test."""
-import http.client, json, os, re, shutil, subprocess, sys, tempfile, time
+import http.client, json, os, re, shutil, subprocess, sys, tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
 from waiting import free_ports, until
