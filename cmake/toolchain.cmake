@@ -30,7 +30,7 @@ find_program(FB_MOLD mold)
 
 add_library(fb_flags INTERFACE)
 target_compile_options(fb_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow $<$<NOT:$<BOOL:$<TARGET_PROPERTY:FB_WARNS_ONLY>>>:-Werror>
   -fstack-protector-strong -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 target_include_directories(fb_flags INTERFACE ${CMAKE_SOURCE_DIR})
 if(FB_MOLD)
