@@ -106,15 +106,23 @@ Json name_of(const RuleView& rule) {
 
 // The change that the action asks for; nothing when the rule is so already.
 std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleViewPtr& rule, const Json& body) {
-  Json doc = parse_ordered_json(rule->doc);
   if (action == "delete") return RuleDesk::Change{rule, "deleted", "", ""};
+  const auto built_on = [&rule](const char* what, auto derive) -> std::optional<RuleDesk::Change> {
+    std::string doc = derive(*rule);
+    if (doc == rule->doc) return std::nullopt;
+    return RuleDesk::Change{rule, what, std::move(doc), "",
+                            [derive](const RuleView& r) -> RuleResult<std::string> { return derive(r); }};
+  };
   if (action == "enable" || action == "disable") {
     const bool on = action == "enable";
-    if (doc.value("enabled", false) == on) return std::nullopt;
-    doc["enabled"] = on;
-    return RuleDesk::Change{rule, on ? "enabled" : "disabled", dumped(doc), ""};
+    return built_on(on ? "enabled" : "disabled", [on](const RuleView& standing) {
+      Json switched = parse_ordered_json(standing.doc);
+      switched["enabled"] = on;
+      return dumped(switched);
+    });
   }
   if (action == "duplicate") {
+    Json doc = parse_ordered_json(rule->doc);
     doc["name"] = doc.value("name", "") + " [Duplicate]";
     doc["enabled"] = false;
     doc["rule_id"] = new_uuid();
@@ -125,9 +133,7 @@ std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleV
     if (!with("include_exceptions")) doc["exceptions_list"] = Json::array();
     return RuleDesk::Change{nullptr, "created", dumped(doc), ""};
   }
-  std::string after = edited(rule->doc, dumped(body["edit"]));
-  if (after == rule->doc) return std::nullopt;
-  return RuleDesk::Change{rule, "edited", std::move(after), ""};
+  return built_on("edited", [edits = dumped(body["edit"])](const RuleView& r) { return edited(r.doc, edits); });
 }
 
 // Those that are named, by id or by query.

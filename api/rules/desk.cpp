@@ -291,6 +291,14 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
       made.push_back({i, {standing->id, standing->rule_id, c.what, standing->doc}});
       continue;
     }
+    if (standing && c.derive) {
+      auto derived = c.derive(*standing);
+      if (!derived) {
+        results[i] = tl::unexpected(std::move(derived.error()));
+        continue;
+      }
+      c.doc = std::move(*derived);
+    }
     const std::string id = standing ? standing->id : c.id.empty() ? new_uuid() : c.id;
     const Json shaped = parse_ordered_json(c.doc);
     const std::string rule_id = shaped.at("rule_id").get<std::string>();
@@ -408,39 +416,53 @@ RuleResult<RuleViewPtr> RuleDesk::replace(std::string_view body, const std::stri
   if (!shaped) return tl::unexpected(shaped.error());
   auto rule = spoken_of(*this, body);
   if (!rule) return rule;
-  const Json sent = parse_ordered_json(body);
-  const Json standing = parse_ordered_json((*rule)->doc);
-  Json doc = parse_ordered_json(shaped->doc);
-  doc["rule_id"] = (*rule)->rule_id;
-  // As Kibana does: a rule is not switched off, or counted back, by leaving these out.
-  for (const char* key : {"enabled", "version"}) {
-    const auto it = sent.find(key);
-    if (it == sent.end() || it->is_null()) doc[key] = standing.value(key, doc[key]);
-  }
-  return telling(apply({{*rule, "updated", dumped(doc), ""}}, who).front(), shaped->left_out);
+  const auto derive = [&](const RuleView& view) -> RuleResult<std::string> {
+    const Json sent = parse_ordered_json(body);
+    const Json standing = parse_ordered_json(view.doc);
+    Json doc = parse_ordered_json(shaped->doc);
+    doc["rule_id"] = view.rule_id;
+    // As Kibana does: a rule is not switched off, or counted back, by leaving these out.
+    for (const char* key : {"enabled", "version"}) {
+      const auto it = sent.find(key);
+      if (it == sent.end() || it->is_null()) doc[key] = standing.value(key, doc[key]);
+    }
+    return dumped(doc);
+  };
+  return telling(apply({{*rule, "updated", "", "", derive}}, who).front(), shaped->left_out);
 }
 
 RuleResult<RuleViewPtr> RuleDesk::patch(std::string_view body, const std::string& who) {
   auto rule = spoken_of(*this, body);
   if (!rule) return rule;
   if ((*rule)->from_file) return tl::unexpected(read_only(**rule));
-  auto shaped = patch_rule((*rule)->doc, body);
-  if (!shaped) return tl::unexpected(shaped.error());
-  return telling(apply({{*rule, "updated", shaped->doc, ""}}, who).front(), shaped->left_out);
+  std::vector<std::string> left_out;
+  const auto derive = [&](const RuleView& standing) -> RuleResult<std::string> {
+    auto shaped = patch_rule(standing.doc, body);
+    if (!shaped) return tl::unexpected(shaped.error());
+    left_out = std::move(shaped->left_out);
+    return std::move(shaped->doc);
+  };
+  auto patched = apply({{*rule, "updated", "", "", derive}}, who).front();
+  return telling(std::move(patched), left_out);
 }
 
 RuleResult<RuleViewPtr> RuleDesk::remove(const RuleViewPtr& rule, const std::string& who) {
   return apply({{rule, "deleted", "", ""}}, who).front();
 }
 
-void RuleDesk::lists_changed() {
-  const ReloadReport report = impl_->book.lists_changed();
+ReloadReport RuleDesk::lists_changed() {
+  ReloadReport report = impl_->book.lists_changed();
   const bool tells = !report.swapped || report.changed || !report.warnings.empty();
   if (impl_->swapped && tells) impl_->swapped(report);
+  return report;
 }
 
 std::string RuleDesk::problem_of(const ListReference& list, const ExceptionText& item) const {
   return impl_->book.problem_of(list, item);
+}
+
+std::string RuleDesk::problem_of(const ExceptionText& item) const {
+  return impl_->book.problem_of(item);
 }
 
 RuleResult<LoadedRule> RuleDesk::compile(std::string_view doc) const {

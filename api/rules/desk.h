@@ -72,16 +72,25 @@ class RuleDesk {
   // good are made together.
   struct Change {
     RuleViewPtr rule;  // null: a new one
-    std::string what;  // created, updated, enabled, disabled, edited, imported, restored, deleted
-    std::string doc;   // the whole new rule (ShapedRule::doc); "deleted": unused
-    std::string id;    // of a new rule; "" = made up
+    // created, updated, enabled, disabled, edited, excepted (it got an exception list of its own), imported, restored,
+    // deleted
+    std::string what;
+    std::string doc;  // the whole new rule (ShapedRule::doc); "deleted": unused
+    std::string id;   // of a new rule; "" = made up
+    // What is built on the rule that stands comes from this, not from `doc`: the new rule, made from the rule as it
+    // stands when no other change can come between. So no edit undoes another one that it did not see. Called at most
+    // once, while changes are held up: it asks the desk for nothing.
+    std::function<RuleResult<std::string>(const RuleView& standing)> derive = {};
   };
   std::vector<RuleResult<RuleViewPtr>> apply(std::vector<Change> changes, const std::string& who);
 
-  // Exception lists of the record changed: the rules that name them run with it when this returns.
-  void lists_changed();
+  // Exception lists of the record changed: the rules that name them run with it when this returns, but for those of
+  // the report's `behind`.
+  ReloadReport lists_changed();
   // Why rules could not be run with this item of a list; "" when they could, or when no rule names the list.
   std::string problem_of(const ListReference& list, const ExceptionText& item) const;
+  // The same of a list that a rule is about to name.
+  std::string problem_of(const ExceptionText& item) const;
 
   // Would it be accepted? The compiled rule, with the exceptions that stand now, ready for a preview.
   RuleResult<LoadedRule> compile(std::string_view doc) const;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "api/api.h"
+#include "api/exceptions/rule_item.h"
 #include "api/exceptions/transfer.h"
 #include "api/front.h"
 #include "engine/base/json.h"
@@ -152,11 +153,15 @@ Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_v
       how.overwrite = options.overwrite_exceptions;
       const auto summary = import_lists(call, file.exceptions, how);
       if (!summary && summary.error().code != ErrorCode::refused) return summary;
+      const auto tell = [&exceptions](int status, const std::string& message) {
+        exceptions["success"] = false;
+        exceptions["errors"].push_back(Json{{"error", {{"status_code", status}, {"message", message}}}});
+      };
       if (summary) {
         exceptions = parse_ordered_json(*summary);
+        if (const Status told = tell_rules(call.parts); !told) tell(503, told.error().message);
       } else {
-        exceptions["success"] = false;
-        exceptions["errors"].push_back(Json{{"error", {{"status_code", 403}, {"message", summary.error().message}}}});
+        tell(403, summary.error().message);
       }
     }
   }
