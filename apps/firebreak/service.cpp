@@ -23,6 +23,7 @@
 #include "apps/firebreak/isolation_policy.h"
 #include "apps/firebreak/load_config.h"
 #include "apps/firebreak/notifications.h"
+#include "apps/firebreak/rules_health.h"
 #include "apps/firebreak/service_files.h"
 #include "apps/firebreak/version.h"
 #include "connectors/kafka/alert_publisher.h"
@@ -102,8 +103,7 @@ struct Service::Impl {
   std::unique_ptr<Store> store;
   std::unique_ptr<RuleBook> rules;
   std::unique_ptr<api::RuleDesk> rule_desk;
-  mutable std::mutex rules_mutex;
-  std::string rules_problem;
+  RulesHealth rules_health;
   endpoint::Signers signers;
   std::string break_glass_secret;
   std::unique_ptr<Dispatcher> dispatcher;
@@ -207,7 +207,10 @@ Status Service::Impl::load_rules_once() {
     log(LogLevel::error, "rule_left_out", "a rule that came through the API can't be run any more",
         {{"problem", problem}});
   }
-  note_reload({.swapped = true, .changed = true, .problem = "", .loaded = {}, .behind = {}}, "rules of the record");
+  rules_health.left_out(broken);
+  note_reload(
+      {.of = ReloadReport::Of::lists, .swapped = true, .changed = true, .problem = "", .loaded = {}, .behind = {}},
+      "rules of the record");
   if (rules->current()->rules().empty()) {
     log(LogLevel::warn, "no_rules",
         c.list("rules").empty()
@@ -215,15 +218,14 @@ Status Service::Impl::load_rules_once() {
             : "no rule runs: those of the files are switched off or none stand there, and none came "
               "through the API yet");
   }
-  rules->watch(kRulePollMs, kRuleSettleMs, [this](const ReloadReport& r) { note_reload(r, "files changed"); });
+  rules->watch(kRulePollMs, kRuleSettleMs, [this](const ReloadReport& r) {
+    note_reload(r, r.of == ReloadReport::Of::lists ? "exception lists read again" : "files changed");
+  });
   return {};
 }
 
 void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
-  {
-    const std::lock_guard lock(rules_mutex);
-    if (report.behind.empty()) rules_problem = report.swapped ? "" : report.problem;
-  }
+  rules_health.took(report);
   metrics
       .counter("firebreak_rule_reloads_total", "Times the rules were loaded",
                {{"result", report.swapped ? "ok" : "refused"}})
@@ -457,14 +459,7 @@ std::vector<api::PartHealth> Service::Impl::health() const {
   const bool stalled = pipeline->storage_stalled();
   parts.push_back(
       {"record", !stalled && fatal.load() == 0, stalled ? "the record refuses writes (disk full or locked)" : ""});
-  {
-    const std::lock_guard lock(rules_mutex);
-    const std::string behind = rules->lists_problem();
-    parts.push_back({"rules", true,
-                     !rules_problem.empty() ? "the old set runs; the changed one was refused: " + rules_problem
-                     : !behind.empty()      ? "an exception list is not in force as it stands in the record: " + behind
-                                            : rules->lists_warning()});
-  }
+  parts.push_back({"rules", true, rules_health.problems(rules->lists_problem(), rules->lists_warning())});
   const int64_t silent = clock.mono_ms() - last_turn_ms.load();
   parts.push_back({"pipeline", silent < kWatchdogMs, silent < kWatchdogMs ? "" : "no turn ended for a minute"});
   return parts;

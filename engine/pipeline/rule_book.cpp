@@ -168,6 +168,7 @@ std::string RuleBook::lists_warning() const {
 ReloadReport RuleBook::read_lists_anew() {
   const std::shared_ptr<const LoadedRules> files = file_rules();
   ReloadReport report;
+  report.of = ReloadReport::Of::lists;
   Lists fresh;
   std::set<ListReference> seen;
   const auto read = [&](const LoadedRule& rule) {
@@ -240,6 +241,7 @@ ReloadReport RuleBook::set_more(const std::vector<RuleText>& texts, Try how, boo
   for (const LoadedRule& rule : files->rules) ids.insert(rule.rule_id);
 
   ReloadReport report;
+  report.of = ReloadReport::Of::more;
   Lists lists = lists_;
   std::vector<More> next;
   next.reserve(texts.size());

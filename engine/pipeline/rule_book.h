@@ -36,6 +36,8 @@ struct RuleText {
 };
 
 struct ReloadReport {
+  enum class Of : uint8_t { files, more, lists };
+  Of of = Of::files;     // what was read: reload(), set_more(), lists_changed()
   bool swapped = false;  // false: the old set stays, see `problem`
   bool changed = false;  // the new set differs from the old one
   std::string problem;   // one line
