@@ -6,6 +6,7 @@
 #include "api/routes/answers.h"
 #include "api/rules/answers.h"
 #include "api/rules/bulk_edit.h"
+#include "api/rules/isolating.h"
 #include "api/rules/new_lists.h"
 #include "api/rules/transfer.h"
 #include "engine/base/json.h"
@@ -221,7 +222,10 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
       continue;
     }
     if (dry_run && change->what != "deleted") {
-      Json doc = parse_ordered_json(change->doc);
+      if (!author_of(call).may_isolate && isolates_anew(change->rule ? rule->doc : "", change->doc)) {
+        bulk.error("the rule isolates hosts: that needs the privilege [isolate] too", 403, nullptr, name_of(*rule));
+        continue;
+      }
       if (const auto good = desk.compile(change->doc); !good) {
         bulk.error(joined(good.error().messages), good.error().status, nullptr, name_of(*rule));
         continue;
@@ -235,7 +239,7 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
     for (const RuleViewPtr& rule : of) made.push_back(name_of(*rule));
     return bulk.answer(true);
   }
-  const auto results = desk.apply(std::move(changes), call.actor());
+  const auto results = desk.apply(std::move(changes), author_of(call));
   for (size_t i = 0; i < results.size(); ++i) {
     if (results[i]) {
       made.push_back(parse_ordered_json((*results[i])->answer));

@@ -38,6 +38,17 @@ struct RuleExceptionList {
   bool agnostic = false;
 };
 
+// Who changes rules.
+struct RuleAuthor {
+  std::string who;           // "user:<name>"
+  bool may_isolate = false;  // has the privilege for it: else no change may let a rule isolate what it did not before
+
+  RuleAuthor(std::string name, bool isolates) : who(std::move(name)), may_isolate(isolates) {}
+  // A name alone: for changes that can't let a rule isolate more, and for the service itself.
+  RuleAuthor(std::string name) : RuleAuthor(std::move(name), true) {}
+  RuleAuthor(const char* name) : RuleAuthor(std::string(name), true) {}
+};
+
 struct RuleSort {
   std::string field;  // a sort_field of the API; "" = created_at, newest first
   bool ascending = false;
@@ -63,10 +74,10 @@ class RuleDesk {
   RuleResult<std::vector<RuleViewPtr>> find(const std::string& kuery, const RuleSort& sort) const;
 
   // Keys that no rule has are left out, as Kibana does, and named in the answer's notices.
-  RuleResult<RuleViewPtr> create(std::string_view body, const std::string& who);
-  RuleResult<RuleViewPtr> replace(std::string_view body, const std::string& who);
-  RuleResult<RuleViewPtr> patch(std::string_view body, const std::string& who);
-  RuleResult<RuleViewPtr> remove(const RuleViewPtr& rule, const std::string& who);
+  RuleResult<RuleViewPtr> create(std::string_view body, const RuleAuthor& by);
+  RuleResult<RuleViewPtr> replace(std::string_view body, const RuleAuthor& by);
+  RuleResult<RuleViewPtr> patch(std::string_view body, const RuleAuthor& by);
+  RuleResult<RuleViewPtr> remove(const RuleViewPtr& rule, const RuleAuthor& by);
 
   // One change among several. Each comes back with the rule as it stands then, or why it was not made; those that are
   // good are made together.
@@ -82,7 +93,7 @@ class RuleDesk {
     // once, while changes are held up: it asks the desk for nothing.
     std::function<RuleResult<std::string>(const RuleView& standing)> derive = {};
   };
-  std::vector<RuleResult<RuleViewPtr>> apply(std::vector<Change> changes, const std::string& who);
+  std::vector<RuleResult<RuleViewPtr>> apply(std::vector<Change> changes, const RuleAuthor& by);
 
   // Exception lists of the record changed: the rules that name them run with it when this returns, but for those of
   // the report's `behind`.
@@ -99,7 +110,7 @@ class RuleDesk {
 
   // The versions of one rule; empty for a file's.
   Result<std::vector<RuleVersion>> versions(const std::string& id);
-  RuleResult<RuleViewPtr> restore(const std::string& id, int64_t number, const std::string& who);
+  RuleResult<RuleViewPtr> restore(const std::string& id, int64_t number, const RuleAuthor& by);
 
  private:
   struct Impl;

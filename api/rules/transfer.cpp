@@ -8,6 +8,7 @@
 #include "api/exceptions/rule_item.h"
 #include "api/exceptions/transfer.h"
 #include "api/front.h"
+#include "api/rules/answers.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/record/exceptions.h"
@@ -207,7 +208,7 @@ Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_v
     changes.push_back({standing, "imported", shaped->doc, ""});
     ids.push_back(rule_id);
   }
-  const auto results = desk.apply(std::move(changes), call.actor());
+  const auto results = desk.apply(std::move(changes), author_of(call));
   size_t good = 0;
   for (size_t i = 0; i < results.size(); ++i) {
     if (results[i]) {
