@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "api/exceptions/objects.h"
 #include "api/exceptions/rule_item.h"
+#include "api/exceptions/transfer.h"
 #include "engine/base/json.h"
 #include "engine/model/ids.h"
 
@@ -180,6 +181,24 @@ Result<Items> add_to_own_list(const Call& call, const RuleViewPtr& rule, Items i
       return tl::unexpected<Error>(added.error());
     }
   }
+}
+
+Result<std::string> with_own_lists_copied(const Call& call, std::string_view doc, bool with_expired, Items& made) {
+  Json rule = parse_ordered_json(doc);
+  Json lists = Json::array();
+  for (Json& list : rule["exceptions_list"]) {
+    if (is_own(list)) {
+      FB_TRY(const auto row, call.parts.store.exceptions().list(false, By::human_id, list.value("list_id", "")));
+      if (!row) continue;
+      FB_TRY(ExceptionRow copy, duplicate_list(call, *row, with_expired));
+      list["id"] = copy.id;
+      list["list_id"] = copy.list_id;
+      made.push_back(std::move(copy));
+    }
+    lists.push_back(std::move(list));
+  }
+  rule["exceptions_list"] = std::move(lists);
+  return dumped(rule);
 }
 
 }  // namespace fb::api

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/rules/desk.h"
@@ -31,5 +32,11 @@ Result<OwnList> own_list_of(Store& store, const RuleView& rule, const std::strin
 // rule is gone; unavailable: kept, and not in force yet (tell_rules).
 Result<std::vector<ExceptionRow>> add_to_own_list(const Call& call, const RuleViewPtr& rule,
                                                   std::vector<ExceptionRow> items, const std::string& suggested = {});
+
+// The document of a rule that is made of another: it names copies of the lists that are the other one's own, so that an
+// exception of one silences only that one. Own lists that are not in the record are left out. What was made is added to
+// `made`, also when it fails: who then makes no rule removes it.
+Result<std::string> with_own_lists_copied(const Call& call, std::string_view doc, bool with_expired,
+                                          std::vector<ExceptionRow>& made);
 
 }  // namespace fb::api

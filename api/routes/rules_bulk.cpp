@@ -1,7 +1,9 @@
 // Many rules at once: bulk actions, export, import.
 #include <algorithm>
+#include <map>
 
 #include "api/api.h"
+#include "api/exceptions/own_list.h"
 #include "api/multipart.h"
 #include "api/routes/answers.h"
 #include "api/rules/answers.h"
@@ -105,6 +107,12 @@ Json name_of(const RuleView& rule) {
   return Json{{"id", rule.id}, {"name", rule.name}};
 }
 
+// What the body says of a duplicate; true unless it says no.
+bool copies(const Json& body, const char* what) {
+  const auto how = body.find("duplicate");
+  return how == body.end() || !how->is_object() || !how->contains(what) || (*how)[what] == true;
+}
+
 // The change that the action asks for; nothing when the rule is so already.
 std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleViewPtr& rule, const Json& body) {
   if (action == "delete") return RuleDesk::Change{rule, "deleted", "", ""};
@@ -127,11 +135,7 @@ std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleV
     doc["name"] = doc.value("name", "") + " [Duplicate]";
     doc["enabled"] = false;
     doc["rule_id"] = new_uuid();
-    const auto how = body.find("duplicate");
-    const auto with = [&](const char* key) {
-      return how == body.end() || !how->is_object() || !how->contains(key) || (*how)[key] == true;
-    };
-    if (!with("include_exceptions")) doc["exceptions_list"] = Json::array();
+    if (!copies(body, "include_exceptions")) doc["exceptions_list"] = Json::array();
     return RuleDesk::Change{nullptr, "created", dumped(doc), ""};
   }
   return built_on("edited", [edits = dumped(body["edit"])](const RuleView& r) { return edited(r.doc, edits); });
@@ -209,6 +213,10 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
 
   std::vector<RuleDesk::Change> changes;
   std::vector<RuleViewPtr> of;
+  std::map<std::string, std::vector<ExceptionRow>> made_lists;  // by the rule that is duplicated
+  const auto drop_lists = [&](const std::string& id) {
+    for (const ExceptionRow& list : made_lists[id]) (void)call.parts.store.exceptions().remove_list(list, call.actor());
+  };
   for (const RuleViewPtr& rule : *rules) {
     if (rule->from_file && action != "duplicate") {
       bulk.error("the rule stands in a rule file; the API does not change it", 400, "IMMUTABLE", name_of(*rule));
@@ -231,6 +239,16 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
         continue;
       }
     }
+    if (!dry_run && action == "duplicate") {
+      auto doc =
+          with_own_lists_copied(call, change->doc, copies(body, "include_expired_exceptions"), made_lists[rule->id]);
+      if (!doc) {
+        bulk.error(doc.error().describe(), 500, nullptr, name_of(*rule));
+        drop_lists(rule->id);
+        continue;
+      }
+      change->doc = std::move(*doc);
+    }
     changes.push_back(std::move(*change));
     of.push_back(rule);
   }
@@ -245,6 +263,7 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
       made.push_back(parse_ordered_json((*results[i])->answer));
     } else {
       bulk.error(joined(results[i].error().messages), results[i].error().status, nullptr, name_of(*of[i]));
+      drop_lists(of[i]->id);
     }
   }
   return bulk.answer(false);

@@ -214,6 +214,27 @@ TEST_F(InForceTest, ExceptionsThatComeWithRulesAreInForce) {
   EXPECT_FALSE(alerts("r", kSvc));
 }
 
+TEST_F(InForceTest, ADuplicateHasExceptionsOfItsOwn) {
+  const std::string id = rule("r");
+  ASSERT_EQ(except(id, Json::array({item("svc", "one")})).status, 200);
+  const auto bulk = [&](const Json& body) {
+    return ask("POST", "/api/detection_engine/rules/_bulk_action", {}, body.dump());
+  };
+  failing_ = true;  // the new rule can't be run with its list
+  EXPECT_EQ(bulk({{"action", "duplicate"}, {"ids", {id}}}).status, 500);
+  failing_ = false;
+  EXPECT_EQ(lists(), 1u) << "no list stays behind";
+  const Answer made = bulk({{"action", "duplicate"}, {"ids", {id}}});
+  ASSERT_EQ(made.status, 200) << made.text;
+  EXPECT_EQ(lists(), 2u);
+  const Json copy = made.body["attributes"]["results"]["created"][0];
+  ASSERT_EQ(bulk({{"action", "enable"}, {"ids", {copy["id"]}}}).status, 200);
+  EXPECT_FALSE(alerts(copy["rule_id"], kSvc)) << "the exceptions come with it";
+  ASSERT_EQ(except(copy["id"], Json::array({item("anna", "two")})).status, 200);
+  EXPECT_FALSE(alerts(copy["rule_id"], kAnna));
+  EXPECT_TRUE(alerts("r", kAnna)) << "what the copy leaves out says nothing of the first one";
+}
+
 // It makes the rule find less, so it is no edit that takes a second person.
 TEST_F(InForceTest, AListOfItsOwnIsNoEditOfTheRule) {
   const std::string id = rule("r");
