@@ -63,20 +63,33 @@ Result<ValueLists> value_lists_of(const ExceptionRow& row, Store& store, ValueMe
 
 }  // namespace
 
-Status check_rule_item(const ExceptionRow& row, const Parts& parts) {
+Status check_rule_item(const ExceptionRow& row, const Parts& parts, ListIs list) {
   if (parts.rules == nullptr) return {};
   ValueMemory memory;
   FB_TRY(ValueLists values, value_lists_of(row, parts.store, memory));
   // Nobody adds an exception that counts for nothing.
-  std::erase_if(values, [](const auto& list) { return list.second == nullptr; });
-  const std::string problem =
-      parts.rules->problem_of({row.agnostic, row.list_id, false}, {row.item_id, row.doc, std::move(values)});
+  std::erase_if(values, [](const auto& named) { return named.second == nullptr; });
+  const ExceptionText item{row.item_id, row.doc, std::move(values)};
+  const std::string problem = list == ListIs::about_to_be_named
+                                  ? parts.rules->problem_of(item)
+                                  : parts.rules->problem_of({row.agnostic, row.list_id, false}, item);
   if (problem.empty()) return {};
   return fail(ErrorCode::invalid_argument, problem);
 }
 
-void tell_rules(const Parts& parts) {
-  if (parts.rules != nullptr) parts.rules->lists_changed();
+Status tell_rules(const Parts& parts, std::span<const ExceptionRow> of) {
+  if (parts.rules == nullptr) return {};
+  const ReloadReport report = parts.rules->lists_changed();
+  const auto behind = std::find_if(report.behind.begin(), report.behind.end(), [&](const ReloadReport::Behind& b) {
+    return of.empty() || std::any_of(of.begin(), of.end(), [&](const ExceptionRow& row) {
+             return b.list.agnostic == row.agnostic && b.list.list_id == row.list_id;
+           });
+  });
+  if (behind == report.behind.end()) return {};
+  return fail(ErrorCode::unavailable,
+              "the change is kept, but the rules do not run with it yet: " + behind->problem +
+                  " (it is tried again; /readyz names the problem until it is in force)",
+              {}, Retry::yes);
 }
 
 ListReader record_lists(Store& store) {

@@ -39,9 +39,10 @@ inline Status check_named_type(const Call& call, const std::string& id, const st
 }
 
 // The rules run with the list as it is now, when any exception names it.
-inline void tell_users(const Call& call, const std::string& list_id) {
+inline Status tell_users(const Call& call, const std::string& list_id) {
   const auto used = values_in(call).references(list_id);
-  if (!used || !used->empty()) tell_rules(call.parts);
+  if (used && used->empty()) return {};
+  return used ? tell_rules(call.parts, *used) : tell_rules(call.parts);
 }
 
 // Changes a row until nobody was faster, or against the version that was sent. `read`: the row as it is, an error when

@@ -33,7 +33,7 @@ Result<std::optional<ExceptionRow>> make_list(const Call& call) {
   if (!seq_no && seq_no.error().code == ErrorCode::already_exists) return std::optional<ExceptionRow>();
   if (!seq_no) return tl::unexpected<Error>(seq_no.error());
   row.seq_no = *seq_no;
-  tell_rules(call.parts);
+  FB_TRY_VOID(tell_rules(call.parts, {&row, 1}));
   return std::optional<ExceptionRow>(std::move(row));
 }
 
@@ -125,11 +125,11 @@ net::Response find(const Call& call) {
 }  // namespace
 
 void add_endpoint_list_routes(Router& router) {
-  router.add("POST", "/api/endpoint_list", Privilege::exceptions_write, create_list);
-  router.add("POST", "/api/endpoint_list/items", Privilege::exceptions_write, create);
+  router.add("POST", "/api/endpoint_list", Privilege::exceptions_write, create_list).slow();
+  router.add("POST", "/api/endpoint_list/items", Privilege::exceptions_write, create).slow();
   router.add("GET", "/api/endpoint_list/items", Privilege::exceptions_read, read);
-  router.add("PUT", "/api/endpoint_list/items", Privilege::exceptions_write, update);
-  router.add("DELETE", "/api/endpoint_list/items", Privilege::exceptions_delete, remove);
+  router.add("PUT", "/api/endpoint_list/items", Privilege::exceptions_write, update).slow();
+  router.add("DELETE", "/api/endpoint_list/items", Privilege::exceptions_delete, remove).slow();
   router.add("GET", "/api/endpoint_list/items/_find", Privilege::exceptions_read, find);
 }
 

@@ -70,7 +70,9 @@ net::Response create_exception_item(const Call& call) {
       break;
   }
   row.seq_no = added->front().seq_no;
-  if (!is_isolation_item(row)) tell_rules(call.parts);
+  if (!is_isolation_item(row)) {
+    if (const Status told = tell_rules(call.parts, {&row, 1}); !told) return siem_failed(told.error());
+  }
   return json(200, answer_of(row));
 }
 
@@ -106,7 +108,7 @@ Result<ExceptionRow> change_once(const Call& call, const ItemSent& sent, std::op
     return tl::unexpected<Error>(std::move(e));
   }
   changed.seq_no = *seq_no;
-  if (!is_isolation_item(row)) tell_rules(call.parts);
+  if (!is_isolation_item(row)) FB_TRY_VOID(tell_rules(call.parts, {&changed, 1}));
   return changed;
 }
 
@@ -144,7 +146,9 @@ net::Response remove_exception_item(const Call& call) {
   const auto removed = call.parts.store.exceptions().remove_item(*row, call.actor());
   if (!removed) return siem_failed(removed.error());
   if (!*removed) return siem_failed(missing_item(*named));
-  if (!is_isolation_item(*row)) tell_rules(call.parts);
+  if (!is_isolation_item(*row)) {
+    if (const Status told = tell_rules(call.parts, {&*row, 1}); !told) return siem_failed(told.error());
+  }
   return json(200, answer_of(*row));
 }
 
@@ -215,10 +219,10 @@ net::Response find_exception_items(const Call& call) {
 }
 
 void add_exception_items_routes(Router& router) {
-  router.add("POST", "/api/exception_lists/items", Privilege::exceptions_write, create_exception_item);
+  router.add("POST", "/api/exception_lists/items", Privilege::exceptions_write, create_exception_item).slow();
   router.add("GET", "/api/exception_lists/items", Privilege::exceptions_read, read_exception_item);
-  router.add("PUT", "/api/exception_lists/items", Privilege::exceptions_write, change_exception_item);
-  router.add("DELETE", "/api/exception_lists/items", Privilege::exceptions_delete, remove_exception_item);
+  router.add("PUT", "/api/exception_lists/items", Privilege::exceptions_write, change_exception_item).slow();
+  router.add("DELETE", "/api/exception_lists/items", Privilege::exceptions_delete, remove_exception_item).slow();
   router.add("GET", "/api/exception_lists/items/_find", Privilege::exceptions_read, find_exception_items);
 }
 

@@ -23,7 +23,7 @@ net::Response create(const Call& call) {
     return siem_problem(409, "exception list id: \"" + row.list_id + "\" already exists");
   }
   row.seq_no = *seq_no;
-  tell_rules(call.parts);
+  if (const Status told = tell_rules(call.parts, {&row, 1}); !told) return siem_failed(told.error());
   return json(200, answer_of(row));
 }
 
@@ -82,7 +82,7 @@ net::Response remove(const Call& call) {
   const auto removed = call.parts.store.exceptions().remove_list(*row, call.actor());
   if (!removed) return siem_failed(removed.error());
   if (!*removed) return siem_failed(missing_list(*named));
-  tell_rules(call.parts);
+  if (const Status told = tell_rules(call.parts, {&*row, 1}); !told) return siem_failed(told.error());
   return json(200, answer_of(*row));
 }
 
@@ -208,7 +208,7 @@ net::Response import(const Call& call) {
   if (!file) return siem_failed(file.error());
   const auto summary = import_lists(call, *file, options);
   if (summary) {
-    tell_rules(call.parts);
+    if (const Status told = tell_rules(call.parts); !told) return siem_failed(told.error());
     return json(200, *summary);
   }
   if (summary.error().code == ErrorCode::limit) return siem_problem(400, summary.error().message);
@@ -218,10 +218,10 @@ net::Response import(const Call& call) {
 }  // namespace
 
 void add_exception_lists_routes(Router& router) {
-  router.add("POST", "/api/exception_lists", Privilege::exceptions_write, create);
+  router.add("POST", "/api/exception_lists", Privilege::exceptions_write, create).slow();
   router.add("GET", "/api/exception_lists", Privilege::exceptions_read, read);
   router.add("PUT", "/api/exception_lists", Privilege::exceptions_write, update);
-  router.add("DELETE", "/api/exception_lists", Privilege::exceptions_delete, remove);
+  router.add("DELETE", "/api/exception_lists", Privilege::exceptions_delete, remove).slow();
   router.add("GET", "/api/exception_lists/_find", Privilege::exceptions_read, find);
   router.add("GET", "/api/exception_lists/summary", Privilege::exceptions_read, summary);
   router.add("POST", "/api/exception_lists/_duplicate", Privilege::exceptions_write, duplicate).slow();

@@ -2,6 +2,7 @@
 // look at, change and have made.
 #include "api/api.h"
 #include "api/exceptions/objects.h"
+#include "api/exceptions/own_list.h"
 #include "api/exceptions/requests.h"
 #include "api/exceptions/rule_item.h"
 #include "api/routes/answers.h"
@@ -49,27 +50,36 @@ Json entries_of(const Json& alert) {
   return entries;
 }
 
-// The list that the rule's exceptions go into.
-struct ListOf {
+// The list that the exception goes into.
+struct Into {
   RuleExceptionList list;
-  bool named = false;  // the rule names it already
+  bool own = true;        // the rule's own; else one that the request names
+  bool is_there = false;  // else it is made with the exception
 };
 
-ListOf list_of(const RuleView* rule, const Json& alert, const std::string& rule_id) {
+// The rule's own list, never one that other rules may share, unless the request names it: a false positive of one rule
+// says nothing of what others find. not_found: the rule names no such list.
+Result<Into> list_for(const Call& call, const RuleView* rule, const Json& alert, const std::string& rule_id,
+                      const std::string& wanted) {
   std::vector<RuleExceptionList> lists;
   if (rule != nullptr) {
     lists = RuleDesk::exception_lists_of(rule->doc);
   } else if (const auto then = alert.find("kibana.alert.rule.exceptions_list"); then != alert.end()) {
     lists = RuleDesk::exception_lists_of(dumped(Json{{"exceptions_list", *then}}));
   }
-  for (const char* type : {"rule_default", "detection"}) {
+  if (!wanted.empty()) {
     for (RuleExceptionList& list : lists) {
       // What isolated hosts may talk to excepts no events, whatever a rule calls that list.
-      if (list.agnostic && list.list_id == kIsolationList) continue;
-      if (list.type == type && !list.list_id.empty()) return {std::move(list), true};
+      if (list.list_id != wanted || (list.agnostic && list.list_id == kIsolationList)) continue;
+      FB_TRY(const auto row, call.parts.store.exceptions().list(list.agnostic, By::human_id, list.list_id));
+      if (row) return Into{std::move(list), false, true};
     }
+    return fail(ErrorCode::not_found, "the rule names no exception list '" + wanted.substr(0, 100) + "' that is there");
   }
-  return {{rule_id + "-exceptions", "rule_default", false}, false};
+  const std::string suggested = rule_id + "-exceptions";
+  if (rule == nullptr) return Into{{suggested, "rule_default", false}, true, false};
+  FB_TRY(OwnList own, own_list_of(call.parts.store, *rule, suggested));
+  return Into{{std::move(own.list_id), "rule_default", false}, true, own.is_there};
 }
 
 net::Response lacking(const char* privilege) {
@@ -80,7 +90,8 @@ struct Wanted {
   bool close = true;
   bool create = false;
   std::string comment;
-  Json entries;  // null: as drafted
+  std::string list_id;  // "" = the rule's own
+  Json entries;         // null: as drafted
 };
 
 Result<Wanted> read_body(const Call& call) {
@@ -88,8 +99,9 @@ Result<Wanted> read_body(const Call& call) {
   Wanted out;
   const Json body = call.request.body.empty() ? Json::object() : parse_ordered_json(call.request.body);
   const auto wrong = [] {
-    return fail(ErrorCode::invalid_argument,
-                R"(the body is {"comment": "...", "close": true, "create_exception": false, "entries": [...]})");
+    return fail(
+        ErrorCode::invalid_argument,
+        R"(the body is {"comment": "...", "close": true, "create_exception": false, "list_id": "...", "entries": [...]})");
   };
   if (!body.is_object()) return wrong();
   for (const auto& [key, value] : body.items()) {
@@ -99,6 +111,8 @@ Result<Wanted> read_body(const Call& call) {
       out.close = value;
     } else if (key == "create_exception" && value.is_boolean()) {
       out.create = value;
+    } else if (key == "list_id" && value.is_string()) {
+      out.list_id = value;
     } else if (key == "entries" && value.is_array()) {
       out.entries = value;
     } else {
@@ -108,48 +122,22 @@ Result<Wanted> read_body(const Call& call) {
   return out;
 }
 
-// Makes the list where there is none, and lets the rule name it.
-Status prepare_list(const Call& call, const ListOf& to, const RuleViewPtr& rule, const std::string& rule_name) {
-  ExceptionStore store = call.parts.store.exceptions();
-  FB_TRY(auto row, store.list(to.list.agnostic, By::human_id, to.list.list_id));
-  if (!row) {
-    ListSent sent;
-    sent.list_id = to.list.list_id;
-    sent.name = "Exceptions of " + rule_name;
-    sent.description = "Made for the false positives of a rule";
-    sent.type = to.list.type;
-    sent.agnostic = to.list.agnostic;
-    row = new_list(sent, call.who.person, call.parts.clock.wall_ms());
-    const auto added = store.add_list(*row, call.actor());
-    if (!added) return tl::unexpected<Error>(added.error());
-  }
-  if (to.named) return {};
-  Json doc = parse_ordered_json(rule->doc);
-  doc["exceptions_list"].push_back(Json{{"id", row->id},
-                                        {"list_id", row->list_id},
-                                        {"type", to.list.type},
-                                        {"namespace_type", to.list.agnostic ? "agnostic" : "single"}});
-  const auto changed = call.parts.rules->apply({{rule, "edited", dumped(doc), ""}}, call.actor());
-  if (!changed.front()) {
-    return fail(changed.front().error().status == 409 ? ErrorCode::conflict : ErrorCode::refused,
-                changed.front().error().messages.front());
-  }
-  return {};
-}
-
 // The item as it was made.
-Result<std::string> make_item(const Call& call, const ItemSent& sent) {
-  const ExceptionRow row = new_item(sent, call.who.person, call.parts.clock.wall_ms());
+Result<std::string> make_item(const Call& call, const Into& to, const RuleViewPtr& rule, const std::string& rule_id,
+                              const ItemSent& sent) {
+  ExceptionRow row = new_item(sent, call.who.person, call.parts.clock.wall_ms());
+  if (to.own) {
+    FB_TRY(const auto made, add_to_own_list(call, rule, {std::move(row)}, rule_id + "-exceptions"));
+    return answer_of(made.front());
+  }
   FB_TRY_VOID(check_rule_item(row, call.parts));
-  ExceptionStore store = call.parts.store.exceptions();
-  FB_TRY(const auto added, store.add_items({row}, call.actor()));
+  FB_TRY(const auto added, call.parts.store.exceptions().add_items({row}, call.actor()));
   if (added.front().what != ExceptionStore::Added::done) {
     return fail(ErrorCode::conflict, "the exception list is full or was deleted meanwhile", row.list_id);
   }
-  tell_rules(call.parts);
-  ExceptionRow made = row;
-  made.seq_no = added.front().seq_no;
-  return answer_of(made);
+  row.seq_no = added.front().seq_no;
+  FB_TRY_VOID(tell_rules(call.parts, {&row, 1}));
+  return answer_of(row);
 }
 
 net::Response false_positive(const Call& call) {
@@ -162,7 +150,9 @@ net::Response false_positive(const Call& call) {
 
   const RuleDesk* desk = call.parts.rules;
   const RuleViewPtr rule = desk == nullptr ? nullptr : desk->by_rule_id(alert->rule_id);
-  const ListOf to = list_of(rule.get(), doc, alert->rule_id);
+  const auto into = list_for(call, rule.get(), doc, alert->rule_id, wanted->list_id);
+  if (!into) return failed(into.error());
+  const Into& to = *into;
   const std::string rule_name = text_at(doc, "kibana.alert.rule.name");
   Json item{{"list_id", to.list.list_id},
             {"item_id", new_uuid()},
@@ -179,17 +169,15 @@ net::Response false_positive(const Call& call) {
   std::string made;
   if (wanted->create) {
     if (!call.who.may(Privilege::exceptions_write)) return lacking("exceptions_write");
-    if (!to.named && !call.who.may(Privilege::rules_write)) return lacking("rules_write");
-    if (!to.named && (rule == nullptr || rule->from_file)) {
-      return problem(409, rule == nullptr
-                              ? "the alert's rule is gone"
-                              : "the rule stands in a rule file and names no exception list: name one there, then make "
-                                "the exception");
+    if (to.own && rule == nullptr) return problem(409, "the alert's rule is gone");
+    if (to.own && rule->from_file && !names_as_own(*rule, to.list.list_id)) {
+      return problem(409,
+                     "the rule stands in a rule file and names no exception list of its own: name one of type "
+                     "rule_default there, or send the list_id of one that it names");
     }
     const auto sent = read_item_body(dumped(item), BodyOf::create);
     if (!sent) return problem(400, sent.error().message);
-    if (const Status ready = prepare_list(call, to, rule, rule_name); !ready) return failed(ready.error());
-    auto done = make_item(call, *sent);
+    auto done = make_item(call, to, rule, alert->rule_id, *sent);
     if (!done) return failed(done.error());
     made = std::move(*done);
   }
@@ -202,7 +190,7 @@ net::Response false_positive(const Call& call) {
               {"alert_id", alert->alert_id},
               {"rule_id", alert->rule_id},
               {"workflow_status", wanted->close ? "closed" : alert->status},
-              {"list_exists", to.named || !made.empty()}};
+              {"list_exists", to.is_there || !made.empty()}};
   answer["exception_item"] = made.empty() ? std::move(item) : parse_ordered_json(made);
   return json(200, dumped(answer));
 }
@@ -210,7 +198,7 @@ net::Response false_positive(const Call& call) {
 }  // namespace
 
 void add_false_positives_routes(Router& router) {
-  router.add("POST", "/api/firebreak/alerts/{id}/false_positive", Privilege::alerts_write, false_positive);
+  router.add("POST", "/api/firebreak/alerts/{id}/false_positive", Privilege::alerts_write, false_positive).slow();
 }
 
 }  // namespace fb::api

@@ -171,7 +171,7 @@ void add_policies_routes(Router& router) {
   router.add("PUT", "/api/firebreak/policies/{id}", Privilege::endpoints_write, change);
   router.add("DELETE", "/api/firebreak/policies/{id}", Privilege::endpoints_write, remove);
   router.add("GET", "/api/firebreak/policies/{id}/endpoints", Privilege::endpoints_read, endpoints);
-  router.add("POST", "/api/firebreak/policies/{id}/assign", Privilege::endpoints_write, assign);
+  router.add("POST", "/api/firebreak/policies/{id}/assign", Privilege::endpoints_write, assign).slow();
 }
 
 }  // namespace fb::api

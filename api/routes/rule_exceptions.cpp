@@ -1,10 +1,8 @@
 // Exceptions of one rule, kept in a list that is the rule's own; and lists that several rules share.
-#include <algorithm>
-
 #include "api/api.h"
 #include "api/exceptions/objects.h"
+#include "api/exceptions/own_list.h"
 #include "api/exceptions/requests.h"
-#include "api/exceptions/rule_item.h"
 #include "api/rules/answers.h"
 #include "engine/base/json.h"
 #include "engine/model/ids.h"
@@ -12,7 +10,6 @@
 namespace fb::api {
 namespace {
 
-using By = ExceptionStore::By;
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMostItems = 1000;  // of one request
@@ -45,31 +42,6 @@ net::Response create_shared(const Call& call) {
   return list ? json(200, answer_of(*list)) : siem_failed(list.error());
 }
 
-// What the rule's document says of its lists.
-Json lists_of(const RuleView& rule) {
-  const Json doc = parse_ordered_json(rule.doc);
-  return doc.is_object() ? doc.value("exceptions_list", Json::array()) : Json::array();
-}
-
-struct OwnList {
-  std::string id;
-  std::string list_id;
-  bool is_new = false;
-};
-
-// The rule's own list; made when there is none, or when it was deleted.
-Result<OwnList> own_list(const Call& call, const RuleView& rule) {
-  for (const Json& list : lists_of(rule)) {
-    if (list.value("type", "") != "rule_default") continue;
-    FB_TRY(const auto row, call.parts.store.exceptions().list(false, By::human_id, list.value("list_id", "")));
-    if (row) return OwnList{row->id, row->list_id, false};
-  }
-  FB_TRY(const ExceptionRow row,
-         add_list(call, "Exceptions for rule - " + rule.name,
-                  "Exception list containing exceptions for rule with id: " + rule.id, "rule_default"));
-  return OwnList{row.id, row.list_id, true};
-}
-
 // The items of the body as those of the list; the error is an answer.
 tl::expected<std::vector<ExceptionRow>, net::Response> read_items(const Call& call, const Json& body) {
   const bool good = body.is_object() && body.contains("items") && body["items"].is_array() && !body["items"].empty() &&
@@ -94,47 +66,11 @@ net::Response add_to_rule(const Call& call) {
   if (!rule) return answer(refuse(404, "id: \"" + call.params.at("id") + "\" not found"));
   auto rows = read_items(call, parse_ordered_json(call.request.body));
   if (!rows) return rows.error();
-  const auto own = own_list(call, *rule);
-  if (!own) return siem_failed(own.error());
-  for (ExceptionRow& row : *rows) {
-    row.list_id = own->list_id;
-    Json doc = parse_ordered_json(row.doc);
-    doc["list_id"] = own->list_id;
-    row.doc = dumped(doc);
-    if (const Status fine = check_rule_item(row, call.parts); !fine) return siem_failed(fine.error());
-  }
-  const auto added = call.parts.store.exceptions().add_items(*rows, call.actor());
+  const auto added = add_to_own_list(call, rule, std::move(*rows));
+  if (!added && added.error().code == ErrorCode::limit) return siem_problem(400, added.error().message);
   if (!added) return siem_failed(added.error());
   std::string items;
-  for (size_t i = 0; i < rows->size(); ++i) {
-    if ((*added)[i].what == ExceptionStore::Added::exists) {
-      return siem_problem(409, "exception list item id: \"" + (*rows)[i].item_id + "\" already exists");
-    }
-    if ((*added)[i].what != ExceptionStore::Added::done) {
-      return siem_problem(400, "Failed to add exception item, exception list would exceed max size of " +
-                                   std::to_string(kMaxExceptionItems));
-    }
-    (*rows)[i].seq_no = (*added)[i].seq_no;
-    items += (items.empty() ? "" : ",") + answer_of((*rows)[i]);
-  }
-  // The rule names the list once its items are there: it never runs with half of them.
-  if (own->is_new) {
-    Json lists = Json::array();
-    for (Json& list : lists_of(*rule)) {
-      if (list.value("type", "") != "rule_default") lists.push_back(std::move(list));
-    }
-    lists.push_back(
-        Json{{"id", own->id}, {"list_id", own->list_id}, {"type", "rule_default"}, {"namespace_type", "single"}});
-    const auto patched = desk->patch(dumped(Json{{"id", rule->id}, {"exceptions_list", lists}}), call.actor());
-    if (!patched) {
-      // The rule can't be run with them: nothing of it stays.
-      const auto row = call.parts.store.exceptions().list(false, By::id, own->id);
-      if (row && *row) (void)call.parts.store.exceptions().remove_list(**row, call.actor());
-      return answer(patched.error());
-    }
-  } else {
-    tell_rules(call.parts);
-  }
+  for (const ExceptionRow& row : *added) items += (items.empty() ? "" : ",") + answer_of(row);
   return json(200, "[" + items + "]");
 }
 
@@ -142,7 +78,7 @@ net::Response add_to_rule(const Call& call) {
 
 void add_rule_exceptions_routes(Router& router) {
   router.add("POST", "/api/exceptions/shared", Privilege::exceptions_write, create_shared);
-  router.add("POST", "/api/detection_engine/rules/{id}/exceptions", Privilege::exceptions_write, add_to_rule);
+  router.add("POST", "/api/detection_engine/rules/{id}/exceptions", Privilege::exceptions_write, add_to_rule).slow();
 }
 
 }  // namespace fb::api

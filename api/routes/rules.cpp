@@ -101,7 +101,7 @@ net::Response read_rule(const Call& call, RuleDesk& desk) {
 net::Response remove_rule(const Call& call, RuleDesk& desk) {
   auto rule = asked_for(call, desk);
   if (!rule) return answer(rule.error());
-  return answer(desk.remove(*rule, call.actor()));
+  return answer(desk.remove(*rule, author_of(call)));
 }
 
 net::Response find_rules(const Call& call, RuleDesk& desk) {
@@ -229,7 +229,7 @@ net::Response restore(const Call& call, RuleDesk& desk) {
   if (!body.is_object() || !body.contains("version") || !body["version"].is_number_integer()) {
     return problem(400, R"(the body is {"version": N})");
   }
-  return answer(desk.restore(call.params.at("id"), body["version"].get<int64_t>(), call.actor()));
+  return answer(desk.restore(call.params.at("id"), body["version"].get<int64_t>(), author_of(call)));
 }
 
 }  // namespace
@@ -238,18 +238,18 @@ void add_rules_routes(Router& router) {
   constexpr const char* kRules = "/api/detection_engine/rules";
   router
       .add("POST", kRules, Privilege::rules_write, with_desk([](const Call& call, RuleDesk& desk) {
-             return answer(desk.create(call.request.body, call.actor()));
+             return answer(desk.create(call.request.body, author_of(call)));
            }))
       .changes_rules();
   router.add("GET", kRules, Privilege::rules_read, with_desk(read_rule));
   router
       .add("PUT", kRules, Privilege::rules_write, with_desk([](const Call& call, RuleDesk& desk) {
-             return answer(desk.replace(call.request.body, call.actor()));
+             return answer(desk.replace(call.request.body, author_of(call)));
            }))
       .changes_rules();
   router
       .add("PATCH", kRules, Privilege::rules_write, with_desk([](const Call& call, RuleDesk& desk) {
-             return answer(desk.patch(call.request.body, call.actor()));
+             return answer(desk.patch(call.request.body, author_of(call)));
            }))
       .changes_rules();
   router.add("DELETE", kRules, Privilege::rules_write, with_desk(remove_rule)).changes_rules();

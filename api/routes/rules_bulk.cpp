@@ -1,11 +1,14 @@
 // Many rules at once: bulk actions, export, import.
 #include <algorithm>
+#include <map>
 
 #include "api/api.h"
+#include "api/exceptions/own_list.h"
 #include "api/multipart.h"
 #include "api/routes/answers.h"
 #include "api/rules/answers.h"
 #include "api/rules/bulk_edit.h"
+#include "api/rules/isolating.h"
 #include "api/rules/new_lists.h"
 #include "api/rules/transfer.h"
 #include "engine/base/json.h"
@@ -104,30 +107,38 @@ Json name_of(const RuleView& rule) {
   return Json{{"id", rule.id}, {"name", rule.name}};
 }
 
+// What the body says of a duplicate; true unless it says no.
+bool copies(const Json& body, const char* what) {
+  const auto how = body.find("duplicate");
+  return how == body.end() || !how->is_object() || !how->contains(what) || (*how)[what] == true;
+}
+
 // The change that the action asks for; nothing when the rule is so already.
 std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleViewPtr& rule, const Json& body) {
-  Json doc = parse_ordered_json(rule->doc);
   if (action == "delete") return RuleDesk::Change{rule, "deleted", "", ""};
+  const auto built_on = [&rule](const char* what, auto derive) -> std::optional<RuleDesk::Change> {
+    std::string doc = derive(*rule);
+    if (doc == rule->doc) return std::nullopt;
+    return RuleDesk::Change{rule, what, std::move(doc), "",
+                            [derive](const RuleView& r) -> RuleResult<std::string> { return derive(r); }};
+  };
   if (action == "enable" || action == "disable") {
     const bool on = action == "enable";
-    if (doc.value("enabled", false) == on) return std::nullopt;
-    doc["enabled"] = on;
-    return RuleDesk::Change{rule, on ? "enabled" : "disabled", dumped(doc), ""};
+    return built_on(on ? "enabled" : "disabled", [on](const RuleView& standing) {
+      Json switched = parse_ordered_json(standing.doc);
+      switched["enabled"] = on;
+      return dumped(switched);
+    });
   }
   if (action == "duplicate") {
+    Json doc = parse_ordered_json(rule->doc);
     doc["name"] = doc.value("name", "") + " [Duplicate]";
     doc["enabled"] = false;
     doc["rule_id"] = new_uuid();
-    const auto how = body.find("duplicate");
-    const auto with = [&](const char* key) {
-      return how == body.end() || !how->is_object() || !how->contains(key) || (*how)[key] == true;
-    };
-    if (!with("include_exceptions")) doc["exceptions_list"] = Json::array();
+    if (!copies(body, "include_exceptions")) doc["exceptions_list"] = Json::array();
     return RuleDesk::Change{nullptr, "created", dumped(doc), ""};
   }
-  std::string after = edited(rule->doc, dumped(body["edit"]));
-  if (after == rule->doc) return std::nullopt;
-  return RuleDesk::Change{rule, "edited", std::move(after), ""};
+  return built_on("edited", [edits = dumped(body["edit"])](const RuleView& r) { return edited(r.doc, edits); });
 }
 
 // Those that are named, by id or by query.
@@ -202,6 +213,10 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
 
   std::vector<RuleDesk::Change> changes;
   std::vector<RuleViewPtr> of;
+  std::map<std::string, std::vector<ExceptionRow>> made_lists;  // by the rule that is duplicated
+  const auto drop_lists = [&](const std::string& id) {
+    for (const ExceptionRow& list : made_lists[id]) (void)call.parts.store.exceptions().remove_list(list, call.actor());
+  };
   for (const RuleViewPtr& rule : *rules) {
     if (rule->from_file && action != "duplicate") {
       bulk.error("the rule stands in a rule file; the API does not change it", 400, "IMMUTABLE", name_of(*rule));
@@ -215,11 +230,24 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
       continue;
     }
     if (dry_run && change->what != "deleted") {
-      Json doc = parse_ordered_json(change->doc);
+      if (!author_of(call).may_isolate && isolates_anew(change->rule ? rule->doc : "", change->doc)) {
+        bulk.error("the rule isolates hosts: that needs the privilege [isolate] too", 403, nullptr, name_of(*rule));
+        continue;
+      }
       if (const auto good = desk.compile(change->doc); !good) {
         bulk.error(joined(good.error().messages), good.error().status, nullptr, name_of(*rule));
         continue;
       }
+    }
+    if (!dry_run && action == "duplicate") {
+      auto doc =
+          with_own_lists_copied(call, change->doc, copies(body, "include_expired_exceptions"), made_lists[rule->id]);
+      if (!doc) {
+        bulk.error(doc.error().describe(), 500, nullptr, name_of(*rule));
+        drop_lists(rule->id);
+        continue;
+      }
+      change->doc = std::move(*doc);
     }
     changes.push_back(std::move(*change));
     of.push_back(rule);
@@ -229,12 +257,13 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
     for (const RuleViewPtr& rule : of) made.push_back(name_of(*rule));
     return bulk.answer(true);
   }
-  const auto results = desk.apply(std::move(changes), call.actor());
+  const auto results = desk.apply(std::move(changes), author_of(call));
   for (size_t i = 0; i < results.size(); ++i) {
     if (results[i]) {
       made.push_back(parse_ordered_json((*results[i])->answer));
     } else {
       bulk.error(joined(results[i].error().messages), results[i].error().status, nullptr, name_of(*of[i]));
+      drop_lists(of[i]->id);
     }
   }
   return bulk.answer(false);

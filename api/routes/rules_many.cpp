@@ -32,15 +32,15 @@ Json error_of(const Json& item, const RuleRefusal& refusal) {
 using One = RuleResult<RuleViewPtr> (*)(const Call& call, RuleDesk& desk, const Json& item);
 
 RuleResult<RuleViewPtr> create(const Call& call, RuleDesk& desk, const Json& item) {
-  return desk.create(dumped(item), call.actor());
+  return desk.create(dumped(item), author_of(call));
 }
 
 RuleResult<RuleViewPtr> replace(const Call& call, RuleDesk& desk, const Json& item) {
-  return desk.replace(dumped(item), call.actor());
+  return desk.replace(dumped(item), author_of(call));
 }
 
 RuleResult<RuleViewPtr> patch(const Call& call, RuleDesk& desk, const Json& item) {
-  return desk.patch(dumped(item), call.actor());
+  return desk.patch(dumped(item), author_of(call));
 }
 
 RuleResult<RuleViewPtr> remove(const Call& call, RuleDesk& desk, const Json& item) {
@@ -48,7 +48,7 @@ RuleResult<RuleViewPtr> remove(const Call& call, RuleDesk& desk, const Json& ite
     return item.is_object() && item.contains(key) && item[key].is_string() ? item[key].get<std::string>() : "";
   };
   auto rule = desk.named(text("id"), text("rule_id"));
-  return rule ? desk.remove(*rule, call.actor()) : rule;
+  return rule ? desk.remove(*rule, author_of(call)) : rule;
 }
 
 // 200 whatever became of them: each member of the answer is the rule or {id or rule_id, error}.

@@ -41,7 +41,7 @@ net::Response create(const Call& call) {
     return values_failed(e);
   }
   row.seq_no = *seq_no;
-  tell_users(call, row.list_id);
+  if (const Status told = tell_users(call, row.list_id); !told) return siem_failed(told.error());
   return json(200, answer_of(row, (*list)->type));
 }
 
@@ -101,7 +101,7 @@ net::Response change(const Call& call, ValueBody use) {
       },
       [&](const ValueRow& row, int64_t expected) { return store.change_item(row, expected, call.actor()); });
   if (!changed) return siem_failed(changed.error());
-  tell_users(call, changed->list_id);
+  if (const Status told = tell_users(call, changed->list_id); !told) return siem_failed(told.error());
   return json(200, answer_of(*changed, type));
 }
 
@@ -120,7 +120,7 @@ net::Response remove(const Call& call) {
     const auto gone = *row ? store.remove_items({**row}, call.actor()) : Result<int64_t>(0);
     if (!gone) return siem_failed(gone.error());
     if (*gone == 0) return siem_problem(404, "list item with id: \"" + id + "\" not found");
-    tell_users(call, (*row)->list_id);
+    if (const Status told = tell_users(call, (*row)->list_id); !told) return siem_failed(told.error());
     return json(200, answer_of(**row, type_of(call, (*row)->list_id)));
   }
   const std::string list_id = call.query("list_id");
@@ -136,7 +136,7 @@ net::Response remove(const Call& call) {
   if (rows->empty()) return siem_problem(404, "list_id: \"" + list_id + "\" with " + value + " was not found");
   const auto gone = store.remove_items(*rows, call.actor());
   if (!gone) return siem_failed(gone.error());
-  tell_users(call, list_id);
+  if (const Status told = tell_users(call, list_id); !told) return siem_failed(told.error());
   return json(200, answers_of(*rows, (*list)->type));
 }
 
@@ -249,7 +249,7 @@ net::Response import_values(const Call& call) {
     }
     return values_failed(added.error());
   }
-  tell_users(call, row.id);
+  if (const Status told = tell_users(call, row.id); !told) return siem_failed(told.error());
   const auto made = store.list(row.id);
   if (!made) return siem_failed(made.error());
   return json(200, answer_of(*made ? **made : row));
@@ -258,11 +258,11 @@ net::Response import_values(const Call& call) {
 }  // namespace
 
 void add_value_list_items_routes(Router& router) {
-  router.add("POST", "/api/lists/items", Privilege::exceptions_write, create);
+  router.add("POST", "/api/lists/items", Privilege::exceptions_write, create).slow();
   router.add("GET", "/api/lists/items", Privilege::exceptions_read, read);
-  router.add("PUT", "/api/lists/items", Privilege::exceptions_write, replace);
-  router.add("PATCH", "/api/lists/items", Privilege::exceptions_write, patch);
-  router.add("DELETE", "/api/lists/items", Privilege::exceptions_delete, remove);
+  router.add("PUT", "/api/lists/items", Privilege::exceptions_write, replace).slow();
+  router.add("PATCH", "/api/lists/items", Privilege::exceptions_write, patch).slow();
+  router.add("DELETE", "/api/lists/items", Privilege::exceptions_delete, remove).slow();
   router.add("GET", "/api/lists/items/_find", Privilege::exceptions_read, find).slow();
   router.add("POST", "/api/lists/items/_export", Privilege::exceptions_read, export_values).only_reads().slow();
   router.add("POST", "/api/lists/items/_import", Privilege::exceptions_write, import_values).takes_import().slow();

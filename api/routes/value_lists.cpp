@@ -40,7 +40,7 @@ net::Response remove_index(const Call& call) {
     return siem_problem(404,
                         std::string("index and data stream: \"") + kLists + "\" and \"" + kItems + "\" does not exist");
   }
-  tell_rules(call.parts);
+  if (const Status told = tell_rules(call.parts); !told) return siem_failed(told.error());
   return json(200, R"({"acknowledged":true})");
 }
 
@@ -73,7 +73,8 @@ net::Response create(const Call& call) {
     return siem_problem(409, "list id: \"" + row.id + "\" already exists");
   }
   row.seq_no = *seq_no;
-  tell_users(call, row.id);  // exceptions may have named it before
+  // Exceptions may have named it before.
+  if (const Status told = tell_users(call, row.id); !told) return siem_failed(told.error());
   return json(200, answer_of(row));
 }
 
@@ -179,7 +180,10 @@ net::Response remove(const Call& call) {
   }
   net::Response answer = remove_list(call, **row);
   // The exceptions are gone even when the list could not be removed after them.
-  if (!items->empty()) tell_rules(call.parts);
+  if (!items->empty()) {
+    const Status told = tell_rules(call.parts, *items);
+    if (!told && answer.status == 200) return siem_failed(told.error());
+  }
   return answer;
 }
 
@@ -214,13 +218,13 @@ net::Response privileges(const Call& call) {
 void add_value_lists_routes(Router& router) {
   router.add("GET", "/api/lists/index", Privilege::exceptions_read, read_index);
   router.add("POST", "/api/lists/index", Privilege::exceptions_write, make_index);
-  router.add("DELETE", "/api/lists/index", Privilege::exceptions_delete, remove_index);
+  router.add("DELETE", "/api/lists/index", Privilege::exceptions_delete, remove_index).slow();
   router.add("GET", "/api/lists/privileges", Privilege::exceptions_read, privileges);
-  router.add("POST", "/api/lists", Privilege::exceptions_write, create);
+  router.add("POST", "/api/lists", Privilege::exceptions_write, create).slow();
   router.add("GET", "/api/lists", Privilege::exceptions_read, read);
   router.add("PUT", "/api/lists", Privilege::exceptions_write, replace);
   router.add("PATCH", "/api/lists", Privilege::exceptions_write, patch);
-  router.add("DELETE", "/api/lists", Privilege::exceptions_delete, remove);
+  router.add("DELETE", "/api/lists", Privilege::exceptions_delete, remove).slow();
   router.add("GET", "/api/lists/_find", Privilege::exceptions_read, find);
 }
 

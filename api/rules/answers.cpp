@@ -19,6 +19,10 @@ RuleDesk* desk_of(const Call& call) {
   return call.parts.rules;
 }
 
+RuleAuthor author_of(const Call& call) {
+  return {call.actor(), call.who.may(Privilege::isolate)};
+}
+
 net::Response no_desk() {
   return problem(503, "this service serves no rules");
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "api/rules/isolating.h"
 #include "api/rules/view.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
@@ -23,11 +24,27 @@ std::string dumped(const Json& j) {
   return j.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// What the desk says of a rule, not who writes it.
+constexpr const char* kStamps[] = {"id",         "immutable",  "rule_source", "created_at",
+                                   "created_by", "updated_at", "updated_by",  "revision"};
+
+enum class Difference : uint8_t { none, switched, more };  // switched: on or off, and nothing else
+
+Difference difference(std::string_view before, std::string_view after) {
+  nlohmann::json old = parse_json(before);
+  nlohmann::json fresh = parse_json(after);
+  for (nlohmann::json* rule : {&old, &fresh}) {
+    for (const char* key : kStamps) rule->erase(key);
+  }
+  if (old == fresh) return Difference::none;
+  old.erase("enabled");
+  fresh.erase("enabled");
+  return old == fresh ? Difference::switched : Difference::more;
+}
+
 // How the rule came to be and who changed it last, put into its document.
-std::string stamped(const RuleView* before, const std::string& id, const std::string& shaped, const std::string& what,
-                    const std::string& who, int64_t now_ms) {
-  static constexpr const char* kStamps[] = {"id",         "immutable",  "rule_source", "created_at",
-                                            "created_by", "updated_at", "updated_by",  "revision"};
+std::string stamped(const RuleView* before, const std::string& id, const std::string& shaped, const std::string& who,
+                    int64_t now_ms) {
   Json rule = parse_ordered_json(shaped);
   for (const char* key : kStamps) rule.erase(key);
   const std::string person = who.starts_with("user:") ? who.substr(5) : who;
@@ -35,13 +52,8 @@ std::string stamped(const RuleView* before, const std::string& id, const std::st
   Json old = before == nullptr ? Json::object() : parse_ordered_json(before->doc);
   int64_t revision = 0;
   if (before != nullptr) {
-    Json bare = old;
-    Json fresh = rule;
-    for (const char* key : kStamps) bare.erase(key);
-    bare.erase("enabled");
-    fresh.erase("enabled");
     revision = old.value("revision", int64_t{0});
-    if (nlohmann::json(bare) != nlohmann::json(fresh) && what != "enabled" && what != "disabled") ++revision;
+    if (difference(before->doc, shaped) == Difference::more) ++revision;
   }
   Json out{{"id", id}};
   for (auto& [key, value] : rule.items()) out[key] = value;
@@ -258,7 +270,7 @@ RuleResult<std::vector<RuleViewPtr>> RuleDesk::find(const std::string& kuery, co
   return found;
 }
 
-std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes, const std::string& who) {
+std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes, const RuleAuthor& by) {
   Impl& self = *impl_;
   const std::lock_guard one_at_a_time(self.change_mutex);
   const auto shelf = self.now();
@@ -291,9 +303,30 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
       made.push_back({i, {standing->id, standing->rule_id, c.what, standing->doc}});
       continue;
     }
+    if (standing && c.derive) {
+      auto derived = c.derive(*standing);
+      if (!derived) {
+        results[i] = tl::unexpected(std::move(derived.error()));
+        continue;
+      }
+      c.doc = std::move(*derived);
+    }
     const std::string id = standing ? standing->id : c.id.empty() ? new_uuid() : c.id;
     const Json shaped = parse_ordered_json(c.doc);
     const std::string rule_id = shaped.at("rule_id").get<std::string>();
+    if (!by.may_isolate && isolates_anew(standing ? standing->doc : "", c.doc)) {
+      results[i] = tl::unexpected(refuse(
+          403, "who makes, changes or switches on a rule that isolates hosts needs the privilege [isolate] too"));
+      continue;
+    }
+    if (standing && c.what != "restored") {
+      const Difference found = difference(standing->doc, c.doc);
+      if (found == Difference::none) {  // no edit: it has no version and no new author
+        results[i] = standing;
+        continue;
+      }
+      if (found == Difference::switched) c.what = shaped.value("enabled", false) ? "enabled" : "disabled";
+    }
     if (!standing && shelf->by_id.contains(id)) {
       results[i] = tl::unexpected(refuse(409, "id: \"" + id + "\" already exists"));
       continue;
@@ -302,7 +335,7 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
       results[i] = tl::unexpected(refuse(409, "rule_id: \"" + rule_id + "\" already exists"));
       continue;
     }
-    made.push_back({i, {id, rule_id, c.what, stamped(standing.get(), id, c.doc, c.what, who, self.clock.wall_ms())}});
+    made.push_back({i, {id, rule_id, c.what, stamped(standing.get(), id, c.doc, by.who, self.clock.wall_ms())}});
   }
 
   // Until none of the changed ones is broken: each round names at least one.
@@ -343,7 +376,7 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
 
   std::vector<RuleWrite> writes;
   for (const Made& m : made) writes.push_back(m.write);
-  if (const Status kept = ApiRules(self.store).write(writes, who); !kept) {
+  if (const Status kept = ApiRules(self.store).write(writes, by.who); !kept) {
     for (const Made& m : made) results[m.at] = tl::unexpected(refused(kept.error()));
     return results;
   }
@@ -395,52 +428,66 @@ RuleResult<RuleViewPtr> spoken_of(const RuleDesk& desk, std::string_view body) {
 
 }  // namespace
 
-RuleResult<RuleViewPtr> RuleDesk::create(std::string_view body, const std::string& who) {
+RuleResult<RuleViewPtr> RuleDesk::create(std::string_view body, const RuleAuthor& by) {
   auto shaped = shape_rule(body);
   if (!shaped) return tl::unexpected(shaped.error());
   Json rule = parse_ordered_json(shaped->doc);
   if (shaped->rule_id.empty()) rule["rule_id"] = new_uuid();
-  return telling(apply({{nullptr, "created", dumped(rule), ""}}, who).front(), shaped->left_out);
+  return telling(apply({{nullptr, "created", dumped(rule), ""}}, by).front(), shaped->left_out);
 }
 
-RuleResult<RuleViewPtr> RuleDesk::replace(std::string_view body, const std::string& who) {
+RuleResult<RuleViewPtr> RuleDesk::replace(std::string_view body, const RuleAuthor& by) {
   auto shaped = shape_rule(body);
   if (!shaped) return tl::unexpected(shaped.error());
   auto rule = spoken_of(*this, body);
   if (!rule) return rule;
-  const Json sent = parse_ordered_json(body);
-  const Json standing = parse_ordered_json((*rule)->doc);
-  Json doc = parse_ordered_json(shaped->doc);
-  doc["rule_id"] = (*rule)->rule_id;
-  // As Kibana does: a rule is not switched off, or counted back, by leaving these out.
-  for (const char* key : {"enabled", "version"}) {
-    const auto it = sent.find(key);
-    if (it == sent.end() || it->is_null()) doc[key] = standing.value(key, doc[key]);
-  }
-  return telling(apply({{*rule, "updated", dumped(doc), ""}}, who).front(), shaped->left_out);
+  const auto derive = [&](const RuleView& view) -> RuleResult<std::string> {
+    const Json sent = parse_ordered_json(body);
+    const Json standing = parse_ordered_json(view.doc);
+    Json doc = parse_ordered_json(shaped->doc);
+    doc["rule_id"] = view.rule_id;
+    // As Kibana does: a rule is not switched off, or counted back, by leaving these out.
+    for (const char* key : {"enabled", "version"}) {
+      const auto it = sent.find(key);
+      if (it == sent.end() || it->is_null()) doc[key] = standing.value(key, doc[key]);
+    }
+    return dumped(doc);
+  };
+  return telling(apply({{*rule, "updated", "", "", derive}}, by).front(), shaped->left_out);
 }
 
-RuleResult<RuleViewPtr> RuleDesk::patch(std::string_view body, const std::string& who) {
+RuleResult<RuleViewPtr> RuleDesk::patch(std::string_view body, const RuleAuthor& by) {
   auto rule = spoken_of(*this, body);
   if (!rule) return rule;
   if ((*rule)->from_file) return tl::unexpected(read_only(**rule));
-  auto shaped = patch_rule((*rule)->doc, body);
-  if (!shaped) return tl::unexpected(shaped.error());
-  return telling(apply({{*rule, "updated", shaped->doc, ""}}, who).front(), shaped->left_out);
+  std::vector<std::string> left_out;
+  const auto derive = [&](const RuleView& standing) -> RuleResult<std::string> {
+    auto shaped = patch_rule(standing.doc, body);
+    if (!shaped) return tl::unexpected(shaped.error());
+    left_out = std::move(shaped->left_out);
+    return std::move(shaped->doc);
+  };
+  auto patched = apply({{*rule, "updated", "", "", derive}}, by).front();
+  return telling(std::move(patched), left_out);
 }
 
-RuleResult<RuleViewPtr> RuleDesk::remove(const RuleViewPtr& rule, const std::string& who) {
-  return apply({{rule, "deleted", "", ""}}, who).front();
+RuleResult<RuleViewPtr> RuleDesk::remove(const RuleViewPtr& rule, const RuleAuthor& by) {
+  return apply({{rule, "deleted", "", ""}}, by).front();
 }
 
-void RuleDesk::lists_changed() {
-  const ReloadReport report = impl_->book.lists_changed();
+ReloadReport RuleDesk::lists_changed() {
+  ReloadReport report = impl_->book.lists_changed();
   const bool tells = !report.swapped || report.changed || !report.warnings.empty();
   if (impl_->swapped && tells) impl_->swapped(report);
+  return report;
 }
 
 std::string RuleDesk::problem_of(const ListReference& list, const ExceptionText& item) const {
   return impl_->book.problem_of(list, item);
+}
+
+std::string RuleDesk::problem_of(const ExceptionText& item) const {
+  return impl_->book.problem_of(item);
 }
 
 RuleResult<LoadedRule> RuleDesk::compile(std::string_view doc) const {
@@ -465,7 +512,7 @@ Result<std::vector<RuleVersion>> RuleDesk::versions(const std::string& id) {
   return ApiRules(impl_->store).versions(id);
 }
 
-RuleResult<RuleViewPtr> RuleDesk::restore(const std::string& id, int64_t number, const std::string& who) {
+RuleResult<RuleViewPtr> RuleDesk::restore(const std::string& id, int64_t number, const RuleAuthor& by) {
   const auto versions = this->versions(id);
   if (!versions) return tl::unexpected(refused(versions.error()));
   if (versions->empty()) return tl::unexpected(not_found("id", id));
@@ -474,7 +521,7 @@ RuleResult<RuleViewPtr> RuleDesk::restore(const std::string& id, int64_t number,
   if (version == versions->end()) {
     return tl::unexpected(refuse(404, "the rule has no version " + std::to_string(number)));
   }
-  return apply({{by_id(version->id), "restored", version->doc, version->id}}, who).front();
+  return apply({{by_id(version->id), "restored", version->doc, version->id}}, by).front();
 }
 
 }  // namespace fb::api

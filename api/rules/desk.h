@@ -38,6 +38,17 @@ struct RuleExceptionList {
   bool agnostic = false;
 };
 
+// Who changes rules.
+struct RuleAuthor {
+  std::string who;           // "user:<name>"
+  bool may_isolate = false;  // has the privilege for it: else no change may let a rule isolate what it did not before
+
+  RuleAuthor(std::string name, bool isolates) : who(std::move(name)), may_isolate(isolates) {}
+  // A name alone: for changes that can't let a rule isolate more, and for the service itself.
+  RuleAuthor(std::string name) : RuleAuthor(std::move(name), true) {}
+  RuleAuthor(const char* name) : RuleAuthor(std::string(name), true) {}
+};
+
 struct RuleSort {
   std::string field;  // a sort_field of the API; "" = created_at, newest first
   bool ascending = false;
@@ -63,25 +74,34 @@ class RuleDesk {
   RuleResult<std::vector<RuleViewPtr>> find(const std::string& kuery, const RuleSort& sort) const;
 
   // Keys that no rule has are left out, as Kibana does, and named in the answer's notices.
-  RuleResult<RuleViewPtr> create(std::string_view body, const std::string& who);
-  RuleResult<RuleViewPtr> replace(std::string_view body, const std::string& who);
-  RuleResult<RuleViewPtr> patch(std::string_view body, const std::string& who);
-  RuleResult<RuleViewPtr> remove(const RuleViewPtr& rule, const std::string& who);
+  RuleResult<RuleViewPtr> create(std::string_view body, const RuleAuthor& by);
+  RuleResult<RuleViewPtr> replace(std::string_view body, const RuleAuthor& by);
+  RuleResult<RuleViewPtr> patch(std::string_view body, const RuleAuthor& by);
+  RuleResult<RuleViewPtr> remove(const RuleViewPtr& rule, const RuleAuthor& by);
 
   // One change among several. Each comes back with the rule as it stands then, or why it was not made; those that are
   // good are made together.
   struct Change {
     RuleViewPtr rule;  // null: a new one
-    std::string what;  // created, updated, enabled, disabled, edited, imported, restored, deleted
-    std::string doc;   // the whole new rule (ShapedRule::doc); "deleted": unused
-    std::string id;    // of a new rule; "" = made up
+    // created, updated, enabled, disabled, edited, excepted (it got an exception list of its own), imported, restored,
+    // deleted
+    std::string what;
+    std::string doc;  // the whole new rule (ShapedRule::doc); "deleted": unused
+    std::string id;   // of a new rule; "" = made up
+    // What is built on the rule that stands comes from this, not from `doc`: the new rule, made from the rule as it
+    // stands when no other change can come between. So no edit undoes another one that it did not see. Called at most
+    // once, while changes are held up: it asks the desk for nothing.
+    std::function<RuleResult<std::string>(const RuleView& standing)> derive = {};
   };
-  std::vector<RuleResult<RuleViewPtr>> apply(std::vector<Change> changes, const std::string& who);
+  std::vector<RuleResult<RuleViewPtr>> apply(std::vector<Change> changes, const RuleAuthor& by);
 
-  // Exception lists of the record changed: the rules that name them run with it when this returns.
-  void lists_changed();
+  // Exception lists of the record changed: the rules that name them run with it when this returns, but for those of
+  // the report's `behind`.
+  ReloadReport lists_changed();
   // Why rules could not be run with this item of a list; "" when they could, or when no rule names the list.
   std::string problem_of(const ListReference& list, const ExceptionText& item) const;
+  // The same of a list that a rule is about to name.
+  std::string problem_of(const ExceptionText& item) const;
 
   // Would it be accepted? The compiled rule, with the exceptions that stand now, ready for a preview.
   RuleResult<LoadedRule> compile(std::string_view doc) const;
@@ -90,7 +110,7 @@ class RuleDesk {
 
   // The versions of one rule; empty for a file's.
   Result<std::vector<RuleVersion>> versions(const std::string& id);
-  RuleResult<RuleViewPtr> restore(const std::string& id, int64_t number, const std::string& who);
+  RuleResult<RuleViewPtr> restore(const std::string& id, int64_t number, const RuleAuthor& by);
 
  private:
   struct Impl;

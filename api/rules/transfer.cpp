@@ -5,8 +5,10 @@
 #include <set>
 
 #include "api/api.h"
+#include "api/exceptions/rule_item.h"
 #include "api/exceptions/transfer.h"
 #include "api/front.h"
+#include "api/rules/answers.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "engine/record/exceptions.h"
@@ -152,11 +154,15 @@ Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_v
       how.overwrite = options.overwrite_exceptions;
       const auto summary = import_lists(call, file.exceptions, how);
       if (!summary && summary.error().code != ErrorCode::refused) return summary;
+      const auto tell = [&exceptions](int status, const std::string& message) {
+        exceptions["success"] = false;
+        exceptions["errors"].push_back(Json{{"error", {{"status_code", status}, {"message", message}}}});
+      };
       if (summary) {
         exceptions = parse_ordered_json(*summary);
+        if (const Status told = tell_rules(call.parts); !told) tell(503, told.error().message);
       } else {
-        exceptions["success"] = false;
-        exceptions["errors"].push_back(Json{{"error", {{"status_code", 403}, {"message", summary.error().message}}}});
+        tell(403, summary.error().message);
       }
     }
   }
@@ -202,7 +208,7 @@ Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_v
     changes.push_back({standing, "imported", shaped->doc, ""});
     ids.push_back(rule_id);
   }
-  const auto results = desk.apply(std::move(changes), call.actor());
+  const auto results = desk.apply(std::move(changes), author_of(call));
   size_t good = 0;
   for (size_t i = 0; i < results.size(); ++i) {
     if (results[i]) {

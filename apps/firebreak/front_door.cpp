@@ -12,8 +12,6 @@
 namespace fb::cli {
 namespace {
 
-constexpr int kThreads = 4;
-
 bool is_loopback(const std::string& host) {
   in_addr four{};
   in6_addr six{};
@@ -109,7 +107,7 @@ Result<net::ServerOptions> front_door(const Config& config, const ServiceFiles& 
   options.limits = limits_of(config);
   options.body_limit = api::body_limits(options.limits.max_body_bytes,
                                         static_cast<size_t>(config.integer("http.limits.max_import_bytes")));
-  options.threads = kThreads;
+  options.threads = kDoorThreads;
   if (!speaks_tls(config)) return options;
   options.certificate_file = config.text("http.tls.certificate_file");
   options.private_key_file = config.text("http.tls.private_key_file");

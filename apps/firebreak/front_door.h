@@ -10,6 +10,10 @@
 
 namespace fb::cli {
 
+// Threads that serve the API, each over TCP and over the local socket: a request that takes long leaves some for a
+// release or the kill switch.
+inline constexpr int kDoorThreads = 4;
+
 // What the config says of http.* can't be: keys would go over a network in the clear, or half of a certificate is
 // given.
 Status check_front_door(const Config& config);

@@ -23,6 +23,7 @@
 #include "apps/firebreak/isolation_policy.h"
 #include "apps/firebreak/load_config.h"
 #include "apps/firebreak/notifications.h"
+#include "apps/firebreak/rules_health.h"
 #include "apps/firebreak/service_files.h"
 #include "apps/firebreak/version.h"
 #include "connectors/kafka/alert_publisher.h"
@@ -102,8 +103,7 @@ struct Service::Impl {
   std::unique_ptr<Store> store;
   std::unique_ptr<RuleBook> rules;
   std::unique_ptr<api::RuleDesk> rule_desk;
-  mutable std::mutex rules_mutex;
-  std::string rules_problem;
+  RulesHealth rules_health;
   endpoint::Signers signers;
   std::string break_glass_secret;
   std::unique_ptr<Dispatcher> dispatcher;
@@ -207,7 +207,10 @@ Status Service::Impl::load_rules_once() {
     log(LogLevel::error, "rule_left_out", "a rule that came through the API can't be run any more",
         {{"problem", problem}});
   }
-  note_reload({.swapped = true, .changed = true, .problem = "", .loaded = {}}, "rules of the record");
+  rules_health.left_out(broken);
+  note_reload(
+      {.of = ReloadReport::Of::lists, .swapped = true, .changed = true, .problem = "", .loaded = {}, .behind = {}},
+      "rules of the record");
   if (rules->current()->rules().empty()) {
     log(LogLevel::warn, "no_rules",
         c.list("rules").empty()
@@ -215,20 +218,23 @@ Status Service::Impl::load_rules_once() {
             : "no rule runs: those of the files are switched off or none stand there, and none came "
               "through the API yet");
   }
-  rules->watch(kRulePollMs, kRuleSettleMs, [this](const ReloadReport& r) { note_reload(r, "files changed"); });
+  rules->watch(kRulePollMs, kRuleSettleMs, [this](const ReloadReport& r) {
+    note_reload(r, r.of == ReloadReport::Of::lists ? "exception lists read again" : "files changed");
+  });
   return {};
 }
 
 void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
-  {
-    const std::lock_guard lock(rules_mutex);
-    rules_problem = report.swapped ? "" : report.problem;
-  }
+  rules_health.took(report);
   metrics
       .counter("firebreak_rule_reloads_total", "Times the rules were loaded",
                {{"result", report.swapped ? "ok" : "refused"}})
       .add_one();
-  if (!report.swapped) {
+  if (!report.behind.empty()) {
+    log(LogLevel::error, "exceptions_behind",
+        "an exception list can't be taken as it stands in the record; its old content stays in force",
+        {{"cause", cause}, {"problem", report.problem}});
+  } else if (!report.swapped) {
     log(LogLevel::error, "rules_refused", "the changed rules have a problem; the old set stays in force",
         {{"cause", cause}, {"problem", report.problem}});
     return;
@@ -435,6 +441,7 @@ Status Service::Impl::start_api() {
                  .host_names = std::move(names)});
   net::ServerOptions socket;
   socket.unix_socket = files.socket;
+  socket.threads = kDoorThreads;
   socket.body_limit =
       api::body_limits(socket.limits.max_body_bytes, static_cast<size_t>(c.integer("http.limits.max_import_bytes")));
   FB_TRY(api_socket, net::start_http_server(socket, handler));
@@ -452,12 +459,7 @@ std::vector<api::PartHealth> Service::Impl::health() const {
   const bool stalled = pipeline->storage_stalled();
   parts.push_back(
       {"record", !stalled && fatal.load() == 0, stalled ? "the record refuses writes (disk full or locked)" : ""});
-  {
-    const std::lock_guard lock(rules_mutex);
-    parts.push_back({"rules", true,
-                     rules_problem.empty() ? rules->lists_warning()
-                                           : "the old set runs; the changed one was refused: " + rules_problem});
-  }
+  parts.push_back({"rules", true, rules_health.problems(rules->lists_problem(), rules->lists_warning())});
   const int64_t silent = clock.mono_ms() - last_turn_ms.load();
   parts.push_back({"pipeline", silent < kWatchdogMs, silent < kWatchdogMs ? "" : "no turn ended for a minute"});
   return parts;
@@ -480,6 +482,8 @@ void Service::Impl::refresh_gauges() {
   set("firebreak_endpoints_isolated", "Endpoints observed isolated", counts->isolated);
   set("firebreak_endpoints_drifted", "Endpoints whose state differs from the wanted one", counts->drifted);
   set("firebreak_outbox", "Alerts that wait to be published", counts->outbox);
+  set("firebreak_exceptions_behind", "1 while an exception list is not in force as it stands in the record",
+      rules->lists_problem().empty() ? 0 : 1);
   set("firebreak_log_lines_lost", "Log lines nobody took", static_cast<int64_t>(log_lines_lost()));
 }
 

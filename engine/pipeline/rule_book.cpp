@@ -120,11 +120,6 @@ std::vector<std::string> RuleBook::warnings_of(const Lists& lists) {
   return all;
 }
 
-std::string RuleBook::lists_warning() const {
-  const std::lock_guard lock(mutex_);
-  return lists_warning_;
-}
-
 RuleInput RuleBook::with_lists(const LoadedRule& rule, const Lists& lists) {
   std::vector<const LiveList*> named;
   for (const ListReference& list : rule.exception_lists) {
@@ -148,28 +143,55 @@ RuleSetPtr RuleBook::build(const LoadedRules& files, const std::vector<More>& mo
 }
 
 ReloadReport RuleBook::lists_changed() {
+  const uint64_t asked = ++lists_asked_;
   const std::lock_guard one_at_a_time(reload_mutex_);
+  if (asked <= lists_answered_) return lists_report_;  // somebody's reading began after this change was kept
+  const uint64_t answers = lists_asked_.load();
+  lists_report_ = read_lists_anew();
+  lists_answered_ = answers;
+  const std::lock_guard lock(mutex_);
+  lists_problem_ = lists_report_.problem;
+  lists_warning_ = first_of(lists_report_.warnings);
+  return lists_report_;
+}
+
+std::string RuleBook::lists_problem() const {
+  const std::lock_guard lock(mutex_);
+  return lists_problem_;
+}
+
+std::string RuleBook::lists_warning() const {
+  const std::lock_guard lock(mutex_);
+  return lists_warning_;
+}
+
+ReloadReport RuleBook::read_lists_anew() {
   const std::shared_ptr<const LoadedRules> files = file_rules();
   ReloadReport report;
+  report.of = ReloadReport::Of::lists;
   Lists fresh;
-  for (const LoadedRule& rule : files->rules) {
-    if (const auto read = read_lists(rule, fresh); !read) {
-      report.problem = read.error().describe();
-      return report;
+  std::set<ListReference> seen;
+  const auto read = [&](const LoadedRule& rule) {
+    if (!options_.lists || !rule.ok) return;
+    for (const ListReference& list : rule.exception_lists) {
+      if (!seen.insert(list).second) continue;
+      const auto content = options_.lists(list);
+      auto live = content ? std::make_shared<const LiveList>(list, *content, options_.load.limits) : nullptr;
+      const std::string problem = content ? live->problem() : content.error().describe();
+      if (problem.empty()) {
+        fresh.emplace(list, std::move(live));
+        continue;
+      }
+      report.behind.push_back({list, "the rule '" + rule.rule_id + "' names the exception list '" +
+                                         list.list_id.substr(0, 100) + "': " + problem});
+      if (const auto old = lists_.find(list); old != lists_.end()) fresh.insert(*old);
     }
-  }
-  for (const More& m : more_) {
-    if (const auto read = read_lists(m.rule, fresh); !read) {
-      report.problem = read.error().describe();
-      return report;
-    }
-  }
-  report.swapped = true;
+  };
+  for (const LoadedRule& rule : files->rules) read(rule);
+  for (const More& m : more_) read(m.rule);
+  report.swapped = report.behind.empty();
+  if (!report.swapped) report.problem = report.behind.front().problem;
   report.warnings = warnings_of(fresh);
-  {
-    const std::lock_guard lock(mutex_);
-    lists_warning_ = first_of(report.warnings);
-  }
   const auto same = [](const Lists::value_type& a, const Lists::value_type& b) {
     return a.first.agnostic == b.first.agnostic && a.first.list_id == b.first.list_id &&
            a.second->digest() == b.second->digest();
@@ -193,6 +215,10 @@ std::string RuleBook::problem_of(const ListReference& list, const ExceptionText&
     const std::lock_guard one_at_a_time(reload_mutex_);
     if (!lists_.contains(list)) return {};
   }
+  return problem_of(item);
+}
+
+std::string RuleBook::problem_of(const ExceptionText& item) const {
   return problem_of_exception(item, options_.load.limits);
 }
 
@@ -215,6 +241,7 @@ ReloadReport RuleBook::set_more(const std::vector<RuleText>& texts, Try how, boo
   for (const LoadedRule& rule : files->rules) ids.insert(rule.rule_id);
 
   ReloadReport report;
+  report.of = ReloadReport::Of::more;
   Lists lists = lists_;
   std::vector<More> next;
   next.reserve(texts.size());
@@ -332,6 +359,7 @@ ReloadReport RuleBook::reload() {
     return report;
   }
   const std::lock_guard lock(mutex_);
+  lists_problem_.clear();  // every list was read anew
   files_ = std::make_shared<const LoadedRules>(report.loaded);
   report.warnings = warnings_of(lists);
   lists_warning_ = first_of(report.warnings);
@@ -347,12 +375,23 @@ void RuleBook::watch(int poll_ms, int settle_ms, std::function<void(const Reload
   watch_ = std::make_unique<Watch>();
   Watch* w = watch_.get();
   w->thread = std::thread([this, w, poll_ms, settle_ms, seen = std::move(seen)] {
+    constexpr int64_t kMostPollsBetween = 30;
+    int64_t behind_for = 0;  // polls since a list is behind
+    int64_t retry_at = 1;
     std::string known = fingerprint(options_.paths);
     const auto pause = [w](int ms) {
       std::unique_lock lock(w->mutex);
       return w->wake.wait_for(lock, std::chrono::milliseconds(ms), [w] { return w->stop; });
     };
     while (!pause(poll_ms)) {
+      if (lists_problem().empty()) {
+        behind_for = 0;
+        retry_at = 1;
+      } else if (++behind_for >= retry_at) {
+        retry_at = behind_for + std::min(behind_for, kMostPollsBetween);  // what does not pass is looked at less often
+        const ReloadReport again = lists_changed();
+        if (again.swapped) seen(again);
+      }
       std::string now = fingerprint(options_.paths);
       if (now == known) continue;
       // Somebody is writing: wait until nothing changes any more.

@@ -3,6 +3,7 @@
 // Thread-safe: the watcher and the API store, the pipeline reads at the start of a turn.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -35,12 +36,20 @@ struct RuleText {
 };
 
 struct ReloadReport {
+  enum class Of : uint8_t { files, more, lists };
+  Of of = Of::files;     // what was read: reload(), set_more(), lists_changed()
   bool swapped = false;  // false: the old set stays, see `problem`
   bool changed = false;  // the new set differs from the old one
   std::string problem;   // one line
   LoadedRules loaded;    // with every diagnostic
   // One line for each exception list with an item that excepts nothing since a value list can't be used. Rules run.
   std::vector<std::string> warnings = {};
+  // Of lists_changed(): the lists whose new content is not in force, and why.
+  struct Behind {
+    ListReference list;
+    std::string problem;
+  };
+  std::vector<Behind> behind;
 };
 
 class RuleBook {
@@ -58,20 +67,26 @@ class RuleBook {
   // can't be run. A rule_id that a file has, too, is a problem of the rule (diagnostic duplicate-rule-id).
   enum class Try : uint8_t { check, swap };
   ReloadReport set_more(const std::vector<RuleText>& texts, Try how, bool allow_broken = false);
-  // Exception lists changed: reads those that rules name anew and swaps when the rules differ by it. Not swapped: the
-  // old exceptions stay, see `problem`.
+  // Exception lists changed: reads those that rules name anew and swaps when the rules differ by it. A list that can't
+  // be read or run keeps the content it had (`behind` names it) while the others are taken; `swapped` is false then,
+  // and the watcher tries again until all are in force. Calls that wait for one another share one reading.
   ReloadReport lists_changed();
+  // Why a list is not in force as it stands in the record; "" when all are.
+  std::string lists_problem() const;
   // The first exception item in force that excepts nothing since a value list can't be used; "" when there is none.
   std::string lists_warning() const;
   // Why rules that name the list could not be run with this item; "" when they could, or when no rule names it.
   std::string problem_of(const ListReference& list, const ExceptionText& item);
+  // The same of a list that a rule is about to name.
+  std::string problem_of(const ExceptionText& item) const;
   // A rule as it would run, with the exceptions of the lists it names. invalid_argument when it can't be run with them.
   Result<RuleInput> as_it_runs(const LoadedRule& rule);
   // The rules of the files as they were last taken, broken ones included; never null.
   std::shared_ptr<const LoadedRules> file_rules() const;
 
   // Watches the paths from a thread of its own and reloads when a file changed and has been quiet for `settle_ms`
-  // (a half-written file is not read). `seen` is called after each reload.
+  // (a half-written file is not read). `seen` is called after each reload, and when lists that were behind are
+  // in force.
   void watch(int poll_ms, int settle_ms, std::function<void(const ReloadReport&)> seen);
   void stop_watching();
 
@@ -85,16 +100,21 @@ class RuleBook {
   using Lists = std::map<ListReference, std::shared_ptr<const LiveList>>;
   Result<void> read_lists(const LoadedRule& rule, Lists& lists) const;
   bool take_lists(ReloadReport& report, Lists& lists) const;
+  ReloadReport read_lists_anew();
   static std::vector<std::string> warnings_of(const Lists& lists);
   static RuleInput with_lists(const LoadedRule& rule, const Lists& lists);
   RuleSetPtr build(const LoadedRules& files, const std::vector<More>& more, const Lists& lists, size_t* runnable) const;
 
   RuleBookOptions options_;
-  mutable std::mutex mutex_;  // current_, files_, lists_warning_
+  mutable std::mutex mutex_;  // current_, files_, lists_problem_, lists_warning_
   RuleSetPtr current_;
   std::shared_ptr<const LoadedRules> files_ = std::make_shared<LoadedRules>();
+  std::string lists_problem_;
   std::string lists_warning_;
+  std::atomic<uint64_t> lists_asked_{0};  // calls of lists_changed()
   std::mutex reload_mutex_;
+  uint64_t lists_answered_ = 0;  // of them, those that had come before the last reading began
+  ReloadReport lists_report_;    // of that reading
   std::vector<More> more_;
   Lists lists_;  // those that rules name
   struct Watch;

@@ -411,6 +411,10 @@ Result<std::vector<ExceptionStore::AddedItem>> ExceptionStore::apply(const std::
           if (added[i].what == Added::no_list || added[i].what == Added::exists) {
             return fail(ErrorCode::conflict, "the record has changed meanwhile", c.row.item_id);
           }
+          if (added[i].what == Added::full && c.must_fit) {
+            return fail(ErrorCode::limit, "Failed to add exception item, exception list would exceed max size of " +
+                                              std::to_string(kMaxExceptionItems));
+          }
           break;
         }
       }

@@ -98,8 +98,9 @@ class ExceptionStore {
     enum class What : uint8_t { add_list, change_list, add_item, change_item, remove_item };
     What what = What::add_item;
     ExceptionRow row;
-    int64_t expected = 0;  // change_*, remove_*: the seq_no that the row must have
-    bool emptied = false;  // change_list: its items go first
+    int64_t expected = 0;   // change_*, remove_*: the seq_no that the row must have
+    bool emptied = false;   // change_list: its items go first
+    bool must_fit = false;  // add_item: a list that is full fails the whole of it (limit)
   };
   // All of it in one transaction, in this order. Of items that are added each comes back as done or full, in the places
   // of `changes`. conflict: the record is no longer what the changes were made for; then nothing was written.

@@ -446,6 +446,19 @@ TEST_F(LastEditor, MayApproveAfterADayAndSwitchingIsNoEdit) {
   EXPECT_TRUE(store_->decide(waiting("a", "agent-2", 2), true, "user:ada", "a day later"));
 }
 
+// Nobody takes an edit off another's name by one more edit, or by an exception.
+TEST_F(LastEditor, EverybodyWhoEditedWithinADayIsOne) {
+  const std::string id = parsed(call("GET", kRules, {}, {{"rule_id", "a"}}))["id"];
+  clock_.advance_ms(3'600'000);
+  ASSERT_TRUE(ApiRules(*store_).write({{id, "a", "updated", rule("a").dump()}}, "user:bob"));
+  clock_.advance_ms(3'600'000);
+  ASSERT_TRUE(ApiRules(*store_).write({{id, "a", "excepted", rule("a").dump()}}, "user:carl"));
+  const std::string action = waiting("a", "agent-1", 0);
+  EXPECT_FALSE(store_->decide(action, true, "user:ada", "two edits ago"));
+  EXPECT_FALSE(store_->decide(action, true, "user:bob", "one edit ago"));
+  EXPECT_EQ(store_->decide(action, true, "user:carl", "only made an exception").value(), ActionState::requested);
+}
+
 TEST_F(LastEditor, OfAnotherRuleOrOfAFileMayApprove) {
   EXPECT_TRUE(store_->decide(waiting("from-a-file", "agent-1", 0), true, "user:ada", "another rule"));
 }

@@ -1,6 +1,7 @@
 // From an alert that was none to an exception of its rule.
 #include <fstream>
 
+#include "api/exceptions/objects.h"
 #include "api/exceptions/rule_item.h"
 #include "api/rules/desk.h"
 #include "tests/unit/api_signals/signals_fixture.h"
@@ -37,6 +38,14 @@ query: 'process.name: bash'
   }
   net::Response mark(size_t i, const Json& body = Json()) {
     return call("POST", "/api/firebreak/alerts/" + ids_[i] + "/false_positive", body);
+  }
+  void add_shared_list(const std::string& list_id) {
+    ListSent sent;
+    sent.list_id = list_id;
+    sent.name = "n";
+    sent.description = "d";
+    sent.type = "detection";
+    ASSERT_TRUE(store_->exceptions().add_list(new_list(sent, "ada", clock_.wall_ms()), "user:ada"));
   }
   static Json parsed(const net::Response& r) { return Json::parse(r.body); }
   std::string status(size_t i) {
@@ -76,13 +85,42 @@ TEST_F(FalsePositive, TheExceptionIsMadeAndTheRuleRunsWithIt) {
   EXPECT_EQ(lists[0].type, "rule_default");
   EXPECT_EQ(store_->exceptions().items(false, "even-exceptions").value().size(), 1u);
   EXPECT_NE(book_->current()->hash(), before) << "the rules in force have the exception";
-  EXPECT_EQ(count("SELECT count(*) FROM api_rule_versions WHERE rule_id = 'even' AND what = 'edited'"), 1);
+  EXPECT_EQ(count("SELECT count(*) FROM api_rule_versions WHERE rule_id = 'even' AND what = 'excepted'"), 1);
   // The second one goes into the same list, with the entries that the caller chose.
   const Json entries = Json::parse(R"([{"field":"user.name","operator":"included","type":"match","value":"'; --"}])");
   const net::Response second = mark(2, {{"create_exception", true}, {"entries", entries}});
   ASSERT_EQ(second.status, 200) << second.body;
   EXPECT_EQ(parsed(second)["exception_item"]["entries"], entries);
   EXPECT_EQ(store_->exceptions().items(false, "even-exceptions").value().size(), 2u);
+}
+
+TEST_F(FalsePositive, AListThatRulesShareTakesItOnlyWhenItIsNamed) {
+  add_shared_list("shared");
+  const auto patched = rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"shared",)"
+                                     R"("type":"detection","namespace_type":"single"}]})",
+                                     "user:ada");
+  ASSERT_TRUE(patched) << patched.error().messages.front();
+  EXPECT_EQ(parsed(mark(0, {{"close", false}}))["exception_item"]["list_id"], "even-exceptions");
+  const net::Response own = mark(0, {{"create_exception", true}});
+  ASSERT_EQ(own.status, 200) << own.body;
+  EXPECT_EQ(parsed(own)["exception_item"]["list_id"], "even-exceptions");
+  EXPECT_TRUE(store_->exceptions().items(false, "shared").value().empty()) << "other rules go on finding it";
+  EXPECT_EQ(RuleDesk::exception_lists_of(rules_->by_rule_id("even")->doc).size(), 2u);
+  EXPECT_EQ(mark(2, {{"create_exception", true}, {"list_id", "another"}}).status, 404);
+  const net::Response named = mark(2, {{"create_exception", true}, {"list_id", "shared"}});
+  ASSERT_EQ(named.status, 200) << named.body;
+  EXPECT_EQ(parsed(named)["exception_item"]["list_id"], "shared");
+  EXPECT_EQ(store_->exceptions().items(false, "shared").value().size(), 1u);
+}
+
+// Somebody's list that has the name by chance.
+TEST_F(FalsePositive, AListOfTheSameNameIsNotTakenForTheRulesOwn) {
+  add_shared_list("even-exceptions");
+  ASSERT_EQ(mark(0, {{"create_exception", true}}).status, 200);
+  EXPECT_TRUE(store_->exceptions().items(false, "even-exceptions").value().empty());
+  const auto lists = RuleDesk::exception_lists_of(rules_->by_rule_id("even")->doc);
+  ASSERT_EQ(lists.size(), 1u);
+  EXPECT_EQ(store_->exceptions().items(false, lists[0].list_id).value().size(), 1u);
 }
 
 TEST_F(FalsePositive, ARuleThatNamesTheListOfIsolationOpensNothing) {

@@ -1,8 +1,7 @@
 // Strings of every kind as tags, notes, reasons, names and queries; and how much a request may ask.
 #include <sys/resource.h>
 
-#include <chrono>
-
+#include "tests/support/cpu_time.h"
 #include "tests/unit/api_signals/signals_fixture.h"
 
 namespace fb::api {
@@ -134,7 +133,7 @@ int64_t most_memory_kb() {
 
 TEST_F(SignalsApi, WhatASmallQueryComesToIsBounded) {
   const int64_t before_kb = most_memory_kb();
-  const auto began = std::chrono::steady_clock::now();
+  const double began = test::cpu_seconds();
   const auto refused = [&](const Json& body) {
     const net::Response r = call("POST", "/api/detection_engine/signals/search", body);
     EXPECT_EQ(r.status, 400) << body.dump().substr(0, 200);
@@ -157,7 +156,7 @@ TEST_F(SignalsApi, WhatASmallQueryComesToIsBounded) {
   for (int i = 0; i < 60'000; ++i) values.push_back(i);
   refused({{"query", {{"terms", {{std::string(100'000, 'f'), values}}}}}});
   EXPECT_LT(most_memory_kb() - before_kb, 256 * 1024);
-  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+  EXPECT_LT(test::cpu_seconds() - began, 5);
 }
 
 TEST_F(SignalsApi, CountsNoFurtherThanWasAskedFor) {

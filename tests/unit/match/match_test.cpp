@@ -2,7 +2,6 @@
 // hash.
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <random>
 
 #include "agree.h"
@@ -14,6 +13,7 @@
 #include "engine/match/part_finder.h"
 #include "engine/match/string_set.h"
 #include "tests/support/allocations.h"
+#include "tests/support/cpu_time.h"
 
 namespace fb::test {
 namespace {
@@ -416,13 +416,12 @@ TEST(SharedSets, ManyValuesAreNotTriedOneByOne) {
   };
   const std::string in = event("2001:db8:77:5::11", "3999-01-20T00:00:00Z", "see the same words begin 59999 them all");
   const std::string out = event("2001:db8:77:5::21", "3999-01-21T00:00:00Z", "see the same words begin 60000 them all");
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = cpu_seconds();
   for (int i = 0; i < 1000; ++i) {
     ASSERT_EQ(engines.match(in), (Hits{0, 1, 2}));
     ASSERT_EQ(engines.match(out), Hits{});
   }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(took.count(), 0.5);
+  EXPECT_LT(cpu_seconds() - begin, 0.5);
 }
 
 TEST(SharedSets, RulesThatNameOneShareItsPredicateAndItsTable) {

@@ -1,9 +1,9 @@
 #include "engine/pipeline/alert_document.h"
-#include "engine/base/json.h"
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include "engine/base/json.h"
+#include "tests/support/cpu_time.h"
 
 namespace fb {
 namespace {
@@ -83,10 +83,9 @@ TEST(AlertDocument, ManyKeysAreNoBomb) {
   for (int i = 0; i < 19'900; ++i) dotted += (i > 0 ? ",\"kibana." : "\"event.") + std::to_string(i) + "\":1";
   const std::string events[] = {"{" + keys + "}", "{\"event\":{" + keys + "},\"event\":{" + keys + "}}",
                                 "{" + keys + "," + keys + "}", "{" + dotted + "}"};
-  const auto start = std::chrono::steady_clock::now();
+  const double start = test::cpu_seconds();
   for (const std::string& event : events) EXPECT_TRUE(document(event).contains("kibana.alert.uuid"));
-  const auto took = std::chrono::steady_clock::now() - start;
-  EXPECT_LT(std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), 4000);
+  EXPECT_LT(test::cpu_seconds() - start, 4);
 }
 
 TEST(AlertDocument, NumbersOfAnySizeStayReadable) {
