@@ -217,8 +217,12 @@ Json filtered(const Json& node, const std::string& path, const SourceFilter& f) 
 // The hits of an answer, as they are sent. What is too much for one answer is left out, and `cut` says so.
 class Page {
  public:
-  Page(SourceFilter source, std::vector<FieldAsked> fields, bool sorted, size_t most_bytes)
-      : source_(std::move(source)), fields_(std::move(fields)), sorted_(sorted), most_bytes_(most_bytes) {}
+  Page(SourceFilter source, std::vector<FieldAsked> fields, bool sorted, size_t most_hits, size_t most_bytes)
+      : source_(std::move(source)),
+        fields_(std::move(fields)),
+        sorted_(sorted),
+        most_hits_(most_hits),
+        most_bytes_(most_bytes) {}
 
   bool cut = false;
 
@@ -245,7 +249,14 @@ class Page {
       cut = true;
       return;
     }
-    if (!list_.empty()) list_ += ',';
+    if (list_.empty()) {
+      // As much as hits like the first one need, so that it does not grow step by step.
+      constexpr size_t kMostGuessedBytes = 4u << 20;
+      const size_t bytes = one.size() + (whole ? document.size() : 0);
+      list_.reserve(std::min(kMostGuessedBytes, (bytes + bytes / 4) * most_hits_));
+    } else {
+      list_ += ',';
+    }
     list_ += one;
     if (!whole) return;
     list_.back() = ',';
@@ -259,6 +270,7 @@ class Page {
   SourceFilter source_;
   std::vector<FieldAsked> fields_;
   bool sorted_;
+  size_t most_hits_;
   size_t most_bytes_;
   std::string list_;
 };
@@ -441,7 +453,7 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
   }
   const auto keep = static_cast<size_t>(from + size);
   const size_t first = direct ? 0 : static_cast<size_t>(from);
-  Page page(source, fields, !sort.empty(), page_bytes);
+  Page page(source, fields, !sort.empty(), static_cast<size_t>(size), page_bytes);
   Best best(sort, keep, page_bytes);
   size_t seen = 0;
   bool counted_all = true;
