@@ -4,6 +4,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_text.h"
 #include "engine/model/names.h"
 
 namespace fb::api {
@@ -31,44 +32,49 @@ struct Summary {
   bool successful = true;
   bool expired = false;
   int64_t completed_at_ms = 0;
-  Json errors = Json::array();
+  std::vector<std::string> errors;
 };
 
-Json state_of(const ResponsePart& p, Summary& all) {
-  const Outcome outcome = outcome_of(p.state);
-  // As in Kibana, what expired was never completed.
-  const bool expired = p.state == ActionState::expired;
-  const bool completed = outcome != Outcome::pending && !expired;
-  Json state{{"isCompleted", completed}, {"wasSuccessful", outcome == Outcome::successful}};
-  if (completed) {
-    state["completedAt"] = iso8601(p.finished_at_ms);
-    all.completed_at_ms = std::max(all.completed_at_ms, p.finished_at_ms);
-  }
-  if (outcome == Outcome::failed) {
-    const std::string error = error_of(p);
-    state["errors"] = Json::array({error});
-    all.errors.push_back(error);
-  }
-  all.completed = all.completed && completed;
-  all.successful = all.successful && outcome == Outcome::successful;
-  all.expired = all.expired || expired;
-  return state;
+// As in Kibana, what expired was never completed.
+bool is_completed(const ResponsePart& p) {
+  return outcome_of(p.state) != Outcome::pending && p.state != ActionState::expired;
 }
 
-Json ours(const ResponseEntry& e) {
-  Json parts = Json::object();
-  for (const ResponsePart& p : e.parts) {
-    Json part{{"action_id", p.action_id}, {"status", to_string(p.state)}, {"joined", p.joined}};
-    if (!p.guard.empty()) part["guard"] = p.guard;
-    if (!p.detail.empty()) part["detail"] = p.detail;
-    if (!p.decided_by.empty()) part["decided_by"] = name_of(p.decided_by);
-    if (p.lease_ms > 0) part["lease_ms"] = p.lease_ms;
-    if (p.expires_at_ms > 0 && is_open(p.state)) part["expires_at"] = iso8601(p.expires_at_ms);
-    parts[p.endpoint_id] = std::move(part);
-  }
-  Json own{{"type", e.by_rule ? "automated" : "manual"}, {"requested_by", e.requested_by}, {"endpoints", parts}};
-  if (e.by_rule) own["rule_id"] = e.rule_id;
-  return own;
+void add_up(const ResponsePart& p, Summary& all) {
+  const Outcome outcome = outcome_of(p.state);
+  const bool completed = is_completed(p);
+  if (completed) all.completed_at_ms = std::max(all.completed_at_ms, p.finished_at_ms);
+  if (outcome == Outcome::failed) all.errors.push_back(error_of(p));
+  all.completed = all.completed && completed;
+  all.successful = all.successful && outcome == Outcome::successful;
+  all.expired = all.expired || p.state == ActionState::expired;
+}
+
+void write_state(JsonText& out, const ResponsePart& p) {
+  const Outcome outcome = outcome_of(p.state);
+  out.begin(p.endpoint_id).flag("isCompleted", is_completed(p)).flag("wasSuccessful", outcome == Outcome::successful);
+  if (is_completed(p)) out.text("completedAt", iso8601(p.finished_at_ms));
+  if (outcome == Outcome::failed) out.texts("errors", {error_of(p)});
+  out.end();
+}
+
+void write_part(JsonText& out, const ResponsePart& p) {
+  out.begin(p.endpoint_id).text("action_id", p.action_id).text("status", to_string(p.state)).flag("joined", p.joined);
+  if (!p.guard.empty()) out.text("guard", p.guard);
+  if (!p.detail.empty()) out.text("detail", p.detail);
+  if (!p.decided_by.empty()) out.text("decided_by", name_of(p.decided_by));
+  if (p.lease_ms > 0) out.number("lease_ms", p.lease_ms);
+  if (p.expires_at_ms > 0 && is_open(p.state)) out.text("expires_at", iso8601(p.expires_at_ms));
+  out.end();
+}
+
+void write_ours(JsonText& out, const ResponseEntry& e) {
+  out.begin("firebreak").text("type", e.by_rule ? "automated" : "manual").text("requested_by", e.requested_by);
+  out.begin("endpoints");
+  for (const ResponsePart& p : e.parts) write_part(out, p);
+  out.end();
+  if (e.by_rule) out.text("rule_id", e.rule_id);
+  out.end();
 }
 
 std::string text_of(const Json& json) {
@@ -135,24 +141,23 @@ std::string_view kibana_status(AgentStatus status) {
 }
 
 std::string pending_document(const OpenCounts& counts) {
-  Json json = Json::object();
+  std::string text;
+  JsonText out(text);
+  out.begin();
   for (const auto& [verb, count] : counts) {
-    if (count > 0) json[std::string(kibana_command(verb))] = count;
+    if (count > 0) out.number(kibana_command(verb), count);
   }
-  return json.dump();
+  out.end();
+  return text;
 }
 
+// The parts are of different endpoints: each is a member of its own.
 std::string action_document(const ResponseEntry& e, bool with_outputs) {
   Summary all;
-  Json agents = Json::array();
-  Json hosts = Json::object();
-  Json states = Json::object();
   bool overrides = false;
   bool waits = e.parts.empty();
   for (const ResponsePart& p : e.parts) {
-    agents.push_back(p.endpoint_id);
-    hosts[p.endpoint_id] = {{"name", p.hostname}};
-    states[p.endpoint_id] = state_of(p, all);
+    add_up(p, all);
     waits = waits || outcome_of(p.state) == Outcome::pending;
     overrides = overrides || (p.override_protected && !p.joined);
   }
@@ -160,31 +165,32 @@ std::string action_document(const ResponseEntry& e, bool with_outputs) {
   // While a part is under way the whole is; a part that expired decides only then.
   const bool expired = !waits && all.expired;
   const Outcome status = waits ? Outcome::pending : all.successful ? Outcome::successful : Outcome::failed;
-  Json parameters = Json::object();
-  if (overrides) parameters["firebreak"]["override"] = true;
-  Json d{{"id", e.id}, {"agentType", "endpoint"}, {"agents", agents}, {"hosts", hosts}};
-  d["command"] = kibana_command(e.verb);
-  d["startedAt"] = iso8601(e.created_at_ms);
-  d["isCompleted"] = all.completed;
-  if (all.completed) d["completedAt"] = iso8601(all.completed_at_ms);
-  d["wasSuccessful"] = all.successful;
-  d["isExpired"] = expired;
-  d["status"] = to_string(status);
-  if (!all.errors.empty()) d["errors"] = all.errors;
-  if (with_outputs) d["outputs"] = Json::object();
-  d["agentState"] = states;
+  std::string text;
+  text.reserve(1024);
+  JsonText out(text);
+  out.begin().text("id", e.id).text("agentType", "endpoint").begin_array("agents");
+  for (const ResponsePart& p : e.parts) out.item(p.endpoint_id);
+  out.end_array().begin("hosts");
+  for (const ResponsePart& p : e.parts) out.begin(p.endpoint_id).text("name", p.hostname).end();
+  out.end().text("command", kibana_command(e.verb)).text("startedAt", iso8601(e.created_at_ms));
+  out.flag("isCompleted", all.completed);
+  if (all.completed) out.text("completedAt", iso8601(all.completed_at_ms));
+  out.flag("wasSuccessful", all.successful).flag("isExpired", expired).text("status", to_string(status));
+  if (!all.errors.empty()) out.texts("errors", all.errors);
+  if (with_outputs) out.begin("outputs").end();
+  out.begin("agentState");
+  for (const ResponsePart& p : e.parts) write_state(out, p);
   // Kibana calls who acts for a rule so.
-  d["createdBy"] = e.by_rule ? std::string("unknown") : name_of(e.requested_by);
-  d["comment"] = e.comment;
-  d["parameters"] = parameters;
-  if (!e.alert_ids.empty()) d["alertIds"] = e.alert_ids;
-  if (!e.case_ids.empty()) d["caseIds"] = e.case_ids;
-  if (e.by_rule) {
-    d["ruleId"] = e.rule_uuid;
-    d["ruleName"] = e.rule_name;
-  }
-  d["firebreak"] = ours(e);
-  return text_of(d);
+  out.end().text("createdBy", e.by_rule ? std::string("unknown") : name_of(e.requested_by)).text("comment", e.comment);
+  out.begin("parameters");
+  if (overrides) out.begin("firebreak").flag("override", true).end();
+  out.end();
+  if (!e.alert_ids.empty()) out.texts("alertIds", e.alert_ids);
+  if (!e.case_ids.empty()) out.texts("caseIds", e.case_ids);
+  if (e.by_rule) out.text("ruleId", e.rule_uuid).text("ruleName", e.rule_name);
+  write_ours(out, e);
+  out.end();
+  return text;
 }
 
 }  // namespace fb::api

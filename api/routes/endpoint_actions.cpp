@@ -8,6 +8,7 @@
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "engine/base/json.h"
+#include "engine/base/json_text.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -324,9 +325,9 @@ net::Response pending(const Call& call) {
   std::string data;
   for (const std::string& id : *ids) {
     const auto found = counts->find(id);
-    data += (data.empty() ? "{\"agent_id\":" : ",{\"agent_id\":") +
-            Json(id).dump(-1, ' ', false, Json::error_handler_t::replace) +
-            ",\"pending_actions\":" + pending_document(found == counts->end() ? OpenCounts() : found->second) + "}";
+    JsonText out(data);
+    out.begin().text("agent_id", id);
+    out.json("pending_actions", pending_document(found == counts->end() ? OpenCounts() : found->second)).end();
   }
   return json(200, "{\"data\":[" + data + "]}");
 }

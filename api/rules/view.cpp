@@ -199,10 +199,12 @@ bool sort_rules(std::vector<RuleViewPtr>& rules, const RuleSort& sort) {
     return true;
   };
   const std::string& f = sort.field;
-  if (f.empty() || f == "created_at" || f == "createdAt") return by([](const Index& i) { return i.created_at; });
-  if (f == "updated_at" || f == "updatedAt") return by([](const Index& i) { return i.updated_at; });
+  if (f.empty() || f == "created_at" || f == "createdAt")
+    return by([](const Index& i) -> const std::string& { return i.created_at; });
+  if (f == "updated_at" || f == "updatedAt")
+    return by([](const Index& i) -> const std::string& { return i.updated_at; });
   if (f == "enabled") return by([](const Index& i) { return i.enabled; });
-  if (f == "name") return by([](const Index& i) { return i.folded_name; });
+  if (f == "name") return by([](const Index& i) -> const std::string& { return i.folded_name; });
   if (f == "risk_score" || f == "riskScore") return by([](const Index& i) { return i.risk_score; });
   if (f == "severity") return by([](const Index& i) { return i.severity; });
   if (f == "_id") {  // what Elastic's own tool for detection rules sorts by

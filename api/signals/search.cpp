@@ -9,6 +9,7 @@
 #include "api/signals/aggregations.h"
 #include "api/signals/fields.h"
 #include "engine/base/json.h"
+#include "engine/base/json_text.h"
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
 #include "engine/ir/oracle.h"
@@ -216,38 +217,60 @@ Json filtered(const Json& node, const std::string& path, const SourceFilter& f) 
 // The hits of an answer, as they are sent. What is too much for one answer is left out, and `cut` says so.
 class Page {
  public:
-  Page(SourceFilter source, std::vector<FieldAsked> fields, bool sorted, size_t most_bytes)
-      : source_(std::move(source)), fields_(std::move(fields)), sorted_(sorted), most_bytes_(most_bytes) {}
+  Page(SourceFilter source, std::vector<FieldAsked> fields, bool sorted, size_t most_hits, size_t most_bytes)
+      : source_(std::move(source)),
+        fields_(std::move(fields)),
+        sorted_(sorted),
+        most_hits_(most_hits),
+        most_bytes_(most_bytes) {}
 
   bool cut = false;
 
   void add(const Hit& hit, const std::string& document) {
     if (cut) return;
-    Json head{{"_index", kAlertIndex}, {"_id", hit.id}, {"_score", nullptr}};
     const bool in_part = !source_.includes.empty() || !source_.excludes.empty();
+    std::string one;
+    JsonText head(one);
+    head.begin().text("_index", kAlertIndex).text("_id", hit.id).null("_score");
     if (in_part || !fields_.empty()) {
       const Json doc = parse_ordered_json(document);
-      if (!fields_.empty()) head["fields"] = fields_of(doc, fields_);
-      if (in_part && !source_.none) head["_source"] = filtered(doc, "", source_);
+      if (!fields_.empty()) head.json("fields", dumped(fields_of(doc, fields_)));
+      if (in_part && !source_.none) head.json("_source", dumped(filtered(doc, "", source_)));
     }
-    if (sorted_) head["sort"] = hit.keys;
-    std::string one = dumped(head);
-    if (!in_part && !source_.none) {
-      one.pop_back();
-      one += ",\"_source\":" + document + "}";
+    if (sorted_) {
+      head.begin_array("sort");
+      for (const Json& key : hit.keys) head.json_item(dumped(key));
+      head.end_array();
     }
-    if (!list_.empty() && list_.size() + one.size() > most_bytes_) {
+    head.end();
+    const bool whole = !in_part && !source_.none;
+    constexpr std::string_view kSource = ",\"_source\":";
+    if (!list_.empty() && list_.size() + one.size() + (whole ? kSource.size() + document.size() : 0) > most_bytes_) {
       cut = true;
       return;
     }
-    list_ += (list_.empty() ? "" : ",") + one;
+    if (list_.empty()) {
+      // As much as hits like the first one need, so that it does not grow step by step.
+      constexpr size_t kMostGuessedBytes = 4u << 20;
+      const size_t bytes = one.size() + (whole ? document.size() : 0);
+      list_.reserve(std::min(kMostGuessedBytes, (bytes + bytes / 4) * most_hits_));
+    } else {
+      list_ += ',';
+    }
+    list_ += one;
+    if (!whole) return;
+    list_.back() = ',';
+    list_ += kSource.substr(1);
+    list_ += document;
+    list_ += '}';
   }
-  const std::string& list() const { return list_; }
+  std::string take_list() { return std::move(list_); }
 
  private:
   SourceFilter source_;
   std::vector<FieldAsked> fields_;
   bool sorted_;
+  size_t most_hits_;
   size_t most_bytes_;
   std::string list_;
 };
@@ -362,7 +385,9 @@ Result<bool> each_match(Store& store, const Clock& clock, const AlertQuery& quer
       whole_way = false;
       return false;
     }
-    const std::string document = merged_document(alert);
+    std::string merged;
+    if (alert.noted) merged = merged_document(alert);
+    const std::string& document = alert.noted ? merged : alert.doc;
     if (!query.exact) {
       const auto tree = parse_json_tree(document);
       if (!tree || !ir::matches(query.condition, *tree, context)) return true;
@@ -428,7 +453,7 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
   }
   const auto keep = static_cast<size_t>(from + size);
   const size_t first = direct ? 0 : static_cast<size_t>(from);
-  Page page(source, fields, !sort.empty(), page_bytes);
+  Page page(source, fields, !sort.empty(), static_cast<size_t>(size), page_bytes);
   Best best(sort, keep, page_bytes);
   size_t seen = 0;
   bool counted_all = true;
@@ -470,7 +495,12 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
     out += "\"total\":{\"value\":" + std::to_string(total) + ",\"relation\":\"" +
            (whole_way && counted_all ? "eq" : "gte") + "\"},";
   }
-  out += "\"max_score\":null,\"hits\":[" + page.list() + "]}";
+  out += "\"max_score\":null,\"hits\":[";
+  // The list is most of the answer: it stays where it was written, and what goes before it is put there.
+  std::string list = page.take_list();
+  list.insert(0, out);
+  out = std::move(list);
+  out += "]}";
   if (!aggs.empty()) {
     FB_TRY(const Json named, aggs.answer());
     out += ",\"aggregations\":" + dumped(named);

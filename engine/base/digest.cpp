@@ -23,11 +23,18 @@ void must(bool ok) {
   if (!ok) std::abort();  // SHA-256 and the system's random generator do not fail on a sane machine
 }
 
+// Looked up once: EVP_sha256() makes OpenSSL look for the implementation at each use, under a lock.
+const EVP_MD* sha256_method() {
+  static const EVP_MD* const method = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  must(method != nullptr);
+  return method;
+}
+
 }  // namespace
 
 Sha256 sha256_parts(std::initializer_list<std::string_view> parts) {
   EVP_MD_CTX* c = thread_context();
-  must(EVP_DigestInit_ex(c, EVP_sha256(), nullptr) == 1);
+  must(EVP_DigestInit_ex(c, sha256_method(), nullptr) == 1);
   for (std::string_view part : parts) {
     uint8_t length[8];
     const uint64_t n = part.size();
@@ -43,7 +50,7 @@ Sha256 sha256_parts(std::initializer_list<std::string_view> parts) {
 Sha256 sha256(std::string_view bytes) {
   EVP_MD_CTX* c = thread_context();
   Sha256 out{};
-  must(EVP_DigestInit_ex(c, EVP_sha256(), nullptr) == 1);
+  must(EVP_DigestInit_ex(c, sha256_method(), nullptr) == 1);
   must(EVP_DigestUpdate(c, bytes.data(), bytes.size()) == 1);
   must(EVP_DigestFinal_ex(c, out.data(), nullptr) == 1);
   return out;

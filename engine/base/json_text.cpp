@@ -148,11 +148,20 @@ JsonText& JsonText::json(std::string_view key, std::string_view value) {
 
 JsonText& JsonText::texts(std::string_view key, const std::vector<std::string>& values) {
   begin_array(key);
-  for (const std::string& value : values) {
-    separate();
-    append_json(out_, value);
-  }
+  for (const std::string& value : values) item(value);
   return end_array();
+}
+
+JsonText& JsonText::json_item(std::string_view value) {
+  separate();
+  out_.append(value);
+  return *this;
+}
+
+JsonText& JsonText::item(std::string_view text) {
+  separate();
+  append_json(out_, text);
+  return *this;
 }
 
 }  // namespace fb

@@ -35,6 +35,8 @@ class JsonText {
   // A value that is JSON already.
   JsonText& json(std::string_view key, std::string_view value);
   JsonText& texts(std::string_view key, const std::vector<std::string>& values);
+  JsonText& item(std::string_view text);  // of an array
+  JsonText& json_item(std::string_view value);
 
  private:
   JsonText& digits(std::string_view key, int64_t value);

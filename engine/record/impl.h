@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/record/directory.h"
+#include "engine/record/growing_count.h"
 #include "engine/record/ledger.h"
 #include "engine/record/remembered.h"
 #include "engine/record/sqlite.h"
@@ -102,6 +103,10 @@ struct Store::Impl {
   record::Remembered<UserRow> users;
   record::Remembered<KeyRow> keys;
   record::Remembered<SessionRow> sessions;
+
+  // Totals that pages tell. No row of these tables is ever taken away.
+  record::GrowingCount alert_count;
+  record::GrowingCount rule_action_count;
 
   std::unique_ptr<record::Writer> writer;
 

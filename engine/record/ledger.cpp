@@ -1,8 +1,12 @@
 #include "engine/record/ledger.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 
 #include "engine/base/json.h"
+#include "engine/base/json_text.h"
+#include "engine/base/text.h"
 #include "engine/record/audit.h"
 
 namespace fb::record {
@@ -15,7 +19,35 @@ bool same_name(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+namespace {
+
+// A list as this program writes it: texts without escapes, no blanks. Pages read several of them a row. Nothing: it is
+// written in another way, or is no list.
+std::optional<std::vector<std::string>> plain_list(std::string_view json) {
+  if (json.size() < 2 || json.front() != '[' || json.back() != ']' || !is_utf8(json)) return std::nullopt;
+  std::vector<std::string> list;
+  if (json.size() == 2) return list;
+  for (size_t at = 1;;) {
+    if (json[at] != '"') return std::nullopt;
+    const size_t first = at + 1;
+    at = first;
+    while (at < json.size() && json[at] != '"') {
+      if (json[at] == '\\' || static_cast<uint8_t>(json[at]) < 0x20) return std::nullopt;
+      ++at;
+    }
+    if (at + 1 >= json.size()) return std::nullopt;
+    list.emplace_back(json.substr(first, at - first));
+    ++at;
+    if (at + 1 == json.size()) return list;  // its last byte is the bracket
+    if (json[at] != ',') return std::nullopt;
+    ++at;
+  }
+}
+
+}  // namespace
+
 std::vector<std::string> string_list(std::string_view json) {
+  if (auto plain = plain_list(json)) return std::move(*plain);
   std::vector<std::string> list;
   const nlohmann::json parsed = parse_json(json);
   if (!parsed.is_array()) return list;
@@ -26,7 +58,12 @@ std::vector<std::string> string_list(std::string_view json) {
 }
 
 std::string string_list_json(const std::vector<std::string>& list) {
-  return nlohmann::json(list).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string text = "[";
+  for (const std::string& item : list) {
+    if (text.size() > 1) text += ',';
+    append_json(text, item);
+  }
+  return text += ']';
 }
 
 bool Protection::covers(std::string_view endpoint_id, std::string_view host_id, std::string_view hostname,

@@ -20,6 +20,12 @@ std::optional<std::string> optional_text(const Rows& rows, int column) {
   return rows.string(column);
 }
 
+// A column of FB_TIME.
+std::optional<std::string> time_text(const Rows& rows, int column) {
+  if (rows.is_integer(column)) return iso8601(rows.integer(column));
+  return optional_text(rows, column);
+}
+
 // A list as a JSON text for json_each; "" where nothing is asked for.
 std::string asked(const std::vector<std::string>& list) {
   return list.empty() ? std::string() : string_list_json(list);
@@ -28,45 +34,65 @@ std::string asked(const std::vector<std::string>& list) {
 // %1 = SELECT list and %2 = tail are pasted by the compiler: statements must be literals.
 #define FB_ACTION_WHERE(by_id)                                                                           \
   " WHERE " by_id                                                                                        \
-  " AND (?2 = '' OR v.request_id IN (SELECT value FROM json_each(?2)) OR v.action_id IN"                 \
+  " AND (?2 = '' OR a.request_id IN (SELECT value FROM json_each(?2)) OR a.action_id IN"                 \
   " (SELECT joined_action FROM verdicts WHERE joined_action <> '' AND request_id IN (SELECT value FROM " \
   "json_each(?2))))"                                                                                     \
-  " AND (?3 = '' OR v.endpoint_id IN (SELECT value FROM json_each(?3)))"                                 \
-  " AND (?4 = '' OR v.command IN (SELECT value FROM json_each(?4)))"                                     \
-  " AND (?5 = '' OR v.status IN (SELECT value FROM json_each(?5)))"                                      \
-  " AND (?6 = '' OR v.requested_by IN (SELECT value FROM json_each(?6)))"                                \
-  " AND (?7 = '' OR v.rule_id = ?7)"                                                                     \
-  " AND (?8 = '' OR v.action_id IN (SELECT action_id FROM action_alerts WHERE alert_id = ?8))"           \
+  " AND (?3 = '' OR a.endpoint_id IN (SELECT value FROM json_each(?3)))"                                 \
+  " AND (?4 = '' OR a.command IN (SELECT value FROM json_each(?4)))"                                     \
+  " AND (?5 = '' OR a.status IN (SELECT value FROM json_each(?5)))"                                      \
+  " AND (?6 = '' OR a.requested_by IN (SELECT value FROM json_each(?6)))"                                \
+  " AND (?7 = '' OR a.rule_id = ?7)"                                                                     \
+  " AND (?8 = '' OR a.action_id IN (SELECT action_id FROM action_alerts WHERE alert_id = ?8))"           \
   " AND (?9 = 0 OR a.created_at >= ?9) AND (?10 = 0 OR a.created_at < ?10)"
 
 // Any action, or those of some ids, which an index leads to.
 #define FB_ANY_ACTION FB_ACTION_WHERE("(?1 = '')")
 #define FB_ACTION_OF_ID FB_ACTION_WHERE("a.action_id IN (SELECT value FROM json_each(?1))")
 
-#define FB_ACTION_COLUMNS                                                                                    \
-  "SELECT v.action_id, v.request_id, v.alert_id, v.rule_id, v.command, v.endpoint_id, v.comment, v.status, " \
-  "v.verdict, v.guard, v.requested_by, v.created_at, v.dispatched_at, v.finished_at, a.seq, a.detail, "      \
-  "a.generation, a.attempts, a.created_at, a.finished_at, a.expires_at, a.lease_ms, a.decided_by, "          \
-  "(SELECT json_group_array(alert_id) FROM action_alerts l WHERE l.action_id = a.action_id) "                \
-  "FROM v_actions v JOIN actions a USING(action_id)"
+// The columns of the views, read from their tables at once: joined with its view, a row would be looked up twice. A
+// time comes as the number it is and is written here; one that has no four digits for its year as SQLite tells it.
+#define FB_TIME(ms)                                             \
+  "iif(" ms " BETWEEN -62167219200000 AND 253402300799999, " ms \
+  ", "                                                          \
+  "strftime('%Y-%m-%dT%H:%M:%fZ', " ms " / 1000.0, 'unixepoch'))"
+#define FB_TIME_IF_ANY(ms) "iif(" ms " = 0, NULL, " FB_TIME(ms) ")"
 
-constexpr const char* kEndpointsAll =
-    "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen, "
-    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = v.endpoint_id), "
-    "(SELECT tags FROM endpoints p WHERE p.endpoint_id = v.endpoint_id) FROM v_endpoints v ORDER BY endpoint_id";
+#define FB_ACTIONS                                                                                                    \
+  " FROM (SELECT seq, action_id, request_id, nullif(alert_id, '') AS alert_id, nullif(rule_id, '') AS rule_id, verb " \
+  "AS command, CASE WHEN endpoint_id <> '' THEN endpoint_id WHEN ambiguous THEN '' WHEN agent_id <> '' THEN "         \
+  "agent_id ELSE host_id END AS endpoint_id, comment, state AS status, verdict, guard, requested_by, created_at, "    \
+  "dispatched_at, finished_at, detail, generation, attempts, expires_at, lease_ms, decided_by FROM actions) a"
+#define FB_ACTION_COLUMNS \
+  "SELECT a.action_id, a.request_id, a.alert_id, a.rule_id, a.command, a.endpoint_id, a.comment, a.status, "          \
+  "a.verdict, a.guard, a.requested_by, " FB_TIME("a.created_at") ", " FB_TIME_IF_ANY("a.dispatched_at") ", "          \
+  FB_TIME_IF_ANY("a.finished_at") ", a.seq, a.detail, a.generation, a.attempts, a.created_at, a.finished_at, "        \
+  "a.expires_at, a.lease_ms, a.decided_by, (SELECT json_group_array(alert_id) FROM action_alerts l WHERE "            \
+  "l.action_id = a.action_id)" FB_ACTIONS
+
+#define FB_ALERT_COLUMNS \
+  "SELECT a.alert_id, a.rule_id, a.rule_name, a.severity, a.risk_score, a.endpoint_id, a.time, a.topic, "           \
+  "a.partition, a.\"offset\", a.doc, a.seq FROM (SELECT *, "                                                        \
+  FB_TIME("iif(event_time <> 0, event_time, read_time)") " AS time FROM alerts) a WHERE a.seq > ?1 AND (?2 = '' OR " \
+  "a.alert_id IN (SELECT value FROM json_each(?2))) AND (?3 = '' OR a.rule_id = ?3) AND (?4 = '' OR a.endpoint_id "  \
+  "= ?4) AND (?7 = 0 OR a.kept_at >= ?7) "
+
+#define FB_ENDPOINT_COLUMNS                                                                    \
+  "SELECT e.endpoint_id, e.host_id, e.hostname, e.os, e.agent_status, e.desired, e.observed, " \
+  "e.generation, " FB_TIME_IF_ANY("e.lease_until") ", " FB_TIME_IF_ANY(                        \
+      "e.last_seen") ", e.problems, e.tags FROM endpoints e "
+
+constexpr const char* kEndpointsAll = FB_ENDPOINT_COLUMNS "ORDER BY e.endpoint_id";
 // By its host, an endpoint whose certificates were all revoked gives way to one of the same host that has a valid one.
-constexpr const char* kEndpointsByHost =
-    "SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, lease_until, last_seen, "
-    "(SELECT problems FROM endpoints p WHERE p.endpoint_id = e.endpoint_id), "
-    "(SELECT tags FROM endpoints p WHERE p.endpoint_id = e.endpoint_id) FROM v_endpoints e WHERE endpoint_id IN ("
+constexpr const char* kEndpointsByHost = FB_ENDPOINT_COLUMNS
+    "WHERE e.endpoint_id IN ("
     "SELECT endpoint_id FROM endpoints WHERE endpoint_id = ?1 "
     "UNION SELECT endpoint_id FROM endpoints WHERE host_id = ?1 AND host_id <> '' "
     "UNION SELECT endpoint_id FROM endpoints WHERE lower(hostname) = lower(?1) AND ?1 <> '') "
-    "AND (endpoint_id = ?1 OR NOT ("
+    "AND (e.endpoint_id = ?1 OR NOT ("
     "NOT EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0) AND "
     "EXISTS(SELECT 1 FROM endpoints o JOIN credentials c ON c.endpoint_id = o.endpoint_id AND c.revoked_at = 0 "
     "WHERE o.host_id = e.host_id AND o.host_id <> '' AND o.endpoint_id <> e.endpoint_id))) "
-    "ORDER BY endpoint_id";
+    "ORDER BY e.endpoint_id";
 
 Result<std::vector<EndpointRow>> read_endpoints(Rows rows) {
   std::vector<EndpointRow> list;
@@ -82,8 +108,8 @@ Result<std::vector<EndpointRow>> read_endpoints(Rows rows) {
     r.desired = rows.string(5);
     r.observed = rows.string(6);
     r.generation = rows.integer(7);
-    r.lease_until = optional_text(rows, 8);
-    r.last_seen = optional_text(rows, 9);
+    r.lease_until = time_text(rows, 8);
+    r.last_seen = time_text(rows, 9);
     r.problems = string_list(rows.text(10));
     r.tags = string_list(rows.text(11));
     list.push_back(std::move(r));
@@ -204,20 +230,8 @@ Result<std::unique_ptr<Reader>> Reader::open(const std::string& db_path, int64_t
 Result<std::vector<AlertRow>> Reader::alerts(const AlertFilter& f) {
   std::vector<AlertRow> list;
   const std::string ids = asked(f.alert_ids);
-  constexpr const char* kNewest =
-      "SELECT v.alert_id, v.rule_id, v.rule_name, v.severity, v.risk_score, v.endpoint_id, v.timestamp, v.topic, "
-      "v.partition, v.\"offset\", v.doc, a.seq FROM v_alerts v JOIN alerts a USING(alert_id) WHERE a.seq > ?1 AND (?2 "
-      "= '' OR "
-      "a.alert_id IN (SELECT value FROM json_each(?2))) AND (?3 = '' OR a.rule_id = ?3) AND (?4 = '' OR a.endpoint_id "
-      "= ?4) AND (?7 = 0 OR a.kept_at >= ?7) "
-      "ORDER BY a.seq DESC LIMIT ?5 OFFSET ?6";
-  constexpr const char* kOldest =
-      "SELECT v.alert_id, v.rule_id, v.rule_name, v.severity, v.risk_score, v.endpoint_id, v.timestamp, v.topic, "
-      "v.partition, v.\"offset\", v.doc, a.seq FROM v_alerts v JOIN alerts a USING(alert_id) WHERE a.seq > ?1 AND (?2 "
-      "= '' OR "
-      "a.alert_id IN (SELECT value FROM json_each(?2))) AND (?3 = '' OR a.rule_id = ?3) AND (?4 = '' OR a.endpoint_id "
-      "= ?4) AND (?7 = 0 OR a.kept_at >= ?7) "
-      "ORDER BY a.seq LIMIT ?5 OFFSET ?6";
+  constexpr const char* kNewest = FB_ALERT_COLUMNS "ORDER BY a.seq DESC LIMIT ?5 OFFSET ?6";
+  constexpr const char* kOldest = FB_ALERT_COLUMNS "ORDER BY a.seq LIMIT ?5 OFFSET ?6";
   FB_TRY(Rows rows, impl_->now().query(f.newest_first ? kNewest : kOldest, f.after_seq, ids, f.rule_id, f.endpoint_id,
                                        f.limit, f.skip, f.from_ms));
   for (;;) {
@@ -230,7 +244,7 @@ Result<std::vector<AlertRow>> Reader::alerts(const AlertFilter& f) {
     r.severity = rows.string(3);
     r.risk_score = rows.integer(4);
     r.endpoint_id = rows.string(5);
-    r.timestamp = optional_text(rows, 6);
+    r.timestamp = time_text(rows, 6);
     r.topic = rows.string(7);
     r.partition = rows.integer(8);
     r.offset = rows.integer(9);
@@ -270,9 +284,9 @@ Result<std::vector<ActionRow>> Reader::actions(const ActionFilter& f) {
     r.verdict = rows.string(8);
     r.guard = rows.string(9);
     r.requested_by = rows.string(10);
-    r.created_at = rows.string(11);
-    r.dispatched_at = optional_text(rows, 12);
-    r.finished_at = optional_text(rows, 13);
+    r.created_at = time_text(rows, 11).value_or("");
+    r.dispatched_at = time_text(rows, 12);
+    r.finished_at = time_text(rows, 13);
     r.seq = rows.integer(14);
     r.detail = rows.string(15);
     r.generation = rows.integer(16);
@@ -288,8 +302,8 @@ Result<std::vector<ActionRow>> Reader::actions(const ActionFilter& f) {
 }
 
 Result<int64_t> Reader::count_actions(const ActionFilter& f) {
-  constexpr const char* kOfId = "SELECT count(*) FROM v_actions v JOIN actions a USING(action_id)" FB_ACTION_OF_ID;
-  constexpr const char* kAny = "SELECT count(*) FROM v_actions v JOIN actions a USING(action_id)" FB_ANY_ACTION;
+  constexpr const char* kOfId = "SELECT count(*)" FB_ACTIONS FB_ACTION_OF_ID;
+  constexpr const char* kAny = "SELECT count(*)" FB_ACTIONS FB_ANY_ACTION;
   FB_TRY(const auto count,
          impl_->now().integer(f.action_ids.empty() ? kAny : kOfId, asked(f.action_ids), asked(f.request_ids),
                               asked(f.endpoint_ids), asked(f.commands), asked(f.statuses), asked(f.requested_by),

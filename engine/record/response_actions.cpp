@@ -98,6 +98,9 @@ constexpr EntryStatements kEntriesAll{"SELECT count(*)" FB_ENTRIES_ALL, FB_ENTRY
 constexpr const char* kCountByTime =
     "SELECT iif(?1 IS 1, 0, (SELECT count(*) FROM requests WHERE created_at >= ?2 AND created_at <= ?3)) + "
     "iif(?1 IS 0, 0, (SELECT count(*) FROM actions WHERE manual = 0 AND created_at >= ?2 AND created_at <= ?3))";
+// The same of any time.
+constexpr const char* kCountRequests = "SELECT count(*) FROM requests";
+constexpr const char* kCountByRules = "SELECT count(*), max(seq) FROM actions WHERE manual = 0 AND seq > ?";
 constexpr const char* kPageByTime = FB_ENTRY_COLUMNS
     " FROM (SELECT * FROM (SELECT request_id AS id, created_at AS at, verb, comment, requested_by AS asked_by, 0 AS "
     "by_rule, '' AS rule_id, '' AS first_alert, alert_ids, case_ids FROM requests WHERE ?1 IS NOT 1 AND created_at >= "
@@ -206,7 +209,20 @@ Result<Listed> read_entries(int64_t total, Rows rows) {
   }
 }
 
-Result<Listed> find_entries(Sqlite& db, const ResponseFilter& f) {
+Result<int64_t> count_of_any_time(Sqlite& db, const std::optional<bool>& by_rule, record::GrowingCount& by_rules) {
+  int64_t total = 0;
+  if (by_rule != true) {
+    FB_TRY(const auto requests, db.integer(kCountRequests));
+    total += requests.value_or(0);
+  }
+  if (by_rule != false) {
+    FB_TRY(const int64_t actions, by_rules.count(db, kCountByRules));
+    total += actions;
+  }
+  return total;
+}
+
+Result<Listed> find_entries(Sqlite& db, const ResponseFilter& f, record::GrowingCount& by_rules) {
   const std::string ids = asked(f.ids);
   const std::string endpoints = asked(f.endpoint_ids);
   const std::string commands = asked(f.commands);
@@ -216,9 +232,15 @@ Result<Listed> find_entries(Sqlite& db, const ResponseFilter& f) {
   if (ids.empty() && endpoints.empty() && commands.empty() && users.empty() && outcomes.empty()) {
     const int64_t from = f.from_ms.value_or(std::numeric_limits<int64_t>::min());
     const int64_t to = f.to_ms.value_or(std::numeric_limits<int64_t>::max());
-    FB_TRY(const auto total, db.integer(kCountByTime, by_rule, from, to));
+    int64_t total = 0;
+    if (!f.from_ms && !f.to_ms) {
+      FB_TRY(total, count_of_any_time(db, f.by_rule, by_rules));
+    } else {
+      FB_TRY(const auto counted, db.integer(kCountByTime, by_rule, from, to));
+      total = counted.value_or(0);
+    }
     FB_TRY(Rows rows, db.query(kPageByTime, by_rule, from, to, f.limit, f.skip));
-    return read_entries(total.value_or(0), std::move(rows));
+    return read_entries(total, std::move(rows));
   }
   const EntryStatements& of = !ids.empty() ? kEntriesById : !endpoints.empty() ? kEntriesByEndpoint : kEntriesAll;
   FB_TRY(const auto total,
@@ -232,7 +254,7 @@ Result<Listed> find_entries(Sqlite& db, const ResponseFilter& f) {
 
 Result<ResponsePage> Store::response_actions(const ResponseFilter& f) {
   return impl_->readers->with<ResponsePage>([&](Sqlite& db) -> Result<ResponsePage> {
-    FB_TRY(Listed found, find_entries(db, f));
+    FB_TRY(Listed found, find_entries(db, f, impl_->rule_action_count));
     for (size_t i = 0; i < found.page.entries.size(); ++i) {
       ResponseEntry& a = found.page.entries[i];
       FB_TRY_VOID(read_parts(db, a));

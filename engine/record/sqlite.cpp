@@ -46,6 +46,10 @@ bool Rows::is_null(int column) const {
   return sqlite3_column_type(statement_, column) == SQLITE_NULL;
 }
 
+bool Rows::is_integer(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_INTEGER;
+}
+
 Result<std::unique_ptr<Sqlite>> Sqlite::open(const std::string& path, Open how, int busy_timeout_ms) {
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   switch (how) {
@@ -78,6 +82,10 @@ Result<std::unique_ptr<Sqlite>> Sqlite::open_immutable(const std::string& path) 
 
 Result<std::unique_ptr<Sqlite>> Sqlite::open_as(const std::string& path, int flags, bool is_reader,
                                                 int busy_timeout_ms) {
+  // SQLite counts its memory under one lock of the whole process, which every thread that reads takes at each
+  // allocation; nobody asks for these counts. Only before its first use: later calls change nothing.
+  static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  (void)configured;
   std::unique_ptr<Sqlite> db(new Sqlite);
   db->path_ = path;
   const int code = sqlite3_open_v2(path.c_str(), &db->db_, flags, nullptr);

@@ -41,6 +41,7 @@ class Rows {
   std::string_view text(int column) const;  // "" for NULL; bytes of a BLOB too
   std::string string(int column) const { return std::string(text(column)); }
   bool is_null(int column) const;
+  bool is_integer(int column) const;
 
  private:
   friend class Sqlite;

@@ -48,6 +48,7 @@ std::string asked(const std::vector<std::string>& list) {
   "SELECT count(*) FROM alert_workflow w CROSS JOIN alerts a USING(alert_id) WHERE a.read_time >= ?1 AND " \
   "a.read_time <= ?2 AND (?3 = '' OR a.rule_id IN (SELECT value FROM json_each(?3))) AND w.status "
 
+constexpr const char* kCountAll = "SELECT count(*), max(seq) FROM alerts WHERE seq > ?";
 constexpr const char* kCountByTime = "SELECT count(*) FROM alerts WHERE read_time >= ? AND read_time <= ?";
 constexpr const char* kCountByRule = "SELECT count(*) FROM alerts WHERE rule_id IN (SELECT value FROM json_each(?))";
 constexpr const char* kCountNotedIn = FB_COUNT_NOTED "IN (SELECT value FROM json_each(?4))";
@@ -57,7 +58,7 @@ bool is_any_time(const AlertPick& p) {
   return p.from_ms == std::numeric_limits<int64_t>::min() && p.to_ms == std::numeric_limits<int64_t>::max();
 }
 
-Result<int64_t> count_picked(Sqlite& db, const AlertPick& p) {
+Result<int64_t> count_picked(Sqlite& db, const AlertPick& p, record::GrowingCount& all_alerts) {
   const std::string rules = asked(p.rule_ids);
   const std::string statuses = asked(p.statuses);
   const bool by_index = p.alert_ids.empty() && p.agent_ids.empty() && (rules.empty() || is_any_time(p));
@@ -72,9 +73,13 @@ Result<int64_t> count_picked(Sqlite& db, const AlertPick& p) {
       statuses.empty() || std::find(p.statuses.begin(), p.statuses.end(), "open") != p.statuses.end();
   int64_t all = 0;
   if (with_open) {
-    FB_TRY(const auto n,
-           rules.empty() ? db.integer(kCountByTime, p.from_ms, p.to_ms) : db.integer(kCountByRule, rules));
-    all = n.value_or(0);
+    if (rules.empty() && is_any_time(p)) {
+      FB_TRY(all, all_alerts.count(db, kCountAll));
+    } else {
+      FB_TRY(const auto n,
+             rules.empty() ? db.integer(kCountByTime, p.from_ms, p.to_ms) : db.integer(kCountByRule, rules));
+      all = n.value_or(0);
+    }
     if (statuses.empty()) return all;
   }
   FB_TRY(const auto noted, db.integer(with_open ? kCountNotedOut : kCountNotedIn, p.from_ms, p.to_ms, rules, statuses));
@@ -128,23 +133,24 @@ Result<std::vector<AlertNote>> read_notes(Rows rows) {
 }  // namespace
 
 Result<int64_t> Workflow::count(const AlertPick& p) {
-  return store_.impl_->readers->with<int64_t>([&](Sqlite& db) -> Result<int64_t> { return count_picked(db, p); });
+  return store_.impl_->readers->with<int64_t>(
+      [&](Sqlite& db) -> Result<int64_t> { return count_picked(db, p, store_.impl_->alert_count); });
 }
 
 Status Workflow::each(const AlertPick& p, const std::function<bool(const AlertView&)>& take) {
   const auto done = store_.impl_->readers->with<bool>([&](Sqlite& db) -> Result<bool> {
     FB_TRY(Rows rows, db.query(list_statement(p), asked(p.alert_ids), asked(p.rule_ids), p.from_ms, p.to_ms,
                                asked(p.statuses), asked(p.agent_ids), p.limit, p.skip));
+    AlertView v;  // one for all rows: a document goes where the one before it was
     for (;;) {
       FB_TRY(const bool more, rows.next());
       if (!more) return true;
-      AlertView v;
       v.seq = rows.integer(0);
       v.alert_id = rows.string(1);
       v.rule_id = rows.string(2);
       v.endpoint_id = rows.string(3);
       v.read_time_ms = rows.integer(4);
-      v.doc = rows.string(5);
+      v.doc.assign(rows.text(5));
       v.noted = !rows.is_null(6);
       v.status = v.noted ? rows.string(6) : "open";
       v.tags = string_list(rows.text(7));

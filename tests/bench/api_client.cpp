@@ -162,6 +162,10 @@ class Load {
     return began_ + std::chrono::duration_cast<steady_clock::duration>(after);
   }
 
+  // In turn on each connection too, whatever both numbers have in common: else a connection would be asked a few kinds
+  // for good, and a costly one would hold up just those that share its connections.
+  size_t kind(size_t k) const { return (k + k / lanes_.size()) % plan_.requests.size(); }
+
   Status ask(size_t k) {
     Lane& lane = *lanes_[k % lanes_.size()];
     if (lane.busy) {
@@ -177,7 +181,7 @@ class Load {
     lane.head.clear();
     lane.said = {};
     lane.bytes = 0;
-    const std::string& request = plan_.requests[k % plan_.requests.size()];
+    const std::string& request = plan_.requests[kind(k)];
     const ssize_t n = ::send(lane.connection.fd(), request.data(), request.size(), MSG_NOSIGNAL);
     if (n == static_cast<ssize_t>(request.size())) return {};  // it fits into an empty socket
     return fail(ErrorCode::io, "the connection was cut", request.substr(0, request.find('\r')));
@@ -185,7 +189,7 @@ class Load {
 
   Status take(Lane& lane) {
     const ssize_t n = ::recv(lane.connection.fd(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
-    const std::string& request = plan_.requests[lane.asked % plan_.requests.size()];
+    const std::string& request = plan_.requests[kind(lane.asked)];
     const auto wrong = [&](const std::string& what) {
       return fail(ErrorCode::corrupt, what + ": " + lane.head.substr(0, 200), request.substr(0, request.find('\r')));
     };
@@ -209,7 +213,7 @@ class Load {
         (lane.first == '{' && (lane.last == '}' || lane.last == '\n')) || (lane.first == '[' && lane.last == ']');
     if (lane.bytes != lane.said.length || !json) return wrong("not the JSON that it names");
     const std::chrono::duration<float, std::milli> took = steady_clock::now() - due(lane.asked);
-    samples_[done_++] = {static_cast<uint32_t>(lane.asked % plan_.requests.size()), took.count()};
+    samples_[done_++] = {static_cast<uint32_t>(kind(lane.asked)), took.count()};
     lane.busy = false;
     if (lane.due.empty()) return {};
     const size_t k = lane.due.front();

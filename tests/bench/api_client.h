@@ -46,7 +46,7 @@ struct LoadPlan {
   size_t connections = 100;
   size_t per_second = 2000;
   size_t count = 0;
-  std::vector<std::string> requests;  // in their wire form; asked in turn
+  std::vector<std::string> requests;  // in their wire form; asked in turn, on each connection as well
 };
 
 // Request k is due k / per_second seconds after the start, on connection k modulo connections; it waits its turn there.

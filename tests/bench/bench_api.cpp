@@ -297,6 +297,7 @@ class Run {
     if (options_.events > 0) FB_TRY_VOID(run_round(both, true, true));
     FB_TRY_VOID(check_answers());
     const std::vector<Sample> busy = samples();
+    FB_TRY_VOID(cost_each());
     report(engine, api, both, calm, busy);
     return {};
   }
@@ -456,6 +457,25 @@ class Run {
     return {};
   }
 
+  // What an answer of each kind costs the service when nothing else is asked: one after the other on one connection,
+  // without the CPU time of this thread, which asks.
+  Status cost_each() {
+    constexpr size_t kTimes = 200;
+    FB_TRY_VOID(by_hand_.open(service_->http_port()));
+    for (const Asked& a : asked_) {
+      const std::string request = wire(a.line, authorization_);
+      const double before = cpu_seconds(RUSAGE_SELF) - cpu_seconds(RUSAGE_THREAD);
+      size_t bytes = 0;
+      for (size_t i = 0; i < kTimes; ++i) {
+        FB_TRY(const Connection::Answer answer, by_hand_.ask(request));
+        bytes = answer.body.size();
+      }
+      const double cpu = cpu_seconds(RUSAGE_SELF) - cpu_seconds(RUSAGE_THREAD) - before;
+      costs_.push_back({1e6 * cpu / static_cast<double>(kTimes), bytes});
+    }
+    return {};
+  }
+
   // Until the engine has nothing more to do.
   Status drain() {
     const int64_t until = system_clock().mono_ms() + kPatienceMs;
@@ -546,13 +566,13 @@ class Run {
                   both.cpu / ((event_us * both.events + request_us * both.requests) / 1e6),
                   a_second(both.events, both) / std::max(1.0, a_second(engine.events, engine)));
     }
-    std::printf("\n%-86s %9s %9s %9s %9s\n", "latency from when a request was due, ms", "alone p50", "p99", "both p50",
-                "p99");
+    std::printf("\n%-70s %7s %7s %9s %9s %9s %9s\n", "latency from when a request was due, ms", "CPU us", "bytes",
+                "alone p50", "p99", "both p50", "p99");
     for (size_t i = 0; i < asked_.size(); ++i) {
       const std::vector<double> a = of(calm, i);
       const std::vector<double> b = both.seconds > 0 ? of(busy, i) : std::vector<double>();
-      std::printf("  %-84s %9.2f %9.2f %9.2f %9.2f\n", asked_[i].line.substr(0, 84).c_str(), quantile(a, 0.5),
-                  quantile(a, 0.99), quantile(b, 0.5), quantile(b, 0.99));
+      std::printf("  %-68s %7.0f %7zu %9.2f %9.2f %9.2f %9.2f\n", asked_[i].line.substr(0, 68).c_str(), costs_[i].us,
+                  costs_[i].bytes, quantile(a, 0.5), quantile(a, 0.99), quantile(b, 0.5), quantile(b, 0.99));
     }
     const double p99 = quantile(of(both.seconds > 0 ? busy : calm, SIZE_MAX), 0.99);
     std::printf("\ntarget: p99 under %.0f ms%s: %s\n", kTargetMs, both.seconds > 0 ? " beside the engine" : "",
@@ -572,6 +592,11 @@ class Run {
   std::string authorization_;
   std::string action_;
   std::vector<Asked> asked_;
+  struct Cost {
+    double us = 0;
+    size_t bytes = 0;
+  };
+  std::vector<Cost> costs_;  // of each kind, by itself
   std::unique_ptr<cli::Service> service_;
   Connection by_hand_;
 };

@@ -105,6 +105,27 @@ TEST(Clock, FormatsIso8601) {
   EXPECT_EQ(iso8601(0), "1970-01-01T00:00:00.000Z");
   EXPECT_EQ(iso8601(1'700'000'000'123), "2023-11-14T22:13:20.123Z");
   EXPECT_EQ(iso8601(-1), "1969-12-31T23:59:59.999Z");
+  EXPECT_EQ(iso8601(951'782'400'000), "2000-02-29T00:00:00.000Z");
+  EXPECT_EQ(iso8601(253'402'300'799'999), "9999-12-31T23:59:59.999Z");
+  EXPECT_EQ(iso8601(253'402'300'800'000), "10000-01-01T00:00:00.000Z");
+  EXPECT_EQ(iso8601(-62'167'219'200'000), "0000-01-01T00:00:00.000Z");
+}
+
+// Against the C library, over days and moments of all years with four digits.
+TEST(Clock, AgreesWithTheCLibrary) {
+  constexpr int64_t kStepMs = 86'399'999 * 7ll + 12'345;
+  int seen = 0;
+  for (int64_t ms = -62'167'219'200'000; ms < 253'402'300'800'000; ms += kStepMs, ++seen) {
+    const time_t whole = static_cast<time_t>((ms - (ms % 1000 + 1000) % 1000) / 1000);
+    tm parts{};
+    gmtime_r(&whole, &parts);
+    char text[64];
+    std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900, parts.tm_mon + 1,
+                  parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                  static_cast<int>((ms % 1000 + 1000) % 1000));
+    ASSERT_EQ(iso8601(ms), text) << ms;
+  }
+  EXPECT_GT(seen, 500'000);
 }
 
 TEST(Metrics, SameNameAndLabelsGiveTheSameHandle) {

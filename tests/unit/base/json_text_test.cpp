@@ -72,6 +72,13 @@ TEST(JsonText, MembersComeAsTheyAreWritten) {
   EXPECT_EQ(text, Json::array({first, Json::object()}).dump());
 }
 
+TEST(JsonText, ItemsOfAnArrayAreSeparated) {
+  std::string text;
+  JsonText out(text);
+  out.begin().begin_array("a").item("x\"").item("").json_item("1").json_item("{}").json_item("null").end_array().end();
+  EXPECT_EQ(text, R"({"a":["x\"","",1,{},null]})");
+}
+
 TEST(JsonText, LinesStandBesideEachOther) {
   std::string text;
   JsonText out(text);

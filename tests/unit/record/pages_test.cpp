@@ -64,6 +64,31 @@ TEST_F(Pages, TheHistoryByTimeIsTheHistoryOfEveryFilter) {
   }
 }
 
+// Totals without a filter are kept and grow with the rows; they say what counting says, after every row.
+TEST_F(Pages, TotalsWithoutAFilterGrowWithTheRows) {
+  for (int i = 0; i < 4; ++i) enroll("e" + std::to_string(i));
+  ResponseFilter every;  // looks at each
+  every.commands = {"isolate", "release"};
+  EXPECT_EQ(store_->response_actions({}).value().total, 0);
+  EXPECT_EQ(Workflow(*store_).count({}).value(), 0);
+  int64_t offset = 0;
+  for (int i = 0; i < 25; ++i) {
+    if (i % 3 == 0) {
+      ASSERT_TRUE(store_->submit(request(i % 2 == 0 ? Verb::isolate : Verb::release, {"e1"})));
+    }
+    if (i % 3 != 1) keep(batch(rule("rule-" + std::to_string(i % 5)), "e" + std::to_string(i % 4), offset++));
+    for (const std::optional<bool> by_rule : {std::optional<bool>(), std::optional(true), std::optional(false)}) {
+      ResponseFilter direct;
+      direct.by_rule = every.by_rule = by_rule;
+      EXPECT_EQ(store_->response_actions(direct).value().total, store_->response_actions(every).value().total) << i;
+    }
+    EXPECT_EQ(Workflow(*store_).count({}).value(), offset) << i;
+    AlertPick open;
+    open.statuses = {"open"};
+    EXPECT_EQ(Workflow(*store_).count(open).value(), offset) << i;
+  }
+}
+
 TEST_F(Pages, TheHistoryOfAnIdOrAnEndpointIsCutOutOfTheWhole) {
   make_actions(40);
   ResponseFilter every;

@@ -1,6 +1,9 @@
 // What people and the API read: the views' columns, the JSON lines, filters, the audit's check.
+#include <random>
+
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/record/ledger.h"
 #include "engine/record/sqlite.h"
 #include "tests/support/enrol.h"
 #include "tests/unit/record/record_fixture.h"
@@ -74,6 +77,67 @@ TEST_F(Queries, JsonLinesHaveTheViewsKeys) {
   EXPECT_EQ(r->alert_source(b.alerts[0].alert_id).value(), b.alerts[0].source);
 }
 
+// What is read from the tables at once is what the views tell.
+TEST_F(Queries, RowsAreThoseOfTheViews) {
+  open();
+  for (const char* id : {"a", "b"}) enroll(id);
+  keep(batch(rule("r1"), "a", 0));
+  keep(batch(rule("r2"), "unknown-agent", 1));
+  clock_.advance_ms(1234);
+  ASSERT_TRUE(store_->submit(request(Verb::release, {"b"}, "user:bob")));
+  auto r = reader();
+  const auto actions = r->actions().value();
+  ASSERT_GE(actions.size(), 3u);
+  for (const auto& row : actions) {
+    const std::string of_view =
+        ask("SELECT json_object('action_id', action_id, 'request_id', request_id, 'alert_id', alert_id, 'rule_id', "
+            "rule_id, 'command', command, 'endpoint_id', endpoint_id, 'comment', comment, 'status', status, 'verdict', "
+            "verdict, 'guard', guard, 'requested_by', requested_by, 'created_at', created_at, 'dispatched_at', "
+            "dispatched_at, 'finished_at', finished_at) FROM v_actions WHERE action_id = '" +
+            row.action_id + "'");
+    EXPECT_EQ(nlohmann::json::parse(json_line(row)), nlohmann::json::parse(of_view));
+  }
+  const auto endpoints = r->endpoints().value();
+  ASSERT_EQ(endpoints.size(), 2u);
+  for (const auto& row : endpoints) {
+    const std::string of_view =
+        ask("SELECT json_object('endpoint_id', endpoint_id, 'host_id', host_id, 'hostname', hostname, 'os', os, "
+            "'agent_status', agent_status, 'desired', desired, 'observed', observed, 'generation', generation, "
+            "'lease_until', lease_until, 'last_seen', last_seen) FROM v_endpoints WHERE endpoint_id = '" +
+            row.endpoint_id + "'");
+    EXPECT_EQ(nlohmann::json::parse(json_line(row)), nlohmann::json::parse(of_view));
+  }
+}
+
+// A list is read without a tree where it is written plainly; what comes out is what the tree holds.
+TEST(StringList, AgreesWithTheTree) {
+  std::mt19937 random(11);
+  const auto pick = [&](size_t n) { return std::uniform_int_distribution<size_t>(0, n - 1)(random); };
+  const char* const pieces[] = {"[",    "]", "\"", ",",    "a",  "b c", "\\",    "\\u0041", "\\\"", "\xc3\xa9",
+                                "\xff", " ", "1",  "null", "{}", "\n",  "\"x\"", "\"\"",    "[]",   "\"y\",\"z\""};
+  size_t filled = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    std::string text = pick(4) == 0 ? "" : "[";
+    for (size_t n = pick(6); n > 0; --n) text += pieces[pick(std::size(pieces))];
+    if (pick(4) != 0) text += ']';
+    std::vector<std::string> wanted;
+    const auto tree = nlohmann::json::parse(text, nullptr, false);
+    if (tree.is_array()) {
+      for (const auto& item : tree) {
+        if (item.is_string()) wanted.push_back(item.get<std::string>());
+      }
+    }
+    ASSERT_EQ(record::string_list(text), wanted) << text;
+    filled += wanted.empty() ? 0 : 1;
+  }
+  EXPECT_GT(filled, 1000u);
+  for (const std::vector<std::string>& list :
+       {std::vector<std::string>{}, {""}, {"a", "b"}, {"\"", "\\", "\n", "\x01"}, {"\xc3\xa9"}, {"a,b", "[c]"}}) {
+    EXPECT_EQ(record::string_list_json(list), nlohmann::json(list).dump());
+    EXPECT_EQ(record::string_list(record::string_list_json(list)), list);
+  }
+}
+
 TEST_F(Queries, DocumentOverSeveralLinesAndHostileTextStayOneLine) {
   open();
   BatchOutcome b;
@@ -108,6 +172,11 @@ TEST_F(Queries, TimesOfTheViewsAreThoseOfTheClock) {
   b.advances = {advance(offset, offset + 2)};
   keep(b);
   const auto rows = reader()->alerts().value();
+  for (const record::AlertRow& row : rows) {
+    const std::string of_view =
+        ask("SELECT coalesce(timestamp, 'none') FROM v_alerts WHERE \"offset\" = " + std::to_string(row.offset));
+    EXPECT_EQ(row.timestamp.value_or("none"), of_view);
+  }
   EXPECT_EQ(rows[1].timestamp, iso8601(b.alerts[0].read_time_ms));
   EXPECT_FALSE(rows[0].timestamp.has_value());
   EXPECT_TRUE(nlohmann::json::parse(json_line(rows[0]))["timestamp"].is_null());
