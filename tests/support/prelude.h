@@ -1,6 +1,6 @@
 #pragma once
-// What nearly every test includes, compiled once (tests/CMakeLists.txt). A test still includes what it uses: it must compile
-// without this, too.
+// What nearly every test includes, compiled once (tests/CMakeLists.txt). A test still includes what it uses: it must
+// compile without this, too.
 #include <gtest/gtest.h>
 
 #include <algorithm>
