@@ -3,7 +3,7 @@
 import ctypes, gzip, json, os, re, shutil, signal, sqlite3, subprocess, sys, tempfile, time, unittest, urllib.error, urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
-from waiting import free_ports
+from waiting import free_ports, until
 
 FIREBREAK = sys.argv.pop(1)
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -355,7 +355,8 @@ class Service(Case):
             except urllib.error.HTTPError as e:
                 return e.code, e.read().decode()
 
-        self.assertEqual(get("/healthz")[0], 200)
+        # Its socket is there before its port.
+        until("the port", lambda: get("/healthz")[0] == 200)
         status, body = get("/readyz")
         self.assertEqual(status, 503)
         self.assertFalse(json.loads(body)["parts"]["kafka"]["ready"])
@@ -377,19 +378,14 @@ class Service(Case):
         self.start(config)
 
         def wait_for(text):
-            for _ in range(100):
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as r:
-                    if text in r.read().decode():
-                        return True
-                time.sleep(0.1)
-            return False
+            until(text, lambda: text in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode())
 
-        self.assertTrue(wait_for("firebreak_rules 1"))
+        wait_for("firebreak_rules 1")
         self.rule("rules/two.yml")
-        self.assertTrue(wait_for("firebreak_rules 2"))
+        wait_for("firebreak_rules 2")
         self.rule("rules/three.yml", query="a:")
-        self.assertTrue(wait_for('firebreak_rule_reloads_total{result="refused"} 1'))
-        self.assertTrue(wait_for("firebreak_rules 2"))
+        wait_for('firebreak_rule_reloads_total{result="refused"} 1')
+        wait_for("firebreak_rules 2")
 
 
 class Demo(Case):
