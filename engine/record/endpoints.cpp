@@ -4,6 +4,7 @@
 #include "engine/base/text.h"
 #include "engine/model/action_life.h"
 #include "engine/record/impl.h"
+#include "engine/record/rows.h"
 
 namespace fb {
 
@@ -352,34 +353,11 @@ Status Store::set_status(const std::string& endpoint_id, AgentStatus asked, cons
 Result<std::vector<Endpoint>> Store::endpoints() {
   return impl_->readers->with<std::vector<Endpoint>>([this](Sqlite& db) -> Result<std::vector<Endpoint>> {
     std::vector<Endpoint> list;
-    FB_TRY(Rows rows,
-           db.query(
-               "SELECT endpoint_id, host_id, hostname, os, ips, tags, agent_version, agent_status, desired, "
-               "observed, simulated, generation, ordered_generation, lease_until, last_seen, duplicate_since > 0 FROM "
-               "endpoints "
-               "ORDER BY endpoint_id"));
+    FB_TRY(Rows rows, db.query("SELECT " FB_ENDPOINT_COLUMNS "FROM endpoints e ORDER BY e.endpoint_id"));
     for (;;) {
       FB_TRY(const bool more, rows.next());
       if (!more) return list;
-      Endpoint e;
-      e.endpoint_id = rows.string(0);
-      e.host_id = rows.string(1);
-      e.hostname = rows.string(2);
-      e.os = rows.string(3);
-      e.ips = record::string_list(rows.text(4));
-      e.tags = record::string_list(rows.text(5));
-      e.agent_version = rows.string(6);
-      e.status = from_string<AgentStatus>(rows.text(7)).value_or(AgentStatus::offline);
-      e.desired = from_string<Isolation>(rows.text(8)).value_or(Isolation::unknown);
-      e.observed = from_string<Isolation>(rows.text(9)).value_or(Isolation::unknown);
-      e.simulated = rows.integer(10) != 0;
-      e.generation = rows.integer(11);
-      e.ordered_generation = rows.integer(12);
-      e.lease_until_ms = rows.integer(13);
-      e.last_seen_ms = rows.integer(14);
-      e.is_duplicate = rows.integer(15) != 0;
-      e.is_protected = impl_->protection.covers(e.endpoint_id, e.host_id, e.hostname, e.tags);
-      list.push_back(std::move(e));
+      list.push_back(record::endpoint(rows, impl_->protection));
     }
   });
 }

@@ -11,13 +11,27 @@
 
 namespace fb::record {
 
+// What is asked: `all` counts every row and tells the greatest number of the table, by whatever index is the smallest;
+// `above` does so for the rows above the number ?1. Literals, since connections keep their statements.
+struct CountSql {
+  const char* all;
+  const char* above;
+};
+inline constexpr CountSql kAlertsCounted = {"SELECT count(*), max(seq) FROM alerts",
+                                            "SELECT count(*), max(seq) FROM alerts WHERE seq > ?"};
+// The number is that of any action, so that it goes on where only people ask for some.
+inline constexpr CountSql kActionsByRulesCounted = {
+    "SELECT (SELECT count(*) FROM actions WHERE manual = 0), (SELECT max(seq) FROM actions)",
+    "SELECT count(*) FILTER (WHERE manual = 0), max(seq) FROM actions WHERE seq > ?"};
+
 class GrowingCount {
  public:
-  // `sql` counts the rows above the number ?1 and tells the greatest number: SELECT count(*), max(seq) ... > ?1. A
-  // literal, the same at every call. What the connection reads must not be older than what was read here before.
-  Result<int64_t> count(Sqlite& db, std::string_view sql) {
+  explicit GrowingCount(const CountSql& sql) : sql_(sql) {}
+
+  // What the connection reads must not be older than what was read here before.
+  Result<int64_t> count(Sqlite& db) {
     const Known before = known();
-    FB_TRY(Rows row, db.query(sql, before.last));
+    FB_TRY(Rows row, before.last == 0 ? db.query(sql_.all) : db.query(sql_.above, before.last));
     FB_TRY(const bool any, row.next());
     if (!any) return before.rows;
     const Known now{before.rows + row.integer(0), row.is_null(1) ? before.last : row.integer(1)};
@@ -25,6 +39,9 @@ class GrowingCount {
     if (now.last > known_.last) known_ = now;
     return now.rows;
   }
+
+  // The number up to which the rows are remembered.
+  int64_t last() const { return known().last; }
 
  private:
   struct Known {
@@ -36,6 +53,7 @@ class GrowingCount {
     return known_;
   }
 
+  const CountSql sql_;
   mutable std::mutex mutex_;
   Known known_;
 };

@@ -105,8 +105,8 @@ struct Store::Impl {
   record::Remembered<SessionRow> sessions;
 
   // Totals that pages tell. No row of these tables is ever taken away.
-  record::GrowingCount alert_count;
-  record::GrowingCount rule_action_count;
+  record::GrowingCount alert_count{record::kAlertsCounted};
+  record::GrowingCount rule_action_count{record::kActionsByRulesCounted};
 
   std::unique_ptr<record::Writer> writer;
 

@@ -10,21 +10,11 @@
 #include "engine/base/text.h"
 #include "engine/record/audit.h"
 #include "engine/record/ledger.h"
+#include "engine/record/rows.h"
 #include "engine/record/schema.h"
 
 namespace fb::record {
 namespace {
-
-std::optional<std::string> optional_text(const Rows& rows, int column) {
-  if (rows.is_null(column)) return std::nullopt;
-  return rows.string(column);
-}
-
-// A column of FB_TIME.
-std::optional<std::string> time_text(const Rows& rows, int column) {
-  if (rows.is_integer(column)) return iso8601(rows.integer(column));
-  return optional_text(rows, column);
-}
 
 // A list as a JSON text for json_each; "" where nothing is asked for.
 std::string asked(const std::vector<std::string>& list) {
@@ -49,41 +39,13 @@ std::string asked(const std::vector<std::string>& list) {
 #define FB_ANY_ACTION FB_ACTION_WHERE("(?1 = '')")
 #define FB_ACTION_OF_ID FB_ACTION_WHERE("a.action_id IN (SELECT value FROM json_each(?1))")
 
-// The columns of the views, read from their tables at once: joined with its view, a row would be looked up twice. A
-// time comes as the number it is and is written here; one that has no four digits for its year as SQLite tells it.
-#define FB_TIME(ms)                                             \
-  "iif(" ms " BETWEEN -62167219200000 AND 253402300799999, " ms \
-  ", "                                                          \
-  "strftime('%Y-%m-%dT%H:%M:%fZ', " ms " / 1000.0, 'unixepoch'))"
-#define FB_TIME_IF_ANY(ms) "iif(" ms " = 0, NULL, " FB_TIME(ms) ")"
+#define FB_ALERT_WHERE                                                                                                 \
+  "WHERE a.seq > ?1 AND (?2 = '' OR a.alert_id IN (SELECT value FROM json_each(?2))) AND (?3 = '' OR a.rule_id = ?3) " \
+  "AND (?4 = '' OR a.endpoint_id = ?4) AND (?7 = 0 OR a.kept_at >= ?7) "
 
-#define FB_ACTIONS                                                                                                    \
-  " FROM (SELECT seq, action_id, request_id, nullif(alert_id, '') AS alert_id, nullif(rule_id, '') AS rule_id, verb " \
-  "AS command, CASE WHEN endpoint_id <> '' THEN endpoint_id WHEN ambiguous THEN '' WHEN agent_id <> '' THEN "         \
-  "agent_id ELSE host_id END AS endpoint_id, comment, state AS status, verdict, guard, requested_by, created_at, "    \
-  "dispatched_at, finished_at, detail, generation, attempts, expires_at, lease_ms, decided_by FROM actions) a"
-#define FB_ACTION_COLUMNS \
-  "SELECT a.action_id, a.request_id, a.alert_id, a.rule_id, a.command, a.endpoint_id, a.comment, a.status, "          \
-  "a.verdict, a.guard, a.requested_by, " FB_TIME("a.created_at") ", " FB_TIME_IF_ANY("a.dispatched_at") ", "          \
-  FB_TIME_IF_ANY("a.finished_at") ", a.seq, a.detail, a.generation, a.attempts, a.created_at, a.finished_at, "        \
-  "a.expires_at, a.lease_ms, a.decided_by, (SELECT json_group_array(alert_id) FROM action_alerts l WHERE "            \
-  "l.action_id = a.action_id)" FB_ACTIONS
-
-#define FB_ALERT_COLUMNS \
-  "SELECT a.alert_id, a.rule_id, a.rule_name, a.severity, a.risk_score, a.endpoint_id, a.time, a.topic, "           \
-  "a.partition, a.\"offset\", a.doc, a.seq FROM (SELECT *, "                                                        \
-  FB_TIME("iif(event_time <> 0, event_time, read_time)") " AS time FROM alerts) a WHERE a.seq > ?1 AND (?2 = '' OR " \
-  "a.alert_id IN (SELECT value FROM json_each(?2))) AND (?3 = '' OR a.rule_id = ?3) AND (?4 = '' OR a.endpoint_id "  \
-  "= ?4) AND (?7 = 0 OR a.kept_at >= ?7) "
-
-#define FB_ENDPOINT_COLUMNS                                                                    \
-  "SELECT e.endpoint_id, e.host_id, e.hostname, e.os, e.agent_status, e.desired, e.observed, " \
-  "e.generation, " FB_TIME_IF_ANY("e.lease_until") ", " FB_TIME_IF_ANY(                        \
-      "e.last_seen") ", e.problems, e.tags FROM endpoints e "
-
-constexpr const char* kEndpointsAll = FB_ENDPOINT_COLUMNS "ORDER BY e.endpoint_id";
+constexpr const char* kEndpointsAll = FB_ENDPOINT_ROWS "ORDER BY e.endpoint_id";
 // By its host, an endpoint whose certificates were all revoked gives way to one of the same host that has a valid one.
-constexpr const char* kEndpointsByHost = FB_ENDPOINT_COLUMNS
+constexpr const char* kEndpointsByHost = FB_ENDPOINT_ROWS
     "WHERE e.endpoint_id IN ("
     "SELECT endpoint_id FROM endpoints WHERE endpoint_id = ?1 "
     "UNION SELECT endpoint_id FROM endpoints WHERE host_id = ?1 AND host_id <> '' "
@@ -99,20 +61,7 @@ Result<std::vector<EndpointRow>> read_endpoints(Rows rows) {
   for (;;) {
     FB_TRY(const bool more, rows.next());
     if (!more) return list;
-    EndpointRow r;
-    r.endpoint_id = rows.string(0);
-    r.host_id = rows.string(1);
-    r.hostname = rows.string(2);
-    r.os = rows.string(3);
-    r.agent_status = rows.string(4);
-    r.desired = rows.string(5);
-    r.observed = rows.string(6);
-    r.generation = rows.integer(7);
-    r.lease_until = time_text(rows, 8);
-    r.last_seen = time_text(rows, 9);
-    r.problems = string_list(rows.text(10));
-    r.tags = string_list(rows.text(11));
-    list.push_back(std::move(r));
+    list.push_back(endpoint_row(rows));
   }
 }
 
@@ -230,27 +179,14 @@ Result<std::unique_ptr<Reader>> Reader::open(const std::string& db_path, int64_t
 Result<std::vector<AlertRow>> Reader::alerts(const AlertFilter& f) {
   std::vector<AlertRow> list;
   const std::string ids = asked(f.alert_ids);
-  constexpr const char* kNewest = FB_ALERT_COLUMNS "ORDER BY a.seq DESC LIMIT ?5 OFFSET ?6";
-  constexpr const char* kOldest = FB_ALERT_COLUMNS "ORDER BY a.seq LIMIT ?5 OFFSET ?6";
+  constexpr const char* kNewest = FB_ALERT_ROWS FB_ALERT_WHERE "ORDER BY a.seq DESC LIMIT ?5 OFFSET ?6";
+  constexpr const char* kOldest = FB_ALERT_ROWS FB_ALERT_WHERE "ORDER BY a.seq LIMIT ?5 OFFSET ?6";
   FB_TRY(Rows rows, impl_->now().query(f.newest_first ? kNewest : kOldest, f.after_seq, ids, f.rule_id, f.endpoint_id,
                                        f.limit, f.skip, f.from_ms));
   for (;;) {
     FB_TRY(const bool more, rows.next());
     if (!more) return list;
-    AlertRow r;
-    r.alert_id = rows.string(0);
-    r.rule_id = rows.string(1);
-    r.rule_name = rows.string(2);
-    r.severity = rows.string(3);
-    r.risk_score = rows.integer(4);
-    r.endpoint_id = rows.string(5);
-    r.timestamp = time_text(rows, 6);
-    r.topic = rows.string(7);
-    r.partition = rows.integer(8);
-    r.offset = rows.integer(9);
-    r.doc = rows.string(10);
-    r.seq = rows.integer(11);
-    list.push_back(std::move(r));
+    list.push_back(alert_row(rows));
   }
 }
 
@@ -260,11 +196,10 @@ Result<std::optional<std::string>> Reader::alert_source(const std::string& alert
 
 Result<std::vector<ActionRow>> Reader::actions(const ActionFilter& f) {
   std::vector<ActionRow> list;
-  const char* const of_id = f.newest_first ? FB_ACTION_COLUMNS FB_ACTION_OF_ID
-                                " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
-                                           : FB_ACTION_COLUMNS FB_ACTION_OF_ID " ORDER BY a.seq LIMIT ?11 OFFSET ?12";
-  const char* const any = f.newest_first ? FB_ACTION_COLUMNS FB_ANY_ACTION " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
-                                         : FB_ACTION_COLUMNS FB_ANY_ACTION " ORDER BY a.seq LIMIT ?11 OFFSET ?12";
+  const char* const of_id = f.newest_first ? FB_ACTION_ROWS FB_ACTION_OF_ID " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
+                                           : FB_ACTION_ROWS FB_ACTION_OF_ID " ORDER BY a.seq LIMIT ?11 OFFSET ?12";
+  const char* const any = f.newest_first ? FB_ACTION_ROWS FB_ANY_ACTION " ORDER BY a.seq DESC LIMIT ?11 OFFSET ?12"
+                                         : FB_ACTION_ROWS FB_ANY_ACTION " ORDER BY a.seq LIMIT ?11 OFFSET ?12";
   FB_TRY(Rows rows,
          impl_->now().query(f.action_ids.empty() ? any : of_id, asked(f.action_ids), asked(f.request_ids),
                             asked(f.endpoint_ids), asked(f.commands), asked(f.statuses), asked(f.requested_by),
@@ -272,32 +207,7 @@ Result<std::vector<ActionRow>> Reader::actions(const ActionFilter& f) {
   for (;;) {
     FB_TRY(const bool more, rows.next());
     if (!more) return list;
-    ActionRow r;
-    r.action_id = rows.string(0);
-    r.request_id = rows.string(1);
-    r.alert_id = optional_text(rows, 2);
-    r.rule_id = optional_text(rows, 3);
-    r.command = rows.string(4);
-    r.endpoint_id = rows.string(5);
-    r.comment = rows.string(6);
-    r.status = rows.string(7);
-    r.verdict = rows.string(8);
-    r.guard = rows.string(9);
-    r.requested_by = rows.string(10);
-    r.created_at = time_text(rows, 11).value_or("");
-    r.dispatched_at = time_text(rows, 12);
-    r.finished_at = time_text(rows, 13);
-    r.seq = rows.integer(14);
-    r.detail = rows.string(15);
-    r.generation = rows.integer(16);
-    r.attempts = rows.integer(17);
-    r.created_at_ms = rows.integer(18);
-    r.finished_at_ms = rows.integer(19);
-    r.expires_at_ms = rows.integer(20);
-    r.lease_ms = rows.integer(21);
-    r.decided_by = rows.string(22);
-    r.alert_ids = string_list(rows.text(23));
-    list.push_back(std::move(r));
+    list.push_back(action_row(rows));
   }
 }
 

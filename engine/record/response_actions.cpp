@@ -10,6 +10,7 @@
 #include "engine/base/json_member.h"
 #include "engine/model/names.h"
 #include "engine/record/impl.h"
+#include "engine/record/rows.h"
 
 namespace fb {
 
@@ -100,7 +101,6 @@ constexpr const char* kCountByTime =
     "iif(?1 IS 0, 0, (SELECT count(*) FROM actions WHERE manual = 0 AND created_at >= ?2 AND created_at <= ?3))";
 // The same of any time.
 constexpr const char* kCountRequests = "SELECT count(*) FROM requests";
-constexpr const char* kCountByRules = "SELECT count(*), max(seq) FROM actions WHERE manual = 0 AND seq > ?";
 constexpr const char* kPageByTime = FB_ENTRY_COLUMNS
     " FROM (SELECT * FROM (SELECT request_id AS id, created_at AS at, verb, comment, requested_by AS asked_by, 0 AS "
     "by_rule, '' AS rule_id, '' AS first_alert, alert_ids, case_ids FROM requests WHERE ?1 IS NOT 1 AND created_at >= "
@@ -216,7 +216,7 @@ Result<int64_t> count_of_any_time(Sqlite& db, const std::optional<bool>& by_rule
     total += requests.value_or(0);
   }
   if (by_rule != false) {
-    FB_TRY(const int64_t actions, by_rules.count(db, kCountByRules));
+    FB_TRY(const int64_t actions, by_rules.count(db));
     total += actions;
   }
   return total;
@@ -290,8 +290,8 @@ Result<std::vector<EndpointDetails>> Store::endpoint_details(const std::vector<s
   return impl_->readers->with<List>([&](Sqlite& db) -> Result<List> {
     List list;
 #define FB_DETAILS(of)                                                                                              \
-  "SELECT e.endpoint_id, e.host_id, e.hostname, e.os, e.ips, e.tags, e.agent_version, e.agent_status, e.desired, "  \
-  "e.observed, e.simulated, e.generation, e.ordered_generation, e.lease_until, e.last_seen, e.status_detail, "      \
+  "SELECT " FB_ENDPOINT_COLUMNS                                                                                     \
+  ", e.status_detail, "                                                                                             \
   "e.drifted, e.problems, e.enrolled_at, e.isolated_at, p.id, p.name, p.version, e.policy_digest, a.action_id, "    \
   "a.verb, a.state, a.created_at, EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id) AND NOT " \
   "EXISTS(SELECT 1 FROM credentials c WHERE c.endpoint_id = e.endpoint_id AND c.revoked_at = 0) "                   \
@@ -308,40 +308,25 @@ Result<std::vector<EndpointDetails>> Store::endpoint_details(const std::vector<s
       FB_TRY(const bool more, rows.next());
       if (!more) return list;
       EndpointDetails d;
-      Endpoint& e = d.endpoint;
-      e.endpoint_id = rows.string(0);
-      e.host_id = rows.string(1);
-      e.hostname = rows.string(2);
-      e.os = rows.string(3);
-      e.ips = record::string_list(rows.text(4));
-      e.tags = record::string_list(rows.text(5));
-      e.agent_version = rows.string(6);
-      e.status = from_string<AgentStatus>(rows.text(7)).value_or(AgentStatus::offline);
-      e.desired = from_string<Isolation>(rows.text(8)).value_or(Isolation::unknown);
-      e.observed = from_string<Isolation>(rows.text(9)).value_or(Isolation::unknown);
-      e.simulated = rows.integer(10) != 0;
-      e.generation = rows.integer(11);
-      e.ordered_generation = rows.integer(12);
-      e.lease_until_ms = rows.integer(13);
-      e.last_seen_ms = rows.integer(14);
-      e.is_protected = impl_->protection.covers(e.endpoint_id, e.host_id, e.hostname, e.tags);
-      d.status_detail = rows.string(15);
-      d.drifted = rows.integer(16) != 0;
-      d.problems = record::string_list(rows.text(17));
-      d.enrolled_at_ms = rows.integer(18);
-      d.isolated_at_ms = rows.integer(19);
-      d.policy_id = rows.string(20);
-      d.policy_name = rows.string(21);
-      d.policy_version = rows.integer(22);
-      d.policy_digest = rows.string(23);
-      d.last_action_id = rows.string(24);
+      d.endpoint = record::endpoint(rows, impl_->protection);
+      constexpr int at = record::kEndpointColumns;
+      d.status_detail = rows.string(at);
+      d.drifted = rows.integer(at + 1) != 0;
+      d.problems = record::string_list(rows.text(at + 2));
+      d.enrolled_at_ms = rows.integer(at + 3);
+      d.isolated_at_ms = rows.integer(at + 4);
+      d.policy_id = rows.string(at + 5);
+      d.policy_name = rows.string(at + 6);
+      d.policy_version = rows.integer(at + 7);
+      d.policy_digest = rows.string(at + 8);
+      d.last_action_id = rows.string(at + 9);
       if (!d.last_action_id.empty()) {
-        d.last_verb = from_string<Verb>(rows.text(25)).value_or(Verb::isolate);
-        d.last_state = from_string<ActionState>(rows.text(26)).value_or(ActionState::unknown);
-        d.last_at_ms = rows.integer(27);
+        d.last_verb = from_string<Verb>(rows.text(at + 10)).value_or(Verb::isolate);
+        d.last_state = from_string<ActionState>(rows.text(at + 11)).value_or(ActionState::unknown);
+        d.last_at_ms = rows.integer(at + 12);
       }
-      d.revoked = rows.integer(28) != 0;
-      d.open = std::move(open[e.endpoint_id]);
+      d.revoked = rows.integer(at + 13) != 0;
+      d.open = std::move(open[d.endpoint.endpoint_id]);
       list.push_back(std::move(d));
     }
   });

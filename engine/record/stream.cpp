@@ -4,7 +4,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
 #include "engine/record/impl.h"
-#include "engine/record/queries.h"
+#include "engine/record/rows.h"
 
 namespace fb {
 
@@ -15,75 +15,22 @@ namespace {
 
 constexpr size_t kBytesAtOnce = 1u << 20;  // a list of large documents ends early
 
-std::optional<std::string> text_or_null(const Rows& rows, int column) {
-  return rows.is_null(column) ? std::nullopt : std::optional<std::string>(rows.string(column));
-}
-
 Result<std::string> alert_line(Sqlite& db, int64_t seq) {
-  FB_TRY(Rows rows, db.query("SELECT v.alert_id, v.rule_id, v.rule_name, v.severity, v.risk_score, v.endpoint_id, "
-                             "v.timestamp, v.topic, v.partition, v.\"offset\", v.doc FROM alerts a JOIN v_alerts v "
-                             "USING(alert_id) WHERE a.seq = ?",
-                             seq));
+  FB_TRY(Rows rows, db.query(FB_ALERT_ROWS "WHERE a.seq = ?", seq));
   FB_TRY(const bool any, rows.next());
-  if (!any) return std::string();
-  record::AlertRow r;
-  r.alert_id = rows.string(0);
-  r.rule_id = rows.string(1);
-  r.rule_name = rows.string(2);
-  r.severity = rows.string(3);
-  r.risk_score = rows.integer(4);
-  r.endpoint_id = rows.string(5);
-  r.timestamp = text_or_null(rows, 6);
-  r.topic = rows.string(7);
-  r.partition = rows.integer(8);
-  r.offset = rows.integer(9);
-  r.doc = rows.string(10);
-  return record::json_line(r);
+  return any ? record::json_line(record::alert_row(rows)) : std::string();
 }
 
 Result<std::string> action_line(Sqlite& db, const std::string& id) {
-  FB_TRY(Rows rows, db.query("SELECT action_id, request_id, alert_id, rule_id, command, endpoint_id, comment, status, "
-                             "verdict, guard, requested_by, created_at, dispatched_at, finished_at FROM v_actions "
-                             "WHERE action_id = ?",
-                             id));
+  FB_TRY(Rows rows, db.query(FB_ACTION_ROWS " WHERE a.action_id = ?", id));
   FB_TRY(const bool any, rows.next());
-  if (!any) return std::string();
-  record::ActionRow r;
-  r.action_id = rows.string(0);
-  r.request_id = rows.string(1);
-  r.alert_id = text_or_null(rows, 2);
-  r.rule_id = text_or_null(rows, 3);
-  r.command = rows.string(4);
-  r.endpoint_id = rows.string(5);
-  r.comment = rows.string(6);
-  r.status = rows.string(7);
-  r.verdict = rows.string(8);
-  r.guard = rows.string(9);
-  r.requested_by = rows.string(10);
-  r.created_at = rows.string(11);
-  r.dispatched_at = text_or_null(rows, 12);
-  r.finished_at = text_or_null(rows, 13);
-  return record::json_line(r);
+  return any ? record::json_line(record::action_row(rows)) : std::string();
 }
 
 Result<std::string> endpoint_line(Sqlite& db, const std::string& id) {
-  FB_TRY(Rows rows, db.query("SELECT endpoint_id, host_id, hostname, os, agent_status, desired, observed, generation, "
-                             "lease_until, last_seen FROM v_endpoints WHERE endpoint_id = ?",
-                             id));
+  FB_TRY(Rows rows, db.query(FB_ENDPOINT_ROWS "WHERE e.endpoint_id = ?", id));
   FB_TRY(const bool any, rows.next());
-  if (!any) return std::string();
-  record::EndpointRow r;
-  r.endpoint_id = rows.string(0);
-  r.host_id = rows.string(1);
-  r.hostname = rows.string(2);
-  r.os = rows.string(3);
-  r.agent_status = rows.string(4);
-  r.desired = rows.string(5);
-  r.observed = rows.string(6);
-  r.generation = rows.integer(7);
-  r.lease_until = text_or_null(rows, 8);
-  r.last_seen = text_or_null(rows, 9);
-  return record::json_line(r);
+  return any ? record::json_line(record::endpoint_row(rows)) : std::string();
 }
 
 // The row as it is now, with the audit's row that tells what happened to it.

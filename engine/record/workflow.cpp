@@ -48,7 +48,6 @@ std::string asked(const std::vector<std::string>& list) {
   "SELECT count(*) FROM alert_workflow w CROSS JOIN alerts a USING(alert_id) WHERE a.read_time >= ?1 AND " \
   "a.read_time <= ?2 AND (?3 = '' OR a.rule_id IN (SELECT value FROM json_each(?3))) AND w.status "
 
-constexpr const char* kCountAll = "SELECT count(*), max(seq) FROM alerts WHERE seq > ?";
 constexpr const char* kCountByTime = "SELECT count(*) FROM alerts WHERE read_time >= ? AND read_time <= ?";
 constexpr const char* kCountByRule = "SELECT count(*) FROM alerts WHERE rule_id IN (SELECT value FROM json_each(?))";
 constexpr const char* kCountNotedIn = FB_COUNT_NOTED "IN (SELECT value FROM json_each(?4))";
@@ -74,7 +73,7 @@ Result<int64_t> count_picked(Sqlite& db, const AlertPick& p, record::GrowingCoun
   int64_t all = 0;
   if (with_open) {
     if (rules.empty() && is_any_time(p)) {
-      FB_TRY(all, all_alerts.count(db, kCountAll));
+      FB_TRY(all, all_alerts.count(db));
     } else {
       FB_TRY(const auto n,
              rules.empty() ? db.integer(kCountByTime, p.from_ms, p.to_ms) : db.integer(kCountByRule, rules));
