@@ -243,8 +243,8 @@ TEST(ParseService, Refuses) {
                            "http://host:80"}) {
     EXPECT_EQ(service(text), "refused") << text;
   }
-  EXPECT_EQ(service(std::string(64, 'a') + ":80"), "refused");
-  EXPECT_EQ(service(std::string(63, 'a') + ":80"), std::string(63, 'a') + ":80");
+  EXPECT_EQ(service(std::string(64, 'a').append(":80")), "refused");
+  EXPECT_EQ(service(std::string(63, 'a').append(":80")), std::string(63, 'a').append(":80"));
 }
 
 }  // namespace
