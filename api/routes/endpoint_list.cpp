@@ -125,11 +125,11 @@ net::Response find(const Call& call) {
 }  // namespace
 
 void add_endpoint_list_routes(Router& router) {
-  router.add("POST", "/api/endpoint_list", Privilege::exceptions_write, create_list).slow();
-  router.add("POST", "/api/endpoint_list/items", Privilege::exceptions_write, create).slow();
+  router.add("POST", "/api/endpoint_list", Privilege::exceptions_write, create_list).changes_rules();
+  router.add("POST", "/api/endpoint_list/items", Privilege::exceptions_write, create).changes_rules();
   router.add("GET", "/api/endpoint_list/items", Privilege::exceptions_read, read);
-  router.add("PUT", "/api/endpoint_list/items", Privilege::exceptions_write, update).slow();
-  router.add("DELETE", "/api/endpoint_list/items", Privilege::exceptions_delete, remove).slow();
+  router.add("PUT", "/api/endpoint_list/items", Privilege::exceptions_write, update).changes_rules();
+  router.add("DELETE", "/api/endpoint_list/items", Privilege::exceptions_delete, remove).changes_rules();
   router.add("GET", "/api/endpoint_list/items/_find", Privilege::exceptions_read, find);
 }
 

@@ -218,10 +218,10 @@ net::Response import(const Call& call) {
 }  // namespace
 
 void add_exception_lists_routes(Router& router) {
-  router.add("POST", "/api/exception_lists", Privilege::exceptions_write, create).slow();
+  router.add("POST", "/api/exception_lists", Privilege::exceptions_write, create).changes_rules();
   router.add("GET", "/api/exception_lists", Privilege::exceptions_read, read);
   router.add("PUT", "/api/exception_lists", Privilege::exceptions_write, update);
-  router.add("DELETE", "/api/exception_lists", Privilege::exceptions_delete, remove).slow();
+  router.add("DELETE", "/api/exception_lists", Privilege::exceptions_delete, remove).changes_rules();
   router.add("GET", "/api/exception_lists/_find", Privilege::exceptions_read, find);
   router.add("GET", "/api/exception_lists/summary", Privilege::exceptions_read, summary);
   router.add("POST", "/api/exception_lists/_duplicate", Privilege::exceptions_write, duplicate).slow();

@@ -198,7 +198,8 @@ net::Response false_positive(const Call& call) {
 }  // namespace
 
 void add_false_positives_routes(Router& router) {
-  router.add("POST", "/api/firebreak/alerts/{id}/false_positive", Privilege::alerts_write, false_positive).slow();
+  router.add("POST", "/api/firebreak/alerts/{id}/false_positive", Privilege::alerts_write, false_positive)
+      .changes_rules();
 }
 
 }  // namespace fb::api

@@ -78,7 +78,8 @@ net::Response add_to_rule(const Call& call) {
 
 void add_rule_exceptions_routes(Router& router) {
   router.add("POST", "/api/exceptions/shared", Privilege::exceptions_write, create_shared);
-  router.add("POST", "/api/detection_engine/rules/{id}/exceptions", Privilege::exceptions_write, add_to_rule).slow();
+  router.add("POST", "/api/detection_engine/rules/{id}/exceptions", Privilege::exceptions_write, add_to_rule)
+      .changes_rules();
 }
 
 }  // namespace fb::api

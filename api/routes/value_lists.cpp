@@ -218,13 +218,13 @@ net::Response privileges(const Call& call) {
 void add_value_lists_routes(Router& router) {
   router.add("GET", "/api/lists/index", Privilege::exceptions_read, read_index);
   router.add("POST", "/api/lists/index", Privilege::exceptions_write, make_index);
-  router.add("DELETE", "/api/lists/index", Privilege::exceptions_delete, remove_index).slow();
+  router.add("DELETE", "/api/lists/index", Privilege::exceptions_delete, remove_index).changes_rules();
   router.add("GET", "/api/lists/privileges", Privilege::exceptions_read, privileges);
-  router.add("POST", "/api/lists", Privilege::exceptions_write, create).slow();
+  router.add("POST", "/api/lists", Privilege::exceptions_write, create).changes_rules();
   router.add("GET", "/api/lists", Privilege::exceptions_read, read);
   router.add("PUT", "/api/lists", Privilege::exceptions_write, replace);
   router.add("PATCH", "/api/lists", Privilege::exceptions_write, patch);
-  router.add("DELETE", "/api/lists", Privilege::exceptions_delete, remove).slow();
+  router.add("DELETE", "/api/lists", Privilege::exceptions_delete, remove).changes_rules();
   router.add("GET", "/api/lists/_find", Privilege::exceptions_read, find);
 }
 
