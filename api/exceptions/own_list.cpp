@@ -113,7 +113,7 @@ Status name_list(const Call& call, const RuleViewPtr& rule, const ExceptionRow& 
   return {};
 }
 
-Status add_to_new(const Call& call, const RuleViewPtr& rule, Items& items, const std::string& list_id) {
+Status add_to_new(const Call& call, const RuleViewPtr& rule, AddedToOwn& to, const std::string& list_id) {
   const bool named_by_file = rule->from_file && names_as_own(*rule, list_id);
   if (rule->from_file && !named_by_file) {
     return fail(ErrorCode::invalid_argument, "rule_id: \"" + rule->rule_id +
@@ -128,23 +128,31 @@ Status add_to_new(const Call& call, const RuleViewPtr& rule, Items& items, const
   Change made;
   made.what = Change::What::add_list;
   made.row = new_list(sent, call.who.person, call.parts.clock.wall_ms());
-  FB_TRY_VOID(keep(call, {made}, items));
-  if (named_by_file) return tell_rules(call.parts, {items.data(), 1});
+  FB_TRY_VOID(keep(call, {made}, to.items));
+  if (named_by_file) {
+    to.in_force = tell_rules(call.parts, {to.items.data(), 1});
+    return {};
+  }
   // The rule names the list once its items are there: it never runs with half of them.
   const Status named = name_list(call, rule, made.row);
   if (named) return {};
+  if (const RuleViewPtr now = call.parts.rules->by_id(rule->id); now && names_as_own(*now, list_id)) {
+    to.in_force = named;  // the rule was kept with it
+    return {};
+  }
   FB_TRY_VOID(call.parts.store.exceptions().remove_list(made.row, call.actor()));  // nothing of it stays
   return named;
 }
 
-Status add_once(const Call& call, const std::string& rule_id, Items& items, const std::string& suggested) {
+Status add_once(const Call& call, const std::string& rule_id, AddedToOwn& to, const std::string& suggested) {
   const RuleViewPtr rule = call.parts.rules->by_id(rule_id);
   if (!rule) return fail(ErrorCode::not_found, "id: \"" + rule_id + "\" not found");
   FB_TRY(const OwnList own, own_list_of(call.parts.store, *rule, suggested));
-  FB_TRY_VOID(check(call, items, own.list_id));
-  if (!own.is_there) return add_to_new(call, rule, items, own.list_id);
-  FB_TRY_VOID(keep(call, {}, items));
-  return tell_rules(call.parts, {items.data(), 1});
+  FB_TRY_VOID(check(call, to.items, own.list_id));
+  if (!own.is_there) return add_to_new(call, rule, to, own.list_id);
+  FB_TRY_VOID(keep(call, {}, to.items));
+  to.in_force = tell_rules(call.parts, {to.items.data(), 1});
+  return {};
 }
 
 }  // namespace
@@ -173,10 +181,12 @@ Result<OwnList> own_list_of(Store& store, const RuleView& rule, const std::strin
   return OwnList{taken || named ? new_uuid() : suggested, false};
 }
 
-Result<Items> add_to_own_list(const Call& call, const RuleViewPtr& rule, Items items, const std::string& suggested) {
+Result<AddedToOwn> add_to_own_list(const Call& call, const RuleViewPtr& rule, Items items,
+                                   const std::string& suggested) {
+  AddedToOwn to{std::move(items), {}};
   for (int tries = 1;; ++tries) {
-    const Status added = add_once(call, rule->id, items, suggested);
-    if (added) return items;
+    const Status added = add_once(call, rule->id, to, suggested);
+    if (added) return to;
     if (added.error().code != ErrorCode::conflict || tries >= kMostTries) {
       return tl::unexpected<Error>(added.error());
     }

@@ -69,8 +69,9 @@ net::Response add_to_rule(const Call& call) {
   const auto added = add_to_own_list(call, rule, std::move(*rows));
   if (!added && added.error().code == ErrorCode::limit) return siem_problem(400, added.error().message);
   if (!added) return siem_failed(added.error());
+  if (!added->in_force) return siem_failed(added->in_force.error());
   std::string items;
-  for (const ExceptionRow& row : *added) items += (items.empty() ? "" : ",") + answer_of(row);
+  for (const ExceptionRow& row : added->items) items += (items.empty() ? "" : ",") + answer_of(row);
   return json(200, "[" + items + "]");
 }
 

@@ -24,7 +24,10 @@ query: 'process.name: bash'
 )";
     RuleBookOptions options;
     options.paths = {dir_.path() + "/rules"};
-    options.lists = record_lists(*store_);
+    options.lists = [this, read = record_lists(*store_)](const ListReference& list) -> Result<ListContent> {
+      if (failing_) return fail(ErrorCode::busy, "the record is locked");
+      return read(list);
+    };
     book_ = std::make_unique<RuleBook>(options);
     ASSERT_TRUE(book_->reload().swapped);
     rules_ = std::make_unique<RuleDesk>(*store_, *book_, clock_);
@@ -52,6 +55,7 @@ query: 'process.name: bash'
     return search(R"({"query":{"ids":{"values":[")" + ids_[i] +
                   R"("]}}})")["hits"]["hits"][0]["_source"]["kibana.alert.workflow_status"];
   }
+  bool failing_ = false;
   std::unique_ptr<RuleBook> book_;
   std::unique_ptr<RuleDesk> rules_;
 };
@@ -135,6 +139,31 @@ TEST_F(FalsePositive, ARuleThatNamesTheListOfIsolationOpensNothing) {
   ASSERT_EQ(done.status, 200) << done.body;
   EXPECT_EQ(parsed(done)["exception_item"]["list_id"], "even-exceptions");
   EXPECT_TRUE(store_->exceptions().open_addresses().value().empty());
+}
+
+// What is asked besides is done, too: nobody asks for it again, since the exception is there.
+TEST_F(FalsePositive, AnExceptionThatIsKeptClosesTheAlertThoughRulesCantTakeItYet) {
+  failing_ = true;
+  const net::Response none = mark(0, {{"create_exception", true}});
+  EXPECT_NE(none.status, 200) << none.body;
+  EXPECT_TRUE(store_->exceptions().lists(false).value().empty()) << "the rule can't be run with a list of its own";
+  EXPECT_EQ(status(0), "open") << "nothing of it is kept";
+  failing_ = false;
+  ASSERT_EQ(mark(0, {{"create_exception", true}}).status, 200);
+  failing_ = true;
+  const net::Response kept = mark(2, {{"create_exception", true}});
+  EXPECT_EQ(kept.status, 503) << kept.body;
+  EXPECT_NE(kept.body.find("the change is kept"), std::string::npos) << kept.body;
+  EXPECT_EQ(store_->exceptions().items(false, "even-exceptions").value().size(), 2u);
+  EXPECT_EQ(status(2), "closed");
+  EXPECT_EQ(mark(4, {{"create_exception", true}, {"close", false}}).status, 503);
+  EXPECT_EQ(status(4), "open");
+  // The same of a list that the request names.
+  const net::Response named = mark(6, {{"create_exception", true}, {"list_id", "even-exceptions"}});
+  EXPECT_EQ(named.status, 503) << named.body;
+  EXPECT_EQ(status(6), "closed");
+  failing_ = false;
+  EXPECT_TRUE(rules_->lists_changed().swapped);
 }
 
 TEST_F(FalsePositive, WhatCantBeMadeChangesNothing) {
