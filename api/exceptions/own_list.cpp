@@ -28,17 +28,32 @@ Json lists_of(const RuleView& rule) {
   return doc.is_object() ? doc.value("exceptions_list", Json::array()) : Json::array();
 }
 
+// What the rule's document says; it may call a list its own that others share.
 bool is_own(const Json& list) {
   return list.is_object() && list.value("type", "") == "rule_default" &&
          list.value("namespace_type", "single") == "single";
 }
 
-// The list of the record that the rule names as its own; none when it was never made, or was deleted.
+// What is kept of a list that the document calls the rule's own; none: it was never made, or was deleted.
+Result<std::optional<ExceptionRow>> recorded(Store& store, const Json& list) {
+  return store.exceptions().list(false, By::human_id, list.value("list_id", ""));
+}
+
+std::string type_of(const ExceptionRow& list) {
+  const Json doc = parse_ordered_json(list.doc);
+  return doc.is_object() ? doc.value("type", "") : "";
+}
+
+bool is_kept_as_own(const ExceptionRow& list) {
+  return type_of(list) == "rule_default";
+}
+
+// The list of the record that is the rule's own; none when there is none.
 Result<std::optional<ExceptionRow>> standing_list(Store& store, const RuleView& rule) {
   for (const Json& list : lists_of(rule)) {
     if (!is_own(list)) continue;
-    FB_TRY(auto row, store.exceptions().list(false, By::human_id, list.value("list_id", "")));
-    if (row) return row;
+    FB_TRY(auto row, recorded(store, list));
+    if (row && is_kept_as_own(*row)) return row;
   }
   return std::optional<ExceptionRow>();
 }
@@ -101,7 +116,13 @@ Status name_list(const Call& call, const RuleViewPtr& rule, const ExceptionRow& 
     Json doc = parse_ordered_json(standing.doc);
     Json lists = Json::array();
     for (Json& l : doc["exceptions_list"]) {
-      if (!is_own(l)) lists.push_back(std::move(l));  // its own is gone from the record
+      if (is_own(l)) {
+        const auto row = recorded(call.parts.store, l);
+        if (!row) return tl::unexpected(refuse(503, row.error().describe()));
+        if (!*row) continue;         // its own is gone from the record
+        l["type"] = type_of(**row);  // others may share that one: it stays, as what it is
+      }
+      lists.push_back(std::move(l));
     }
     lists.push_back(
         Json{{"id", list.id}, {"list_id", list.list_id}, {"type", "rule_default"}, {"namespace_type", "single"}});
@@ -169,7 +190,9 @@ Result<OwnList> own_list_of(Store& store, const RuleView& rule, const std::strin
   if (standing) return OwnList{standing->list_id, true};
   if (rule.from_file) {  // what the file says is all that it ever names
     for (const Json& list : lists_of(rule)) {
-      if (is_own(list)) return OwnList{list.value("list_id", ""), false};
+      if (!is_own(list)) continue;
+      FB_TRY(const auto shared, recorded(store, list));
+      if (!shared) return OwnList{list.value("list_id", ""), false};
     }
   }
   if (suggested.empty()) return OwnList{new_uuid(), false};
@@ -198,12 +221,16 @@ Result<std::string> with_own_lists_copied(const Call& call, std::string_view doc
   Json lists = Json::array();
   for (Json& list : rule["exceptions_list"]) {
     if (is_own(list)) {
-      FB_TRY(const auto row, call.parts.store.exceptions().list(false, By::human_id, list.value("list_id", "")));
+      FB_TRY(const auto row, recorded(call.parts.store, list));
       if (!row) continue;
-      FB_TRY(ExceptionRow copy, duplicate_list(call, *row, with_expired));
-      list["id"] = copy.id;
-      list["list_id"] = copy.list_id;
-      made.push_back(std::move(copy));
+      if (is_kept_as_own(*row)) {
+        FB_TRY(ExceptionRow copy, duplicate_list(call, *row, with_expired));
+        list["id"] = copy.id;
+        list["list_id"] = copy.list_id;
+        made.push_back(std::move(copy));
+      } else {
+        list["type"] = type_of(*row);  // the new rule shares it, as others do
+      }
     }
     lists.push_back(std::move(list));
   }

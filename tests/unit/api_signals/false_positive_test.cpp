@@ -127,6 +127,24 @@ TEST_F(FalsePositive, AListOfTheSameNameIsNotTakenForTheRulesOwn) {
   EXPECT_EQ(store_->exceptions().items(false, lists[0].list_id).value().size(), 1u);
 }
 
+// A rule may call a list its own that was made for several.
+TEST_F(FalsePositive, AListIsARulesOwnOnlyWhenItWasMadeAsThat) {
+  add_shared_list("shared");
+  const auto patched = rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"shared",)"
+                                     R"("type":"rule_default","namespace_type":"single"}]})",
+                                     "user:ada");
+  ASSERT_TRUE(patched) << patched.error().messages.front();
+  EXPECT_EQ(parsed(mark(0, {{"close", false}}))["exception_item"]["list_id"], "even-exceptions");
+  ASSERT_EQ(mark(0, {{"create_exception", true}}).status, 200);
+  EXPECT_TRUE(store_->exceptions().items(false, "shared").value().empty()) << "other rules go on finding it";
+  const auto lists = RuleDesk::exception_lists_of(rules_->by_rule_id("even")->doc);
+  ASSERT_EQ(lists.size(), 2u) << "the shared one excepts as before";
+  EXPECT_EQ(lists[0].list_id, "shared");
+  EXPECT_EQ(lists[0].type, "detection");
+  EXPECT_EQ(lists[1].list_id, "even-exceptions");
+  EXPECT_EQ(lists[1].type, "rule_default");
+}
+
 TEST_F(FalsePositive, ARuleThatNamesTheListOfIsolationOpensNothing) {
   const auto patched =
       rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"endpoint_host_isolation_exceptions",)"

@@ -164,5 +164,18 @@ TEST_F(KeptTest, ExceptionsOfARuleAreKept) {
   EXPECT_FALSE(alerts("r", kAnna));
 }
 
+TEST_F(KeptTest, ADuplicateSharesWhatTheFirstOneOnlyCallsItsOwn) {
+  list("mine");
+  ASSERT_EQ(add(item("bob", "zero", "mine")).status, 200);
+  const std::string id = rule("r", R"([{"id":"1","list_id":"mine","type":"rule_default","namespace_type":"single"}])");
+  const Answer made =
+      ask("POST", "/api/detection_engine/rules/_bulk_action", {}, Json{{"action", "duplicate"}, {"ids", {id}}}.dump());
+  ASSERT_EQ(made.status, 200) << made.text;
+  EXPECT_EQ(lists(), 1u);
+  const Json copy = made.body["attributes"]["results"]["created"][0];
+  EXPECT_EQ(copy["exceptions_list"][0]["list_id"], "mine");
+  EXPECT_EQ(copy["exceptions_list"][0]["type"], "detection");
+}
+
 }  // namespace
 }  // namespace fb::test
