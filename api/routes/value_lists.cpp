@@ -171,19 +171,21 @@ net::Response remove(const Call& call) {
   const auto row = store.list(id);
   if (!row) return siem_failed(row.error());
   if (!*row) return siem_problem(404, "list id: \"" + id + "\" was not found");
-  auto items = store.references(id);
+  const auto items = store.references(id);
   if (!items) return siem_failed(items.error());
+  std::vector<ExceptionRow> gone;  // exceptions that named it
   if (call.query("ignoreReferences") != "true" && !items->empty()) {
     if (call.query("deleteReferences") != "true") return referenced(call, id, *items);
-    items = remove_references(call, id);
-    if (!items) return siem_failed(items.error());
+    auto removed = remove_references(call, id);
+    if (!removed) return siem_failed(removed.error());
+    gone = std::move(*removed);
   }
   net::Response answer = remove_list(call, **row);
   // The exceptions are gone even when the list could not be removed after them.
-  if (!items->empty()) {
-    const Status told = tell_rules(call.parts, *items);
-    if (!told && answer.status == 200) return siem_failed(told.error());
-  }
+  Status told = gone.empty() ? Status{} : tell_rules(call.parts, gone);
+  // Those that name it still, and what somebody added meanwhile, with which the rules have read the values.
+  if (const Status others = tell_users(call, id); told) told = others;
+  if (!told && answer.status == 200) return siem_failed(told.error());
   return answer;
 }
 

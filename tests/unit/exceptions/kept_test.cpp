@@ -154,6 +154,37 @@ TEST_F(KeptTest, AnImportAnswersForItsOwnLists) {
   EXPECT_FALSE(alerts("r", kAnna));
 }
 
+// A value list that goes while somebody adds an exception that names it: whichever was first, it excepts nothing.
+TEST_F(KeptTest, AValueListThatIsGoneExceptsNothingWhoeverNamesItMeanwhile) {
+  list("mine");
+  rule("r", kMine);
+  for (int round = 0; round < 50; ++round) {
+    ASSERT_EQ(ask("POST", "/api/lists", {}, R"({"id":"users","name":"n","description":"d","type":"keyword"})").status,
+              200);
+    ASSERT_EQ(ask("POST", "/api/lists/items", {}, R"({"list_id":"users","value":"svc"})").status, 200);
+    Json by_list = item("", "i" + std::to_string(round), "mine");
+    by_list["entries"] = Json::parse(
+        R"([{"field":"user.name","operator":"included","type":"list","list":{"id":"users","type":"keyword"}}])");
+    std::atomic<int> ready = 0;
+    const auto together = [&ready](const auto& work) {
+      return std::thread([&ready, work] {
+        ++ready;
+        while (ready < 2) std::this_thread::yield();
+        work();
+      });
+    };
+    std::thread adds = together([&] { (void)add(by_list); });
+    std::thread removes = together([&] {
+      (void)ask("DELETE", "/api/lists", {{"id", "users"}, {"deleteReferences", "true"}});
+    });
+    adds.join();
+    removes.join();
+    ASSERT_EQ(ask("GET", "/api/lists", {{"id", "users"}}).status, 404);
+    ASSERT_TRUE(alerts("r", kSvc)) << "round " << round;
+    (void)ask("DELETE", "/api/exception_lists/items", {{"item_id", by_list["item_id"]}});
+  }
+}
+
 TEST_F(KeptTest, ExceptionsOfARuleAreKept) {
   const std::string id = rule("r");
   ASSERT_EQ(except(id, Json::array({item("svc", "one")})).status, 200);
