@@ -43,10 +43,8 @@ struct RuleAuthor {
   std::string who;           // "user:<name>"
   bool may_isolate = false;  // has the privilege for it: else no change may let a rule isolate what it did not before
 
-  RuleAuthor(std::string name, bool isolates) : who(std::move(name)), may_isolate(isolates) {}
-  // A name alone: for changes that can't let a rule isolate more, and for the service itself.
-  RuleAuthor(std::string name) : RuleAuthor(std::move(name), true) {}
-  RuleAuthor(const char* name) : RuleAuthor(std::string(name), true) {}
+  // For changes that can't let a rule isolate more, whoever makes them, and for the service itself.
+  static RuleAuthor trusted(std::string who) { return {std::move(who), true}; }
 };
 
 struct RuleSort {

@@ -21,7 +21,7 @@ class ConcurrentEdits : public RulesApi {
 
 TEST_F(ConcurrentEdits, AChangeIsMadeOfTheRuleAsItStandsThen) {
   const RuleViewPtr stale = desk_->by_rule_id("a");
-  ASSERT_TRUE(desk_->patch(R"({"rule_id":"a","enabled":false})", "user:bob"));
+  ASSERT_TRUE(desk_->patch(R"({"rule_id":"a","enabled":false})", RuleAuthor::trusted("user:bob")));
   int called = 0;
   const auto rename = [&](const RuleView& standing) -> RuleResult<std::string> {
     ++called;
@@ -30,7 +30,7 @@ TEST_F(ConcurrentEdits, AChangeIsMadeOfTheRuleAsItStandsThen) {
     doc["name"] = "renamed";
     return doc.dump();
   };
-  const auto made = desk_->apply({{stale, "edited", "", "", rename}}, "user:ada").front();
+  const auto made = desk_->apply({{stale, "edited", "", "", rename}}, RuleAuthor::trusted("user:ada")).front();
   ASSERT_TRUE(made) << made.error().messages.front();
   EXPECT_EQ(called, 1);
   EXPECT_EQ(now()["enabled"], false) << "switched off stays switched off";
@@ -38,7 +38,7 @@ TEST_F(ConcurrentEdits, AChangeIsMadeOfTheRuleAsItStandsThen) {
   const auto refuse_it = [](const RuleView&) -> RuleResult<std::string> {
     return tl::unexpected(refuse(409, "not this one"));
   };
-  const auto refused = desk_->apply({{stale, "edited", "", "", refuse_it}}, "user:ada").front();
+  const auto refused = desk_->apply({{stale, "edited", "", "", refuse_it}}, RuleAuthor::trusted("user:ada")).front();
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().status, 409);
   EXPECT_EQ(now()["name"], "renamed");

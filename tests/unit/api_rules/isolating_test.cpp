@@ -83,14 +83,14 @@ TEST_F(Isolating, NoOtherWayLeadsThere) {
 TEST_F(Isolating, WhatIsSoAlreadyWhenItIsMadeIsNoVersion) {
   ASSERT_EQ(call("POST", kRules, isolating("a")).status, 200);
   const RuleViewPtr stale = desk_->by_rule_id("a");
-  ASSERT_TRUE(desk_->patch(R"({"rule_id":"a","enabled":true})", "user:bob"));
+  ASSERT_TRUE(desk_->patch(R"({"rule_id":"a","enabled":true})", RuleAuthor::trusted("user:bob")));
   const int64_t made = versions();
   const auto on = [](const RuleView& standing) -> RuleResult<std::string> {
     Json doc = parse_ordered_json(standing.doc);
     doc["enabled"] = true;
     return doc.dump();
   };
-  const auto again = desk_->apply({{stale, "enabled", "", "", on}}, "user:ada").front();
+  const auto again = desk_->apply({{stale, "enabled", "", "", on}}, RuleAuthor::trusted("user:ada")).front();
   ASSERT_TRUE(again);
   EXPECT_EQ(versions(), made);
   EXPECT_EQ(Json::parse((*again)->doc)["updated_by"], "bob");

@@ -36,7 +36,7 @@ query: 'process.name: bash'
     const auto made = rules_->create(
         R"({"rule_id":"even","name":"Even","description":"d","risk_score":1,"severity":"low","type":"query",)"
         R"("query":"process.name: *","enabled":true})",
-        "user:ada");
+        RuleAuthor::trusted("user:ada"));
     ASSERT_TRUE(made) << made.error().messages.front();
   }
   net::Response mark(size_t i, const Json& body = Json()) {
@@ -102,7 +102,7 @@ TEST_F(FalsePositive, AListThatRulesShareTakesItOnlyWhenItIsNamed) {
   add_shared_list("shared");
   const auto patched = rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"shared",)"
                                      R"("type":"detection","namespace_type":"single"}]})",
-                                     "user:ada");
+                                     RuleAuthor::trusted("user:ada"));
   ASSERT_TRUE(patched) << patched.error().messages.front();
   EXPECT_EQ(parsed(mark(0, {{"close", false}}))["exception_item"]["list_id"], "even-exceptions");
   const net::Response own = mark(0, {{"create_exception", true}});
@@ -132,7 +132,7 @@ TEST_F(FalsePositive, AListIsARulesOwnOnlyWhenItWasMadeAsThat) {
   add_shared_list("shared");
   const auto patched = rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"shared",)"
                                      R"("type":"rule_default","namespace_type":"single"}]})",
-                                     "user:ada");
+                                     RuleAuthor::trusted("user:ada"));
   ASSERT_TRUE(patched) << patched.error().messages.front();
   EXPECT_EQ(parsed(mark(0, {{"close", false}}))["exception_item"]["list_id"], "even-exceptions");
   ASSERT_EQ(mark(0, {{"create_exception", true}}).status, 200);
@@ -149,7 +149,7 @@ TEST_F(FalsePositive, ARuleThatNamesTheListOfIsolationOpensNothing) {
   const auto patched =
       rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"endpoint_host_isolation_exceptions",)"
                     R"("type":"detection","namespace_type":"agnostic"}]})",
-                    "user:ada");
+                    RuleAuthor::trusted("user:ada"));
   ASSERT_TRUE(patched) << patched.error().messages.front();
   const Json entries =
       Json::parse(R"([{"field":"destination.ip","operator":"included","type":"match","value":"0.0.0.0/0"}])");

@@ -39,7 +39,7 @@ class InForceTest : public ExceptionsTest {
                     {"language", "kuery"}, {"query", "event.code: 4688"},
                     {"severity", "low"},   {"risk_score", 21},
                     {"enabled", true},     {"exceptions_list", Json::parse(lists)}};
-    const auto made = desk_->create(body.dump(), "user:elastic");
+    const auto made = desk_->create(body.dump(), api::RuleAuthor::trusted("user:elastic"));
     if (!made) throw std::runtime_error(made.error().messages.front());
     return (*made)->id;
   }
