@@ -101,7 +101,7 @@ Error error_of(const RuleRefusal& refusal) {
   for (const std::string& m : refusal.messages) all += (all.empty() ? "" : "; ") + m;
   const ErrorCode code = refusal.status == 409   ? ErrorCode::conflict
                          : refusal.status == 404 ? ErrorCode::not_found
-                         : refusal.status == 503 ? ErrorCode::unavailable
+                         : refusal.status == 503 ? ErrorCode::busy
                          : refusal.status < 500  ? ErrorCode::invalid_argument
                                                  : ErrorCode::internal;
   return {code, refusal.status == 503 ? Retry::yes : Retry::no, std::move(all), ""};

@@ -118,7 +118,7 @@ std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleV
   if (action == "delete") return RuleDesk::Change{rule, "deleted", "", ""};
   const auto built_on = [&rule](const char* what, auto derive) -> std::optional<RuleDesk::Change> {
     std::string doc = derive(*rule);
-    if (doc == rule->doc) return std::nullopt;
+    if (doc == rule->doc && rule->problem.empty()) return std::nullopt;
     return RuleDesk::Change{rule, what, std::move(doc), "",
                             [derive](const RuleView& r) -> RuleResult<std::string> { return derive(r); }};
   };

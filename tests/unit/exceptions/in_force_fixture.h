@@ -25,6 +25,7 @@ class InForceTest : public ExceptionsTest {
       ++reads_;
       while (held_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       if (failing_ && list.list_id != "other") return fail(ErrorCode::busy, "the record is locked");
+      if (reads_left_ > 0 && --reads_left_ == 0) failing_ = true;
       return read(list);
     };
     book_ = std::make_unique<RuleBook>(options);
@@ -69,6 +70,7 @@ class InForceTest : public ExceptionsTest {
 
   std::atomic<bool> failing_{false};
   std::atomic<bool> held_{false};
+  std::atomic<int> reads_left_{0};  // until it fails; 0 = it does not by itself
   std::atomic<int> reads_{0};
   std::unique_ptr<RuleBook> book_;
   std::unique_ptr<api::RuleDesk> desk_;

@@ -77,7 +77,7 @@ TEST_F(InForceTest, ExceptionsOfARuleAreAllAddedOrNone) {
       R"([{"field":"user.name","operator":"included","type":"list","list":{"id":"none","type":"keyword"}}])");
   EXPECT_EQ(except(id, {item("svc", "one"), unusable}).status, 400);
   failing_ = true;  // the rule can't be run with the list that was just made
-  EXPECT_EQ(except(id, Json::array({item("svc", "one")})).status, 400);
+  EXPECT_EQ(except(id, Json::array({item("svc", "one")})).status, 503);
   failing_ = false;
   EXPECT_EQ(lists(), 1u) << "no list stays behind";
   EXPECT_FALSE(store_->exceptions().item(false, ExceptionStore::By::human_id, "one").value());

@@ -154,6 +154,22 @@ TEST_F(KeptTest, AnImportAnswersForItsOwnLists) {
   EXPECT_FALSE(alerts("r", kAnna));
 }
 
+// The rule can be run with its new list when that is tried, and no longer when it is put in force.
+TEST_F(KeptTest, TheFirstExceptionsOfARuleAreInForceAsTheyWereTried) {
+  const std::string id = rule("r");
+  reads_left_ = 1;
+  EXPECT_EQ(except(id, Json::array({item("svc", "one")})).status, 200);
+  EXPECT_FALSE(alerts("r", kSvc));
+  EXPECT_TRUE(alerts("r", kAnna));
+  EXPECT_NE(book_->lists_problem(), "") << "what has come since is not known";
+  EXPECT_TRUE(has_item("one"));
+  EXPECT_EQ(lists(), 1u);
+  EXPECT_EQ(api::RuleDesk::exception_lists_of(desk_->by_id(id)->doc).size(), 1u);
+  recover();
+  EXPECT_FALSE(alerts("r", kSvc));
+  EXPECT_TRUE(alerts("r", kAnna));
+}
+
 // A value list that goes while somebody adds an exception that names it: whichever was first, it excepts nothing.
 TEST_F(KeptTest, AValueListThatIsGoneExceptsNothingWhoeverNamesItMeanwhile) {
   list("mine");
