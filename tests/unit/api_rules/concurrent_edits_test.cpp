@@ -44,7 +44,34 @@ TEST_F(ConcurrentEdits, AChangeIsMadeOfTheRuleAsItStandsThen) {
   EXPECT_EQ(now()["name"], "renamed");
 }
 
-// Bulk edits, a PATCH, a PUT without "enabled", and somebody who switches the rule off.
+// Somebody switches it off while another one's whole new rule is on its way: that one says nothing of "enabled".
+TEST_F(ConcurrentEdits, APutWithoutEnabledSwitchesNothing) {
+  for (int round = 0; round < 20; ++round) {
+    const bool on = round % 2 == 0;
+    ASSERT_EQ(call("PATCH", kRules, {{"rule_id", "a"}, {"enabled", !on}}).status, 200);
+    Json whole = rule("a");
+    whole["name"] = "round " + std::to_string(round);
+    std::atomic<int> ready = 0;
+    const auto together = [&ready] {
+      ++ready;
+      while (ready < 2) std::this_thread::yield();
+    };
+    std::thread put([&] {
+      together();
+      EXPECT_EQ(call("PUT", kRules, whole).status, 200);
+    });
+    std::thread other([&] {
+      together();
+      EXPECT_EQ(call("PATCH", kRules, {{"rule_id", "a"}, {"enabled", on}}).status, 200);
+    });
+    put.join();
+    other.join();
+    EXPECT_EQ(now()["enabled"], on);
+    EXPECT_EQ(now()["name"], whole["name"]);
+  }
+}
+
+// Bulk edits, a PATCH, and somebody who switches the rule off.
 TEST_F(ConcurrentEdits, OfManyPeopleAllCount) {
   constexpr int kTags = 6;
   for (int round = 0; round < 3; ++round) {
