@@ -28,17 +28,32 @@ Json lists_of(const RuleView& rule) {
   return doc.is_object() ? doc.value("exceptions_list", Json::array()) : Json::array();
 }
 
+// What the rule's document says; it may call a list its own that others share.
 bool is_own(const Json& list) {
   return list.is_object() && list.value("type", "") == "rule_default" &&
          list.value("namespace_type", "single") == "single";
 }
 
-// The list of the record that the rule names as its own; none when it was never made, or was deleted.
+// What is kept of a list that the document calls the rule's own; none: it was never made, or was deleted.
+Result<std::optional<ExceptionRow>> recorded(Store& store, const Json& list) {
+  return store.exceptions().list(false, By::human_id, list.value("list_id", ""));
+}
+
+std::string type_of(const ExceptionRow& list) {
+  const Json doc = parse_ordered_json(list.doc);
+  return doc.is_object() ? doc.value("type", "") : "";
+}
+
+bool is_kept_as_own(const ExceptionRow& list) {
+  return type_of(list) == "rule_default";
+}
+
+// The list of the record that is the rule's own; none when there is none.
 Result<std::optional<ExceptionRow>> standing_list(Store& store, const RuleView& rule) {
   for (const Json& list : lists_of(rule)) {
     if (!is_own(list)) continue;
-    FB_TRY(auto row, store.exceptions().list(false, By::human_id, list.value("list_id", "")));
-    if (row) return row;
+    FB_TRY(auto row, recorded(store, list));
+    if (row && is_kept_as_own(*row)) return row;
   }
   return std::optional<ExceptionRow>();
 }
@@ -86,7 +101,7 @@ Error error_of(const RuleRefusal& refusal) {
   for (const std::string& m : refusal.messages) all += (all.empty() ? "" : "; ") + m;
   const ErrorCode code = refusal.status == 409   ? ErrorCode::conflict
                          : refusal.status == 404 ? ErrorCode::not_found
-                         : refusal.status == 503 ? ErrorCode::unavailable
+                         : refusal.status == 503 ? ErrorCode::busy
                          : refusal.status < 500  ? ErrorCode::invalid_argument
                                                  : ErrorCode::internal;
   return {code, refusal.status == 503 ? Retry::yes : Retry::no, std::move(all), ""};
@@ -101,19 +116,26 @@ Status name_list(const Call& call, const RuleViewPtr& rule, const ExceptionRow& 
     Json doc = parse_ordered_json(standing.doc);
     Json lists = Json::array();
     for (Json& l : doc["exceptions_list"]) {
-      if (!is_own(l)) lists.push_back(std::move(l));  // its own is gone from the record
+      if (is_own(l)) {
+        const auto row = recorded(call.parts.store, l);
+        if (!row) return tl::unexpected(refuse(503, row.error().describe()));
+        if (!*row) continue;         // its own is gone from the record
+        l["type"] = type_of(**row);  // others may share that one: it stays, as what it is
+      }
+      lists.push_back(std::move(l));
     }
     lists.push_back(
         Json{{"id", list.id}, {"list_id", list.list_id}, {"type", "rule_default"}, {"namespace_type", "single"}});
     doc["exceptions_list"] = std::move(lists);
     return dumped(doc);
   };
-  const auto named = call.parts.rules->apply({{rule, "excepted", "", "", derive}}, call.actor()).front();
+  const auto named =
+      call.parts.rules->apply({{rule, "excepted", "", "", derive}}, RuleAuthor::trusted(call.actor())).front();
   if (!named) return tl::unexpected<Error>(error_of(named.error()));
   return {};
 }
 
-Status add_to_new(const Call& call, const RuleViewPtr& rule, Items& items, const std::string& list_id) {
+Status add_to_new(const Call& call, const RuleViewPtr& rule, AddedToOwn& to, const std::string& list_id) {
   const bool named_by_file = rule->from_file && names_as_own(*rule, list_id);
   if (rule->from_file && !named_by_file) {
     return fail(ErrorCode::invalid_argument, "rule_id: \"" + rule->rule_id +
@@ -128,23 +150,31 @@ Status add_to_new(const Call& call, const RuleViewPtr& rule, Items& items, const
   Change made;
   made.what = Change::What::add_list;
   made.row = new_list(sent, call.who.person, call.parts.clock.wall_ms());
-  FB_TRY_VOID(keep(call, {made}, items));
-  if (named_by_file) return tell_rules(call.parts, {items.data(), 1});
+  FB_TRY_VOID(keep(call, {made}, to.items));
+  if (named_by_file) {
+    to.in_force = tell_rules(call.parts, {to.items.data(), 1});
+    return {};
+  }
   // The rule names the list once its items are there: it never runs with half of them.
   const Status named = name_list(call, rule, made.row);
   if (named) return {};
+  if (const RuleViewPtr now = call.parts.rules->by_id(rule->id); now && names_as_own(*now, list_id)) {
+    to.in_force = named;  // the rule was kept with it
+    return {};
+  }
   FB_TRY_VOID(call.parts.store.exceptions().remove_list(made.row, call.actor()));  // nothing of it stays
   return named;
 }
 
-Status add_once(const Call& call, const std::string& rule_id, Items& items, const std::string& suggested) {
+Status add_once(const Call& call, const std::string& rule_id, AddedToOwn& to, const std::string& suggested) {
   const RuleViewPtr rule = call.parts.rules->by_id(rule_id);
   if (!rule) return fail(ErrorCode::not_found, "id: \"" + rule_id + "\" not found");
   FB_TRY(const OwnList own, own_list_of(call.parts.store, *rule, suggested));
-  FB_TRY_VOID(check(call, items, own.list_id));
-  if (!own.is_there) return add_to_new(call, rule, items, own.list_id);
-  FB_TRY_VOID(keep(call, {}, items));
-  return tell_rules(call.parts, {items.data(), 1});
+  FB_TRY_VOID(check(call, to.items, own.list_id));
+  if (!own.is_there) return add_to_new(call, rule, to, own.list_id);
+  FB_TRY_VOID(keep(call, {}, to.items));
+  to.in_force = tell_rules(call.parts, {to.items.data(), 1});
+  return {};
 }
 
 }  // namespace
@@ -161,7 +191,9 @@ Result<OwnList> own_list_of(Store& store, const RuleView& rule, const std::strin
   if (standing) return OwnList{standing->list_id, true};
   if (rule.from_file) {  // what the file says is all that it ever names
     for (const Json& list : lists_of(rule)) {
-      if (is_own(list)) return OwnList{list.value("list_id", ""), false};
+      if (!is_own(list)) continue;
+      FB_TRY(const auto shared, recorded(store, list));
+      if (!shared) return OwnList{list.value("list_id", ""), false};
     }
   }
   if (suggested.empty()) return OwnList{new_uuid(), false};
@@ -173,10 +205,12 @@ Result<OwnList> own_list_of(Store& store, const RuleView& rule, const std::strin
   return OwnList{taken || named ? new_uuid() : suggested, false};
 }
 
-Result<Items> add_to_own_list(const Call& call, const RuleViewPtr& rule, Items items, const std::string& suggested) {
+Result<AddedToOwn> add_to_own_list(const Call& call, const RuleViewPtr& rule, Items items,
+                                   const std::string& suggested) {
+  AddedToOwn to{std::move(items), {}};
   for (int tries = 1;; ++tries) {
-    const Status added = add_once(call, rule->id, items, suggested);
-    if (added) return items;
+    const Status added = add_once(call, rule->id, to, suggested);
+    if (added) return to;
     if (added.error().code != ErrorCode::conflict || tries >= kMostTries) {
       return tl::unexpected<Error>(added.error());
     }
@@ -188,12 +222,16 @@ Result<std::string> with_own_lists_copied(const Call& call, std::string_view doc
   Json lists = Json::array();
   for (Json& list : rule["exceptions_list"]) {
     if (is_own(list)) {
-      FB_TRY(const auto row, call.parts.store.exceptions().list(false, By::human_id, list.value("list_id", "")));
+      FB_TRY(const auto row, recorded(call.parts.store, list));
       if (!row) continue;
-      FB_TRY(ExceptionRow copy, duplicate_list(call, *row, with_expired));
-      list["id"] = copy.id;
-      list["list_id"] = copy.list_id;
-      made.push_back(std::move(copy));
+      if (is_kept_as_own(*row)) {
+        FB_TRY(ExceptionRow copy, duplicate_list(call, *row, with_expired));
+        list["id"] = copy.id;
+        list["list_id"] = copy.list_id;
+        made.push_back(std::move(copy));
+      } else {
+        list["type"] = type_of(*row);  // the new rule shares it, as others do
+      }
     }
     lists.push_back(std::move(list));
   }

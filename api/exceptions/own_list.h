@@ -25,13 +25,18 @@ struct OwnList {
 // made up). Of a rule of a file that is the one it names.
 Result<OwnList> own_list_of(Store& store, const RuleView& rule, const std::string& suggested = {});
 
-// All of the items (their list_id is overwritten) or none; the rule runs with them when this returns. Needs no right to
-// change rules: the rule's version that names the new list is "excepted", and is no edit of what the rule finds.
+struct AddedToOwn {
+  std::vector<ExceptionRow> items;
+  Status in_force;  // unavailable: they are kept, but the rule does not run with them yet (tell_rules)
+};
+
+// All of the items (their list_id is overwritten) or, with an error, none. Needs no right to change rules: the rule's
+// version that names the new list is "excepted", and is no edit of what the rule finds.
 // invalid_argument: the rule can't be run with them, or stands in a file and names no list of its own; already_exists:
 // an item_id is taken; limit: the list would be too long; conflict: too many others changed it at once; not_found: the
-// rule is gone; unavailable: kept, and not in force yet (tell_rules).
-Result<std::vector<ExceptionRow>> add_to_own_list(const Call& call, const RuleViewPtr& rule,
-                                                  std::vector<ExceptionRow> items, const std::string& suggested = {});
+// rule is gone; unavailable: not possible now.
+Result<AddedToOwn> add_to_own_list(const Call& call, const RuleViewPtr& rule, std::vector<ExceptionRow> items,
+                                   const std::string& suggested = {});
 
 // The document of a rule that is made of another: it names copies of the lists that are the other one's own, so that an
 // exception of one silences only that one. Own lists that are not in the record are left out. What was made is added to

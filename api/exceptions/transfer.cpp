@@ -38,6 +38,7 @@ class Import {
   Status read(std::string_view file);
   Status write();
   std::string summary() const;
+  Status tell() const;
 
  private:
   using Change = ExceptionStore::Change;
@@ -81,6 +82,7 @@ class Import {
   bool items_failed_ = false;
   int64_t lists_done_ = 0;
   int64_t items_done_ = 0;
+  std::map<ListKey, ExceptionRow> changed_;  // lists that are not as they were: what tells which they are
 };
 
 void Import::read_line(std::string_view line) {
@@ -281,17 +283,26 @@ Status Import::plan_overwrite(const ItemSent& sent, const ExceptionRow& row) {
 void Import::count(const std::vector<ExceptionStore::AddedItem>& done) {
   for (size_t i = 0; i < changes_.size(); ++i) {
     const ExceptionRow& row = changes_[i].row;
-    if (row.item_id.empty()) {
-      ++lists_done_;
-    } else if (done[i].what == ExceptionStore::Added::full) {
+    if (done[i].what == ExceptionStore::Added::full) {
       refuse(
           400,
           "Failed to add exception item, exception list would exceed max size of " + std::to_string(kMaxExceptionItems),
           row.list_id, row.item_id);
-    } else {
-      ++items_done_;
+      continue;
     }
+    ++(row.item_id.empty() ? lists_done_ : items_done_);
+    ExceptionRow& list = changed_[{row.agnostic, row.list_id}];
+    list.agnostic = row.agnostic;
+    list.list_id = row.list_id;
   }
+}
+
+// Of its own lists alone: others that rules are behind with are none of its answer.
+Status Import::tell() const {
+  if (changed_.empty()) return {};
+  std::vector<ExceptionRow> lists;
+  for (const auto& [key, list] : changed_) lists.push_back(list);
+  return tell_rules(call_.parts, lists);
 }
 
 std::string Import::summary() const {
@@ -327,11 +338,11 @@ Result<std::string> export_list(const Call& call, const ExceptionRow& list, bool
          "\n";
 }
 
-Result<std::string> import_lists(const Call& call, std::string_view file, const ImportOptions& options) {
+Result<Imported> import_lists(const Call& call, std::string_view file, const ImportOptions& options) {
   Import import(call, options);
   FB_TRY_VOID(import.read(file));
   FB_TRY_VOID(import.write());
-  return import.summary();
+  return Imported{import.summary(), import.tell()};
 }
 
 Result<ExceptionRow> duplicate_list(const Call& call, const ExceptionRow& list, bool with_expired) {

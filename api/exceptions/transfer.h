@@ -21,10 +21,14 @@ struct ImportOptions {
 };
 inline constexpr size_t kMaxImport = 10'000;  // lists and items of one import
 
-// The summary of what was taken and what was not, as JSON. What is wrong with one object does not hold back the others.
-// limit: too many objects. refused: it would remove items, and who imports has not exceptions_delete; then nothing was
-// written.
-Result<std::string> import_lists(const Call& call, std::string_view file, const ImportOptions& options);
+struct Imported {
+  std::string summary;  // of what was taken and what was not, as JSON
+  Status in_force;      // whether the rules run with what was taken (tell_rules)
+};
+
+// What is wrong with one object does not hold back the others. limit: too many objects. refused: it would remove items,
+// and who imports has not exceptions_delete; then nothing was written.
+Result<Imported> import_lists(const Call& call, std::string_view file, const ImportOptions& options);
 
 // A new list with copies of the items.
 Result<ExceptionRow> duplicate_list(const Call& call, const ExceptionRow& list, bool with_expired);

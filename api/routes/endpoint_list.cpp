@@ -17,7 +17,8 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kEndpointList = "endpoint_list";
 constexpr const char* kName = "Endpoint Security Exception List";
 
-// The list when it was made now; nothing when it was there.
+// The list when it was made now; nothing when it was there. An empty list excepts nothing, so there is nothing that
+// rules could be behind with.
 Result<std::optional<ExceptionRow>> make_list(const Call& call) {
   ExceptionStore store = call.parts.store.exceptions();
   FB_TRY(const auto known, store.list(true, By::human_id, kEndpointList));
@@ -33,7 +34,7 @@ Result<std::optional<ExceptionRow>> make_list(const Call& call) {
   if (!seq_no && seq_no.error().code == ErrorCode::already_exists) return std::optional<ExceptionRow>();
   if (!seq_no) return tl::unexpected<Error>(seq_no.error());
   row.seq_no = *seq_no;
-  FB_TRY_VOID(tell_rules(call.parts, {&row, 1}));
+  (void)tell_rules(call.parts, {&row, 1});
   return std::optional<ExceptionRow>(std::move(row));
 }
 
@@ -125,11 +126,11 @@ net::Response find(const Call& call) {
 }  // namespace
 
 void add_endpoint_list_routes(Router& router) {
-  router.add("POST", "/api/endpoint_list", Privilege::exceptions_write, create_list).slow();
-  router.add("POST", "/api/endpoint_list/items", Privilege::exceptions_write, create).slow();
+  router.add("POST", "/api/endpoint_list", Privilege::exceptions_write, create_list).changes_rules();
+  router.add("POST", "/api/endpoint_list/items", Privilege::exceptions_write, create).changes_rules();
   router.add("GET", "/api/endpoint_list/items", Privilege::exceptions_read, read);
-  router.add("PUT", "/api/endpoint_list/items", Privilege::exceptions_write, update).slow();
-  router.add("DELETE", "/api/endpoint_list/items", Privilege::exceptions_delete, remove).slow();
+  router.add("PUT", "/api/endpoint_list/items", Privilege::exceptions_write, update).changes_rules();
+  router.add("DELETE", "/api/endpoint_list/items", Privilege::exceptions_delete, remove).changes_rules();
   router.add("GET", "/api/endpoint_list/items/_find", Privilege::exceptions_read, find);
 }
 

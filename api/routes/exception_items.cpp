@@ -219,10 +219,11 @@ net::Response find_exception_items(const Call& call) {
 }
 
 void add_exception_items_routes(Router& router) {
-  router.add("POST", "/api/exception_lists/items", Privilege::exceptions_write, create_exception_item).slow();
+  router.add("POST", "/api/exception_lists/items", Privilege::exceptions_write, create_exception_item).changes_rules();
   router.add("GET", "/api/exception_lists/items", Privilege::exceptions_read, read_exception_item);
-  router.add("PUT", "/api/exception_lists/items", Privilege::exceptions_write, change_exception_item).slow();
-  router.add("DELETE", "/api/exception_lists/items", Privilege::exceptions_delete, remove_exception_item).slow();
+  router.add("PUT", "/api/exception_lists/items", Privilege::exceptions_write, change_exception_item).changes_rules();
+  router.add("DELETE", "/api/exception_lists/items", Privilege::exceptions_delete, remove_exception_item)
+      .changes_rules();
   router.add("GET", "/api/exception_lists/items/_find", Privilege::exceptions_read, find_exception_items);
 }
 

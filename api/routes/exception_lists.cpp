@@ -23,7 +23,7 @@ net::Response create(const Call& call) {
     return siem_problem(409, "exception list id: \"" + row.list_id + "\" already exists");
   }
   row.seq_no = *seq_no;
-  if (const Status told = tell_rules(call.parts, {&row, 1}); !told) return siem_failed(told.error());
+  (void)tell_rules(call.parts, {&row, 1});  // an empty list excepts nothing: rules can't be behind with it
   return json(200, answer_of(row));
 }
 
@@ -206,22 +206,19 @@ net::Response import(const Call& call) {
   options.as_new_list = *as_new;
   const auto file = uploaded_ndjson(call.request);
   if (!file) return siem_failed(file.error());
-  const auto summary = import_lists(call, *file, options);
-  if (summary) {
-    if (const Status told = tell_rules(call.parts); !told) return siem_failed(told.error());
-    return json(200, *summary);
-  }
-  if (summary.error().code == ErrorCode::limit) return siem_problem(400, summary.error().message);
-  return siem_failed(summary.error());
+  const auto imported = import_lists(call, *file, options);
+  if (!imported && imported.error().code == ErrorCode::limit) return siem_problem(400, imported.error().message);
+  if (!imported) return siem_failed(imported.error());
+  return imported->in_force ? json(200, imported->summary) : siem_failed(imported->in_force.error());
 }
 
 }  // namespace
 
 void add_exception_lists_routes(Router& router) {
-  router.add("POST", "/api/exception_lists", Privilege::exceptions_write, create).slow();
+  router.add("POST", "/api/exception_lists", Privilege::exceptions_write, create).changes_rules();
   router.add("GET", "/api/exception_lists", Privilege::exceptions_read, read);
   router.add("PUT", "/api/exception_lists", Privilege::exceptions_write, update);
-  router.add("DELETE", "/api/exception_lists", Privilege::exceptions_delete, remove).slow();
+  router.add("DELETE", "/api/exception_lists", Privilege::exceptions_delete, remove).changes_rules();
   router.add("GET", "/api/exception_lists/_find", Privilege::exceptions_read, find);
   router.add("GET", "/api/exception_lists/summary", Privilege::exceptions_read, summary);
   router.add("POST", "/api/exception_lists/_duplicate", Privilege::exceptions_write, duplicate).slow();

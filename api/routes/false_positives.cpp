@@ -122,13 +122,17 @@ Result<Wanted> read_body(const Call& call) {
   return out;
 }
 
-// The item as it was made.
-Result<std::string> make_item(const Call& call, const Into& to, const RuleViewPtr& rule, const std::string& rule_id,
-                              const ItemSent& sent) {
+struct Made {
+  std::string item;  // as it is answered
+  Status in_force;   // tell_rules
+};
+
+Result<Made> make_item(const Call& call, const Into& to, const RuleViewPtr& rule, const std::string& rule_id,
+                       const ItemSent& sent) {
   ExceptionRow row = new_item(sent, call.who.person, call.parts.clock.wall_ms());
   if (to.own) {
-    FB_TRY(const auto made, add_to_own_list(call, rule, {std::move(row)}, rule_id + "-exceptions"));
-    return answer_of(made.front());
+    FB_TRY(const AddedToOwn added, add_to_own_list(call, rule, {std::move(row)}, rule_id + "-exceptions"));
+    return Made{answer_of(added.items.front()), added.in_force};
   }
   FB_TRY_VOID(check_rule_item(row, call.parts));
   FB_TRY(const auto added, call.parts.store.exceptions().add_items({row}, call.actor()));
@@ -136,8 +140,7 @@ Result<std::string> make_item(const Call& call, const Into& to, const RuleViewPt
     return fail(ErrorCode::conflict, "the exception list is full or was deleted meanwhile", row.list_id);
   }
   row.seq_no = added.front().seq_no;
-  FB_TRY_VOID(tell_rules(call.parts, {&row, 1}));
-  return answer_of(row);
+  return Made{answer_of(row), tell_rules(call.parts, {&row, 1})};
 }
 
 net::Response false_positive(const Call& call) {
@@ -166,7 +169,7 @@ net::Response false_positive(const Call& call) {
             {"entries", wanted->entries.is_null() ? entries_of(doc) : wanted->entries}};
   if (!wanted->comment.empty()) item["comments"].push_back(Json{{"comment", wanted->comment}});
 
-  std::string made;
+  Made made;
   if (wanted->create) {
     if (!call.who.may(Privilege::exceptions_write)) return lacking("exceptions_write");
     if (to.own && rule == nullptr) return problem(409, "the alert's rule is gone");
@@ -181,24 +184,28 @@ net::Response false_positive(const Call& call) {
     if (!done) return failed(done.error());
     made = std::move(*done);
   }
+  // Also when the rules can't take the exception yet: it is kept, so that nobody asks for all of this again.
   if (wanted->close) {
     const auto closed =
         Workflow(call.parts.store).set_status({alert->alert_id}, "closed", "false_positive", call.actor());
     if (!closed) return failed(closed.error());
   }
-  Json answer{{"draft", made.empty()},
+  if (!made.in_force) return failed(made.in_force.error());
+  const bool drafted = made.item.empty();
+  Json answer{{"draft", drafted},
               {"alert_id", alert->alert_id},
               {"rule_id", alert->rule_id},
               {"workflow_status", wanted->close ? "closed" : alert->status},
-              {"list_exists", to.is_there || !made.empty()}};
-  answer["exception_item"] = made.empty() ? std::move(item) : parse_ordered_json(made);
+              {"list_exists", to.is_there || !drafted}};
+  answer["exception_item"] = drafted ? std::move(item) : parse_ordered_json(made.item);
   return json(200, dumped(answer));
 }
 
 }  // namespace
 
 void add_false_positives_routes(Router& router) {
-  router.add("POST", "/api/firebreak/alerts/{id}/false_positive", Privilege::alerts_write, false_positive).slow();
+  router.add("POST", "/api/firebreak/alerts/{id}/false_positive", Privilege::alerts_write, false_positive)
+      .changes_rules();
 }
 
 }  // namespace fb::api

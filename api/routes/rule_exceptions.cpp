@@ -69,8 +69,9 @@ net::Response add_to_rule(const Call& call) {
   const auto added = add_to_own_list(call, rule, std::move(*rows));
   if (!added && added.error().code == ErrorCode::limit) return siem_problem(400, added.error().message);
   if (!added) return siem_failed(added.error());
+  if (!added->in_force) return siem_failed(added->in_force.error());
   std::string items;
-  for (const ExceptionRow& row : *added) items += (items.empty() ? "" : ",") + answer_of(row);
+  for (const ExceptionRow& row : added->items) items += (items.empty() ? "" : ",") + answer_of(row);
   return json(200, "[" + items + "]");
 }
 
@@ -78,7 +79,8 @@ net::Response add_to_rule(const Call& call) {
 
 void add_rule_exceptions_routes(Router& router) {
   router.add("POST", "/api/exceptions/shared", Privilege::exceptions_write, create_shared);
-  router.add("POST", "/api/detection_engine/rules/{id}/exceptions", Privilege::exceptions_write, add_to_rule).slow();
+  router.add("POST", "/api/detection_engine/rules/{id}/exceptions", Privilege::exceptions_write, add_to_rule)
+      .changes_rules();
 }
 
 }  // namespace fb::api

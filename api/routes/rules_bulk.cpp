@@ -118,7 +118,7 @@ std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleV
   if (action == "delete") return RuleDesk::Change{rule, "deleted", "", ""};
   const auto built_on = [&rule](const char* what, auto derive) -> std::optional<RuleDesk::Change> {
     std::string doc = derive(*rule);
-    if (doc == rule->doc) return std::nullopt;
+    if (doc == rule->doc && rule->problem.empty()) return std::nullopt;
     return RuleDesk::Change{rule, what, std::move(doc), "",
                             [derive](const RuleView& r) -> RuleResult<std::string> { return derive(r); }};
   };
@@ -229,11 +229,13 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
       bulk.skipped.push_back(std::move(skipped));
       continue;
     }
+    // Before lists are copied for it. Edits that are made are judged by the rule as it stands then.
+    const bool judged_here = action == "duplicate" || (dry_run && change->what != "deleted");
+    if (judged_here && !author_of(call).may_isolate && isolates_anew(change->rule ? rule->doc : "", change->doc)) {
+      bulk.error("the rule isolates hosts: that needs the privilege [isolate] too", 403, nullptr, name_of(*rule));
+      continue;
+    }
     if (dry_run && change->what != "deleted") {
-      if (!author_of(call).may_isolate && isolates_anew(change->rule ? rule->doc : "", change->doc)) {
-        bulk.error("the rule isolates hosts: that needs the privilege [isolate] too", 403, nullptr, name_of(*rule));
-        continue;
-      }
       if (const auto good = desk.compile(change->doc); !good) {
         bulk.error(joined(good.error().messages), good.error().status, nullptr, name_of(*rule));
         continue;
@@ -243,7 +245,9 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
       auto doc =
           with_own_lists_copied(call, change->doc, copies(body, "include_expired_exceptions"), made_lists[rule->id]);
       if (!doc) {
-        bulk.error(doc.error().describe(), 500, nullptr, name_of(*rule));
+        const Error& why = doc.error();
+        const int status = why.retry == Retry::yes ? 503 : why.code == ErrorCode::limit ? 400 : 500;
+        bulk.error(why.describe(), status, nullptr, name_of(*rule));
         drop_lists(rule->id);
         continue;
       }

@@ -258,11 +258,11 @@ net::Response import_values(const Call& call) {
 }  // namespace
 
 void add_value_list_items_routes(Router& router) {
-  router.add("POST", "/api/lists/items", Privilege::exceptions_write, create).slow();
+  router.add("POST", "/api/lists/items", Privilege::exceptions_write, create).changes_rules();
   router.add("GET", "/api/lists/items", Privilege::exceptions_read, read);
-  router.add("PUT", "/api/lists/items", Privilege::exceptions_write, replace).slow();
-  router.add("PATCH", "/api/lists/items", Privilege::exceptions_write, patch).slow();
-  router.add("DELETE", "/api/lists/items", Privilege::exceptions_delete, remove).slow();
+  router.add("PUT", "/api/lists/items", Privilege::exceptions_write, replace).changes_rules();
+  router.add("PATCH", "/api/lists/items", Privilege::exceptions_write, patch).changes_rules();
+  router.add("DELETE", "/api/lists/items", Privilege::exceptions_delete, remove).changes_rules();
   router.add("GET", "/api/lists/items/_find", Privilege::exceptions_read, find).slow();
   router.add("POST", "/api/lists/items/_export", Privilege::exceptions_read, export_values).only_reads().slow();
   router.add("POST", "/api/lists/items/_import", Privilege::exceptions_write, import_values).takes_import().slow();

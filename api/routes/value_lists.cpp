@@ -171,19 +171,21 @@ net::Response remove(const Call& call) {
   const auto row = store.list(id);
   if (!row) return siem_failed(row.error());
   if (!*row) return siem_problem(404, "list id: \"" + id + "\" was not found");
-  auto items = store.references(id);
+  const auto items = store.references(id);
   if (!items) return siem_failed(items.error());
+  std::vector<ExceptionRow> gone;  // exceptions that named it
   if (call.query("ignoreReferences") != "true" && !items->empty()) {
     if (call.query("deleteReferences") != "true") return referenced(call, id, *items);
-    items = remove_references(call, id);
-    if (!items) return siem_failed(items.error());
+    auto removed = remove_references(call, id);
+    if (!removed) return siem_failed(removed.error());
+    gone = std::move(*removed);
   }
   net::Response answer = remove_list(call, **row);
   // The exceptions are gone even when the list could not be removed after them.
-  if (!items->empty()) {
-    const Status told = tell_rules(call.parts, *items);
-    if (!told && answer.status == 200) return siem_failed(told.error());
-  }
+  Status told = gone.empty() ? Status{} : tell_rules(call.parts, gone);
+  // Those that name it still, and what somebody added meanwhile, with which the rules have read the values.
+  if (const Status others = tell_users(call, id); told) told = others;
+  if (!told && answer.status == 200) return siem_failed(told.error());
   return answer;
 }
 
@@ -218,13 +220,13 @@ net::Response privileges(const Call& call) {
 void add_value_lists_routes(Router& router) {
   router.add("GET", "/api/lists/index", Privilege::exceptions_read, read_index);
   router.add("POST", "/api/lists/index", Privilege::exceptions_write, make_index);
-  router.add("DELETE", "/api/lists/index", Privilege::exceptions_delete, remove_index).slow();
+  router.add("DELETE", "/api/lists/index", Privilege::exceptions_delete, remove_index).changes_rules();
   router.add("GET", "/api/lists/privileges", Privilege::exceptions_read, privileges);
-  router.add("POST", "/api/lists", Privilege::exceptions_write, create).slow();
+  router.add("POST", "/api/lists", Privilege::exceptions_write, create).changes_rules();
   router.add("GET", "/api/lists", Privilege::exceptions_read, read);
   router.add("PUT", "/api/lists", Privilege::exceptions_write, replace);
   router.add("PATCH", "/api/lists", Privilege::exceptions_write, patch);
-  router.add("DELETE", "/api/lists", Privilege::exceptions_delete, remove).slow();
+  router.add("DELETE", "/api/lists", Privilege::exceptions_delete, remove).changes_rules();
   router.add("GET", "/api/lists/_find", Privilege::exceptions_read, find);
 }
 

@@ -75,6 +75,13 @@ RuleRefusal refused(const Error& error) {
   return refuse(status, error.describe());
 }
 
+// Null: the rule is good, or is broken by more than a list.
+const ReloadReport::Waits* wait_of(const ReloadReport& report, size_t at) {
+  const auto it =
+      std::find_if(report.waits.begin(), report.waits.end(), [at](const auto& waits) { return waits.at == at; });
+  return it == report.waits.end() ? nullptr : &*it;
+}
+
 RuleRefusal read_only(const RuleView& rule) {
   return refuse(400, "rule_id: \"" + rule.rule_id +
                          "\" stands in a rule file; it can't be changed through the API (change the file)");
@@ -153,6 +160,7 @@ struct RuleDesk::Impl {
     std::unordered_map<std::string_view, RuleViewPtr> by_id;
     std::unordered_map<std::string_view, RuleViewPtr> by_rule_id;
     std::shared_ptr<const LoadedRules> files;
+    std::shared_ptr<const RuleBook::Waiting> waiting;
   };
 
   Store& store;
@@ -163,14 +171,24 @@ struct RuleDesk::Impl {
   mutable std::mutex shelf_mutex;
   mutable std::shared_ptr<const Shelf> shelf = std::make_shared<Shelf>();
 
+  // The view as it is while the rule waits for a list, or no longer does.
+  static RuleViewPtr as_it_waits(const RuleViewPtr& view, const RuleBook::Waiting& waiting) {
+    const auto it = waiting.find(view->rule_id);
+    const std::string why = it == waiting.end() ? "" : it->second;
+    if (it == waiting.end() ? !view->waits : view->waits && view->problem == why) return view;
+    return waiting_view(*view, why);
+  }
+
   static std::shared_ptr<const Shelf> shelf_of(const std::vector<RuleViewPtr>& api,
-                                               const std::shared_ptr<const LoadedRules>& files) {
+                                               const std::shared_ptr<const LoadedRules>& files,
+                                               const std::shared_ptr<const RuleBook::Waiting>& waiting) {
     auto next = std::make_shared<Shelf>();
     next->files = files;
-    next->all = api;
+    next->waiting = waiting;
     next->from_api = api.size();
+    for (const RuleViewPtr& view : api) next->all.push_back(as_it_waits(view, *waiting));
     for (const LoadedRule& rule : files->rules) {
-      if (rule.ok) next->all.push_back(view_of_file(rule));
+      if (rule.ok) next->all.push_back(as_it_waits(view_of_file(rule), *waiting));
     }
     for (const RuleViewPtr& view : next->all) {
       next->by_id.emplace(view->id, view);
@@ -181,8 +199,9 @@ struct RuleDesk::Impl {
 
   std::shared_ptr<const Shelf> now() const {
     const auto files = book.file_rules();
+    const auto waiting = book.waiting();
     const std::lock_guard lock(shelf_mutex);
-    if (shelf->files != files) shelf = shelf_of(of_api(*shelf), files);
+    if (shelf->files != files || shelf->waiting != waiting) shelf = shelf_of(of_api(*shelf), files, waiting);
     return shelf;
   }
 
@@ -192,7 +211,7 @@ struct RuleDesk::Impl {
 
   void put(std::vector<RuleViewPtr> api) {
     const auto files = book.file_rules();
-    auto next = shelf_of(api, files);
+    auto next = shelf_of(api, files, book.waiting());
     const std::lock_guard lock(shelf_mutex);
     shelf = std::move(next);
   }
@@ -211,8 +230,9 @@ Result<std::vector<std::string>> RuleDesk::load() {
   std::vector<RuleViewPtr> views;
   std::vector<std::string> broken;
   for (size_t i = 0; i < stored.size(); ++i) {
-    views.push_back(view_of(stored[i].doc, report.loaded.rules[i]));
-    if (!report.loaded.rules[i].ok) {
+    const bool waits = wait_of(report, i) != nullptr;
+    views.push_back(view_of(stored[i].doc, report.loaded.rules[i], waits));
+    if (!report.loaded.rules[i].ok && !waits) {
       broken.push_back("rule_id \"" + stored[i].rule_id + "\": " + problems_of(report.loaded.rules[i]).front());
     }
   }
@@ -321,7 +341,8 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
     }
     if (standing && c.what != "restored") {
       const Difference found = difference(standing->doc, c.doc);
-      if (found == Difference::none) {  // no edit: it has no version and no new author
+      // No edit: it has no version and no new author. A rule that does not run is tried again.
+      if (found == Difference::none && standing->problem.empty()) {
         results[i] = standing;
         continue;
       }
@@ -366,7 +387,12 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
     for (size_t i = 0; i < of_text.size(); ++i) {
       const LoadedRule& rule = report.loaded.rules[i];
       if (of_text[i] == nullptr || rule.ok) continue;
-      results[of_text[i]->at] = tl::unexpected(refuse_meaning(problems_of(rule, docs[i])));
+      const ReloadReport::Waits* waits = wait_of(report, i);
+      if (waits != nullptr && of_text[i]->write.what == "disabled") continue;  // off, it needs no list
+      results[of_text[i]->at] =
+          tl::unexpected(waits != nullptr && waits->may_pass
+                             ? refuse(503, "the rule can't be tried, nothing is changed: " + problems_of(rule).front())
+                             : refuse_meaning(problems_of(rule, docs[i])));
       broken.push_back(of_text[i]->at);
     }
     if (broken.empty()) break;
@@ -384,8 +410,9 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
   std::vector<RuleViewPtr> views;
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto old = shelf->by_id.find(texts[i].key);
-    const bool same = old != shelf->by_id.end() && old->second->doc == docs[i];
-    views.push_back(same ? old->second : view_of(docs[i], report.loaded.rules[i]));
+    const bool same = old != shelf->by_id.end() && old->second->doc == docs[i] &&
+                      old->second->problem.empty() == report.loaded.rules[i].ok;
+    views.push_back(same ? old->second : view_of(docs[i], report.loaded.rules[i], wait_of(report, i) != nullptr));
   }
   self.put(views);
   for (const Made& m : made) {
@@ -395,6 +422,9 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
     }
     const auto it = std::find_if(views.begin(), views.end(), [&](const auto& v) { return v->id == m.write.id; });
     results[m.at] = *it;
+    if ((*it)->problem.empty() || !(*it)->index->enabled) continue;
+    results[m.at] =
+        tl::unexpected(refuse(503, "the change is kept, but the rule does not run with it yet: " + (*it)->problem));
   }
   if (self.swapped) self.swapped(report);
   return results;
@@ -503,6 +533,7 @@ RuleResult<LoadedRule> RuleDesk::compile(std::string_view doc) const {
   }
   LoadedRule& rule = loaded.rules.front();
   auto runs = impl_->book.as_it_runs(rule);
+  if (!runs && runs.error().code != ErrorCode::invalid_argument) return tl::unexpected(refused(runs.error()));
   if (!runs) return tl::unexpected(refuse_body({runs.error().describe()}));
   rule.input = std::move(*runs);
   return std::move(rule);

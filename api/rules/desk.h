@@ -25,6 +25,8 @@ struct RuleView {
   bool from_file = false;  // read only
   std::string doc;         // as kept, without what only an answer says
   std::string answer;      // the JSON object that clients get
+  std::string problem;     // why it can't be run; "" = it can
+  bool waits = false;      // only because of an exception list: it runs as soon as that can be taken
   struct Index;            // for filters and sorting
   std::shared_ptr<const Index> index;
 };
@@ -43,10 +45,8 @@ struct RuleAuthor {
   std::string who;           // "user:<name>"
   bool may_isolate = false;  // has the privilege for it: else no change may let a rule isolate what it did not before
 
-  RuleAuthor(std::string name, bool isolates) : who(std::move(name)), may_isolate(isolates) {}
-  // A name alone: for changes that can't let a rule isolate more, and for the service itself.
-  RuleAuthor(std::string name) : RuleAuthor(std::move(name), true) {}
-  RuleAuthor(const char* name) : RuleAuthor(std::string(name), true) {}
+  // For changes that can't let a rule isolate more, whoever makes them, and for the service itself.
+  static RuleAuthor trusted(std::string who) { return {std::move(who), true}; }
 };
 
 struct RuleSort {
@@ -93,6 +93,8 @@ class RuleDesk {
     // once, while changes are held up: it asks the desk for nothing.
     std::function<RuleResult<std::string>(const RuleView& standing)> derive = {};
   };
+  // A rule that comes back runs as it was asked for, if it is enabled. 503: it can't be told now whether it could be
+  // run (nothing is changed), or, if the message says so, it is kept and does not run yet.
   std::vector<RuleResult<RuleViewPtr>> apply(std::vector<Change> changes, const RuleAuthor& by);
 
   // Exception lists of the record changed: the rules that name them run with it when this returns, but for those of

@@ -5,7 +5,6 @@
 #include <set>
 
 #include "api/api.h"
-#include "api/exceptions/rule_item.h"
 #include "api/exceptions/transfer.h"
 #include "api/front.h"
 #include "api/rules/answers.h"
@@ -152,17 +151,17 @@ Result<std::string> import_rules(const Call& call, RuleDesk& desk, std::string_v
     } else {
       ImportOptions how;
       how.overwrite = options.overwrite_exceptions;
-      const auto summary = import_lists(call, file.exceptions, how);
-      if (!summary && summary.error().code != ErrorCode::refused) return summary;
+      const auto imported = import_lists(call, file.exceptions, how);
+      if (!imported && imported.error().code != ErrorCode::refused) return tl::unexpected<Error>(imported.error());
       const auto tell = [&exceptions](int status, const std::string& message) {
         exceptions["success"] = false;
         exceptions["errors"].push_back(Json{{"error", {{"status_code", status}, {"message", message}}}});
       };
-      if (summary) {
-        exceptions = parse_ordered_json(*summary);
-        if (const Status told = tell_rules(call.parts); !told) tell(503, told.error().message);
+      if (imported) {
+        exceptions = parse_ordered_json(imported->summary);
+        if (!imported->in_force) tell(503, imported->in_force.error().message);
       } else {
-        tell(403, summary.error().message);
+        tell(403, imported.error().message);
       }
     }
   }

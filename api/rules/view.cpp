@@ -105,13 +105,14 @@ Json notices(std::string_view doc, const LoadedRule& rule) {
   return out;
 }
 
-Json summary(const Json& rule, const LoadedRule& loaded) {
+// `problem`: why it can't be run, "" = it can.
+Json summary(const Json& rule, const std::string& problem) {
   const bool enabled = rule.value("enabled", false);
   Json last{{"date", rule.value("updated_at", "")}};
-  if (!loaded.ok) {
+  if (!problem.empty()) {
     last["status"] = "failed";
     last["status_order"] = 30;
-    last["message"] = problems_of(loaded).front();
+    last["message"] = problem;
   } else {
     last["status"] = enabled ? "running" : "succeeded";
     last["status_order"] = enabled ? 15 : 0;
@@ -140,7 +141,7 @@ std::string changed_at(const std::string& file) {
 
 }  // namespace
 
-RuleViewPtr view_of(const std::string& doc, const LoadedRule& rule) {
+RuleViewPtr view_of(const std::string& doc, const LoadedRule& rule, bool waits) {
   auto view = std::make_shared<RuleView>();
   Json json = parse_ordered_json(doc);
   view->id = json.value("id", "");
@@ -148,10 +149,22 @@ RuleViewPtr view_of(const std::string& doc, const LoadedRule& rule) {
   view->name = json.value("name", "");
   view->doc = doc;
   view->index = index_of(json);
-  json["execution_summary"] = summary(json, rule);
+  view->problem = rule.ok ? "" : problems_of(rule).front();
+  view->waits = waits;
+  json["execution_summary"] = summary(json, view->problem);
   json["firebreak"] = Json{{"source", "api"}, {"notices", notices(doc, rule)}};
   view->answer = dumped(json);
   return view;
+}
+
+RuleViewPtr waiting_view(const RuleView& view, const std::string& why) {
+  auto other = std::make_shared<RuleView>(view);
+  other->problem = why;
+  other->waits = !why.empty();
+  Json answer = parse_ordered_json(view.answer);
+  answer["execution_summary"] = summary(answer, why);
+  other->answer = dumped(answer);
+  return other;
 }
 
 RuleViewPtr view_of_file(const LoadedRule& rule) {
@@ -181,7 +194,7 @@ RuleViewPtr view_of_file(const LoadedRule& rule) {
   json["revision"] = 0;
   view->doc = dumped(json);
   view->index = index_of(json);
-  json["execution_summary"] = summary(json, rule);
+  json["execution_summary"] = summary(json, "");
   Json all = notices(view->doc, rule);
   all.insert(all.begin(), notice("immutable", "the rule stands in the file " + printable(meta.file) +
                                                   "; the API shows it and does not change it"));

@@ -20,8 +20,10 @@ struct RuleView::Index {
   bool enabled = false;
 };
 
-// A rule of the record, and what the compiler said of it.
-RuleViewPtr view_of(const std::string& doc, const LoadedRule& rule);
+// A rule of the record, and what the compiler said of it. `waits`: it is not `ok` only because of an exception list.
+RuleViewPtr view_of(const std::string& doc, const LoadedRule& rule, bool waits = false);
+// The same rule: it waits for an exception list because of `why`, or does so no longer ("").
+RuleViewPtr waiting_view(const RuleView& view, const std::string& why);
 RuleViewPtr view_of_file(const LoadedRule& rule);
 
 // Stable; false: there is no such field to sort by.

@@ -1,5 +1,7 @@
 #include "apps/firebreak/rules_health.h"
 
+#include <algorithm>
+
 namespace fb::cli {
 
 void RulesHealth::took(const ReloadReport& report) {
@@ -10,8 +12,11 @@ void RulesHealth::took(const ReloadReport& report) {
   }
   if (report.of != ReloadReport::Of::more || !report.swapped) return;  // a change that is refused is answered so
   std::vector<std::string> broken;
-  for (const LoadedRule& rule : report.loaded.rules) {
-    if (rule.ok) continue;
+  for (size_t i = 0; i < report.loaded.rules.size(); ++i) {
+    const LoadedRule& rule = report.loaded.rules[i];
+    const bool waits =
+        std::any_of(report.waits.begin(), report.waits.end(), [i](const auto& waiting) { return waiting.at == i; });
+    if (rule.ok || waits) continue;  // RuleBook::lists_problem() tells of those that wait, for as long as they do
     std::string why = "not a rule";
     for (const Diagnostic& d : rule.diagnostics) {
       if (d.level == Diagnostic::Level::error) why = d.message;

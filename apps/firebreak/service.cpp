@@ -208,6 +208,10 @@ Status Service::Impl::load_rules_once() {
         {{"problem", problem}});
   }
   rules_health.left_out(broken);
+  for (const auto& [rule_id, problem] : *rules->waiting()) {
+    log(LogLevel::error, "rule_waits", "a rule does not run until its exceptions can be taken",
+        {{"rule_id", rule_id}, {"problem", problem}});
+  }
   note_reload(
       {.of = ReloadReport::Of::lists, .swapped = true, .changed = true, .problem = "", .loaded = {}, .behind = {}},
       "rules of the record");
@@ -233,7 +237,7 @@ void Service::Impl::note_reload(const ReloadReport& report, const char* cause) {
   if (!report.behind.empty()) {
     log(LogLevel::error, "exceptions_behind",
         "an exception list can't be taken as it stands in the record; its old content stays in force",
-        {{"cause", cause}, {"problem", report.problem}});
+        {{"cause", cause}, {"problem", report.behind.front().problem}});
   } else if (!report.swapped) {
     log(LogLevel::error, "rules_refused", "the changed rules have a problem; the old set stays in force",
         {{"cause", cause}, {"problem", report.problem}});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -48,9 +49,39 @@ std::string first_problem(const LoadedRules& loaded) {
   return "no rule could be loaded";
 }
 
+std::string named_by(const LoadedRule& rule, const std::string& trouble) {
+  return "the rule '" + rule.rule_id + "' names " + trouble;
+}
+
+void add_problem(LoadedRule& rule, std::string message) {
+  Diagnostic d;
+  d.code = compile::code::kExceptionBroken;
+  d.file = rule.file;
+  d.line = rule.line;
+  d.message = std::move(message);
+  rule.ok = false;
+  rule.diagnostics.push_back(std::move(d));
+}
+
 std::string first_of(const std::vector<std::string>& lines) {
   return lines.empty() ? "" : lines.front();
 }
+
+// Of what is tried at polls until it works: the longer it takes, the less often.
+class Patience {
+ public:
+  // Asked once a poll: is it time for another trial?
+  bool is_over() {
+    if (++polls_ < next_) return false;
+    next_ = polls_ + std::min(polls_, kMostBetween);
+    return true;
+  }
+
+ private:
+  static constexpr int64_t kMostBetween = 30;
+  int64_t polls_ = 0;
+  int64_t next_ = 1;
+};
 
 }  // namespace
 
@@ -94,21 +125,31 @@ LoadedRule RuleBook::load_more(const RuleText& text) const {
   return rule;
 }
 
-// Lists that `lists` has already stay as they are.
-Result<void> RuleBook::read_lists(const LoadedRule& rule, Lists& lists) const {
-  if (!options_.lists || !rule.ok) return {};
+// Of lists that the rule names and the reading has not come to yet.
+void RuleBook::read_lists(const LoadedRule& rule, const Lists& older, Reading& reading) const {
+  if (!options_.lists || !rule.ok) return;
   for (const ListReference& list : rule.exception_lists) {
-    auto it = lists.find(list);
-    if (it == lists.end()) {
-      FB_TRY(const ListContent content, options_.lists(list));
-      it = lists.emplace(list, std::make_shared<const LiveList>(list, content, options_.load.limits)).first;
+    if (reading.lists.contains(list) || reading.troubles.contains(list)) continue;
+    const auto content = options_.lists(list);
+    auto live = content ? std::make_shared<const LiveList>(list, *content, options_.load.limits) : nullptr;
+    const std::string problem = content ? live->problem() : content.error().describe();
+    if (problem.empty()) {
+      reading.lists.emplace(list, std::move(live));
+      continue;
     }
-    const std::string& problem = it->second->problem();
-    if (problem.empty()) continue;
-    return fail(ErrorCode::invalid_argument, "the rule '" + rule.rule_id + "' names the exception list '" +
-                                                 list.list_id.substr(0, 100) + "': " + problem);
+    reading.troubles.emplace(list,
+                             Trouble{"the exception list '" + list.list_id.substr(0, 100) + "': " + problem, !content});
+    if (const auto old = older.find(list); old != older.end()) reading.lists.insert(*old);
   }
-  return {};
+}
+
+// The first list without which the rule can't be run; null: it can.
+const ListReference* RuleBook::missing_list(const LoadedRule& rule, const Lists& lists) const {
+  if (!options_.lists) return nullptr;
+  for (const ListReference& list : rule.exception_lists) {
+    if (!lists.contains(list)) return &list;
+  }
+  return nullptr;
 }
 
 std::vector<std::string> RuleBook::warnings_of(const Lists& lists) {
@@ -129,15 +170,21 @@ RuleInput RuleBook::with_lists(const LoadedRule& rule, const Lists& lists) {
   return with_exceptions(rule, named);
 }
 
+std::vector<ReloadReport::Behind> RuleBook::behind_of(const Troubles& troubles) {
+  std::vector<ReloadReport::Behind> all;
+  for (const auto& [list, trouble] : troubles) all.push_back({list, trouble.problem, trouble.may_pass});
+  return all;
+}
+
 RuleSetPtr RuleBook::build(const LoadedRules& files, const std::vector<More>& more, const Lists& lists,
                            size_t* runnable) const {
   std::vector<RuleInput> all;
-  for (const LoadedRule& rule : files.rules) {
-    if (rule.ok && rule.input.meta->enabled) all.push_back(with_lists(rule, lists));
-  }
-  for (const More& m : more) {
-    if (m.rule.ok && m.rule.input.meta->enabled) all.push_back(with_lists(m.rule, lists));
-  }
+  const auto add = [&](const LoadedRule& rule) {
+    if (!rule.ok || !rule.input.meta->enabled || missing_list(rule, lists) != nullptr) return;
+    all.push_back(with_lists(rule, lists));
+  };
+  for (const LoadedRule& rule : files.rules) add(rule);
+  for (const More& m : more) add(m.rule);
   *runnable = all.size();
   return RuleSet::build(std::move(all), options_.set);
 }
@@ -145,13 +192,14 @@ RuleSetPtr RuleBook::build(const LoadedRules& files, const std::vector<More>& mo
 ReloadReport RuleBook::lists_changed() {
   const uint64_t asked = ++lists_asked_;
   const std::lock_guard one_at_a_time(reload_mutex_);
-  if (asked <= lists_answered_) return lists_report_;  // somebody's reading began after this change was kept
+  if (asked <= lists_answered_) {  // somebody's reading began after this change was kept, and told of what it changed
+    ReloadReport shared = lists_report_;
+    shared.changed = false;
+    return shared;
+  }
   const uint64_t answers = lists_asked_.load();
   lists_report_ = read_lists_anew();
   lists_answered_ = answers;
-  const std::lock_guard lock(mutex_);
-  lists_problem_ = lists_report_.problem;
-  lists_warning_ = first_of(lists_report_.warnings);
   return lists_report_;
 }
 
@@ -165,55 +213,67 @@ std::string RuleBook::lists_warning() const {
   return lists_warning_;
 }
 
+std::shared_ptr<const RuleBook::Waiting> RuleBook::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_;
+}
+
+// What is told of lists, after they or the rules changed. Under both mutexes.
+void RuleBook::note_lists() {
+  auto waiting = std::make_shared<Waiting>();
+  const auto look = [&](const LoadedRule& rule) {
+    if (!rule.ok || !rule.input.meta->enabled) return;
+    const ListReference* list = missing_list(rule, lists_);
+    if (list == nullptr) return;
+    const auto why = behind_.find(*list);
+    waiting->emplace(rule.rule_id,
+                     named_by(rule, why == behind_.end() ? "a list that can't be taken" : why->second.problem));
+  };
+  for (const LoadedRule& rule : files_->rules) look(rule);
+  for (const More& m : more_) look(m.rule);
+  lists_problem_.clear();
+  if (!waiting->empty()) {
+    const size_t n = waiting->size();
+    lists_problem_ = (n == 1 ? "a rule does" : std::to_string(n) + " rules do") +
+                     std::string(" not run until the exceptions can be taken: ") + waiting->begin()->second;
+  } else if (!behind_.empty()) {
+    lists_problem_ = behind_.begin()->second.problem;
+  }
+  lists_warning_ = first_of(warnings_of(lists_));
+  if (*waiting != *waiting_) waiting_ = std::move(waiting);
+}
+
 ReloadReport RuleBook::read_lists_anew() {
   const std::shared_ptr<const LoadedRules> files = file_rules();
   ReloadReport report;
   report.of = ReloadReport::Of::lists;
-  Lists fresh;
-  std::set<ListReference> seen;
-  const auto read = [&](const LoadedRule& rule) {
-    if (!options_.lists || !rule.ok) return;
-    for (const ListReference& list : rule.exception_lists) {
-      if (!seen.insert(list).second) continue;
-      const auto content = options_.lists(list);
-      auto live = content ? std::make_shared<const LiveList>(list, *content, options_.load.limits) : nullptr;
-      const std::string problem = content ? live->problem() : content.error().describe();
-      if (problem.empty()) {
-        fresh.emplace(list, std::move(live));
-        continue;
-      }
-      report.behind.push_back({list, "the rule '" + rule.rule_id + "' names the exception list '" +
-                                         list.list_id.substr(0, 100) + "': " + problem});
-      if (const auto old = lists_.find(list); old != lists_.end()) fresh.insert(*old);
-    }
-  };
-  for (const LoadedRule& rule : files->rules) read(rule);
-  for (const More& m : more_) read(m.rule);
+  Reading fresh;
+  for (const LoadedRule& rule : files->rules) read_lists(rule, lists_, fresh);
+  for (const More& m : more_) read_lists(m.rule, lists_, fresh);
+  report.behind = behind_of(fresh.troubles);
   report.swapped = report.behind.empty();
   if (!report.swapped) report.problem = report.behind.front().problem;
-  report.warnings = warnings_of(fresh);
+  report.warnings = warnings_of(fresh.lists);
   const auto same = [](const Lists::value_type& a, const Lists::value_type& b) {
     return a.first.agnostic == b.first.agnostic && a.first.list_id == b.first.list_id &&
            a.second->digest() == b.second->digest();
   };
-  const bool as_before = std::equal(fresh.begin(), fresh.end(), lists_.begin(), lists_.end(), same);
-  if (as_before) {
-    lists_ = std::move(fresh);
-    return report;
-  }
+  const bool as_before = std::equal(fresh.lists.begin(), fresh.lists.end(), lists_.begin(), lists_.end(), same);
   size_t runnable = 0;
-  RuleSetPtr set = build(*files, more_, fresh, &runnable);
-  lists_ = std::move(fresh);
+  RuleSetPtr set = as_before ? nullptr : build(*files, more_, fresh.lists, &runnable);
+  lists_ = std::move(fresh.lists);
+  behind_ = std::move(fresh.troubles);
   const std::lock_guard lock(mutex_);
-  report.changed = set->hash() != current_->hash();
+  report.changed = set && set->hash() != current_->hash();
   if (report.changed) current_ = std::move(set);
+  note_lists();
   return report;
 }
 
 std::string RuleBook::problem_of(const ListReference& list, const ExceptionText& item) {
   {
     const std::lock_guard one_at_a_time(reload_mutex_);
-    if (!lists_.contains(list)) return {};
+    if (!lists_.contains(list) && !behind_.contains(list)) return {};
   }
   return problem_of(item);
 }
@@ -223,13 +283,17 @@ std::string RuleBook::problem_of(const ExceptionText& item) const {
 }
 
 Result<RuleInput> RuleBook::as_it_runs(const LoadedRule& rule) {
-  Lists lists;
+  Reading reading;
   {
     const std::lock_guard one_at_a_time(reload_mutex_);
-    lists = lists_;
+    reading.lists = lists_;
   }
-  FB_TRY_VOID(read_lists(rule, lists));
-  return with_lists(rule, lists);
+  read_lists(rule, {}, reading);
+  const ListReference* missing = missing_list(rule, reading.lists);
+  if (missing == nullptr) return with_lists(rule, reading.lists);
+  const Trouble& why = reading.troubles.at(*missing);
+  return fail(why.may_pass ? ErrorCode::unavailable : ErrorCode::invalid_argument, named_by(rule, why.problem), {},
+              why.may_pass ? Retry::yes : Retry::no);
 }
 
 ReloadReport RuleBook::set_more(const std::vector<RuleText>& texts, Try how, bool allow_broken) {
@@ -242,7 +306,9 @@ ReloadReport RuleBook::set_more(const std::vector<RuleText>& texts, Try how, boo
 
   ReloadReport report;
   report.of = ReloadReport::Of::more;
-  Lists lists = lists_;
+  const bool swaps = how == Try::swap;
+  Reading reading;
+  reading.lists = lists_;
   std::vector<More> next;
   next.reserve(texts.size());
   for (const RuleText& text : texts) {
@@ -257,66 +323,80 @@ ReloadReport RuleBook::set_more(const std::vector<RuleText>& texts, Try how, boo
       m.rule.ok = false;
       m.rule.diagnostics.push_back(std::move(d));
     }
-    if (const auto read = read_lists(m.rule, lists); !read) {
-      Diagnostic d;
-      d.code = compile::code::kExceptionBroken;
-      d.file = "api";
-      d.message = read.error().describe();
-      m.rule.ok = false;
-      m.rule.diagnostics.push_back(std::move(d));
+    read_lists(m.rule, swaps ? checked_ : Lists(), reading);
+    LoadedRule told = m.rule;
+    const ListReference* missing = m.rule.ok ? missing_list(m.rule, reading.lists) : nullptr;
+    if (missing != nullptr) {
+      const Trouble& why = reading.troubles.at(*missing);
+      add_problem(told, named_by(m.rule, why.problem));
+      report.waits.push_back({report.loaded.rules.size(), why.may_pass});
     }
-    if (!m.rule.ok && report.problem.empty()) {
-      report.problem = m.rule.diagnostics.empty() ? "not a rule" : m.rule.diagnostics.back().message;
+    if (!told.ok && report.problem.empty()) {
+      report.problem = told.diagnostics.empty() ? "not a rule" : told.diagnostics.back().message;
     }
-    report.loaded.rules.push_back(m.rule);
+    report.loaded.rules.push_back(std::move(told));
     next.push_back(std::move(m));
   }
-  if (how == Try::check || (!report.problem.empty() && !allow_broken)) return report;
+  if (!swaps) {
+    checked_.clear();
+    std::set_difference(reading.lists.begin(), reading.lists.end(), lists_.begin(), lists_.end(),
+                        std::inserter(checked_, checked_.end()),
+                        [](const auto& a, const auto& b) { return a.first < b.first; });
+  }
+  if (!swaps || (!report.problem.empty() && !allow_broken)) return report;
+  for (const LoadedRule& rule : files->rules) read_lists(rule, checked_, reading);  // one may wait for a list
   size_t runnable = 0;
-  RuleSetPtr set = build(*files, next, lists, &runnable);
-  more_ = std::move(next);
-  lists_.clear();  // of those read now and before, those that are still named
+  RuleSetPtr set = build(*files, next, reading.lists, &runnable);
+  // Of those read now and before, those that are still named.
+  Lists lists;
+  Troubles behind;
   const auto keep = [&](const LoadedRule& rule) {
+    if (!rule.ok) return;
     for (const ListReference& list : rule.exception_lists) {
-      if (const auto it = lists.find(list); it != lists.end()) lists_.insert(*it);
+      if (const auto it = reading.lists.find(list); it != reading.lists.end()) lists.insert(*it);
+      const Troubles& of = lists_.contains(list) ? behind_ : reading.troubles;
+      if (const auto it = of.find(list); it != of.end()) behind.insert(*it);
     }
   };
   for (const LoadedRule& rule : files->rules) keep(rule);
-  for (const More& m : more_) keep(m.rule);
+  for (const More& m : next) keep(m.rule);
+  more_ = std::move(next);
+  report.behind = behind_of(reading.troubles);
+  lists_ = std::move(lists);
+  behind_ = std::move(behind);
+  checked_.clear();
   report.warnings = warnings_of(lists_);
   const std::lock_guard lock(mutex_);
-  lists_warning_ = first_of(report.warnings);
   report.changed = set->hash() != current_->hash();
   report.swapped = true;
   current_ = std::move(set);
+  note_lists();
   return report;
 }
 
-// Of the rules of files: those that can't be run with the exceptions of their lists are broken, too. False: the set is
+// Of the rules of files: those that can't be run without a list that can't be taken wait for it. False: the set is
 // refused for it.
-bool RuleBook::take_lists(ReloadReport& report, Lists& lists) const {
-  for (LoadedRule& rule : report.loaded.rules) {
+bool RuleBook::take_lists(ReloadReport& report, const Reading& reading) const {
+  for (size_t i = 0; i < report.loaded.rules.size(); ++i) {
+    LoadedRule& rule = report.loaded.rules[i];
     if (!rule.ok || !options_.lists) continue;
-    const auto add = [&rule](Diagnostic::Level level, std::string_view code, std::string message) {
-      Diagnostic d;
-      d.level = level;
-      d.code = code;
-      d.file = rule.file;
-      d.line = rule.line;
-      d.message = std::move(message);
-      rule.diagnostics.push_back(std::move(d));
-    };
-    if (const auto read = read_lists(rule, lists); !read) {
-      add(Diagnostic::Level::error, compile::code::kExceptionBroken, read.error().describe());
-      rule.ok = false;
+    if (const ListReference* missing = missing_list(rule, reading.lists)) {
+      const Trouble& why = reading.troubles.at(*missing);
+      add_problem(rule, named_by(rule, why.problem));
+      report.waits.push_back({i, why.may_pass});
       if (options_.allow_broken) continue;
-      report.problem = read.error().describe();
+      report.problem = rule.diagnostics.back().message;
       return false;
     }
     for (const ListReference& list : rule.exception_lists) {
-      if (list.in_files || lists.at(list)->known()) continue;
-      add(Diagnostic::Level::warning, compile::code::kExceptionListMissing,
-          "there is no exception list '" + list.list_id.substr(0, 100) + "' yet: the rule runs without it");
+      if (list.in_files || reading.lists.at(list)->known()) continue;
+      Diagnostic d;
+      d.level = Diagnostic::Level::warning;
+      d.code = compile::code::kExceptionListMissing;
+      d.file = rule.file;
+      d.line = rule.line;
+      d.message = "there is no exception list '" + list.list_id.substr(0, 100) + "' yet: the rule runs without it";
+      rule.diagnostics.push_back(std::move(d));
     }
   }
   return true;
@@ -344,29 +424,32 @@ ReloadReport RuleBook::reload() {
     report.problem = rule.file + ": the rule_id '" + rule.rule_id + "' is taken by a rule that came through the API";
     return report;
   }
-  Lists lists;
-  if (!take_lists(report, lists)) return report;
-  for (const More& m : more_) {
-    if (const auto read = read_lists(m.rule, lists); !read) {
-      report.problem = read.error().describe();
-      return report;
-    }
+  // A list that can't be taken as it is now keeps the content that rules run with.
+  Reading reading;
+  for (const LoadedRule& rule : report.loaded.rules) read_lists(rule, lists_, reading);
+  for (const More& m : more_) read_lists(m.rule, lists_, reading);
+  if (!take_lists(report, reading)) return report;
+  auto files = std::make_shared<LoadedRules>(report.loaded);
+  for (const ReloadReport::Waits& w : report.waits) {
+    files->rules[w.at].ok = true;
+    files->rules[w.at].diagnostics.pop_back();
   }
   size_t runnable = 0;
-  RuleSetPtr next = build(report.loaded, more_, lists, &runnable);
+  RuleSetPtr next = build(*files, more_, reading.lists, &runnable);
   if (runnable == 0 && (!options_.allow_empty || !current()->rules().empty())) {
     report.problem = "no enabled rule is left to run";
     return report;
   }
+  report.behind = behind_of(reading.troubles);
+  report.warnings = warnings_of(reading.lists);
+  lists_ = std::move(reading.lists);
+  behind_ = std::move(reading.troubles);
   const std::lock_guard lock(mutex_);
-  lists_problem_.clear();  // every list was read anew
-  files_ = std::make_shared<const LoadedRules>(report.loaded);
-  report.warnings = warnings_of(lists);
-  lists_warning_ = first_of(report.warnings);
-  lists_ = std::move(lists);
+  files_ = std::move(files);
   report.changed = next->hash() != current_->hash();
   report.swapped = true;
   current_ = std::move(next);
+  note_lists();
   return report;
 }
 
@@ -374,37 +457,44 @@ void RuleBook::watch(int poll_ms, int settle_ms, std::function<void(const Reload
   stop_watching();
   watch_ = std::make_unique<Watch>();
   Watch* w = watch_.get();
-  w->thread = std::thread([this, w, poll_ms, settle_ms, seen = std::move(seen)] {
-    constexpr int64_t kMostPollsBetween = 30;
-    int64_t behind_for = 0;  // polls since a list is behind
-    int64_t retry_at = 1;
-    std::string known = fingerprint(options_.paths);
-    const auto pause = [w](int ms) {
-      std::unique_lock lock(w->mutex);
-      return w->wake.wait_for(lock, std::chrono::milliseconds(ms), [w] { return w->stop; });
-    };
-    while (!pause(poll_ms)) {
-      if (lists_problem().empty()) {
-        behind_for = 0;
-        retry_at = 1;
-      } else if (++behind_for >= retry_at) {
-        retry_at = behind_for + std::min(behind_for, kMostPollsBetween);  // what does not pass is looked at less often
-        const ReloadReport again = lists_changed();
-        if (again.swapped) seen(again);
-      }
-      std::string now = fingerprint(options_.paths);
-      if (now == known) continue;
-      // Somebody is writing: wait until nothing changes any more.
-      for (;;) {
-        if (pause(settle_ms)) return;
-        std::string again = fingerprint(options_.paths);
-        if (again == now) break;
-        now = std::move(again);
-      }
-      known = std::move(now);
-      seen(reload());
-    }
-  });
+  w->thread =
+      std::thread([this, w, poll_ms, settle_ms, known = fingerprint(options_.paths), seen = std::move(seen)]() mutable {
+        Patience for_lists;  // while one is behind
+        Patience for_files;  // while they are refused because of a list
+        bool refused = false;
+        const auto pause = [w](int ms) {
+          std::unique_lock lock(w->mutex);
+          return w->wake.wait_for(lock, std::chrono::milliseconds(ms), [w] { return w->stop; });
+        };
+        while (!pause(poll_ms)) {
+          if (lists_problem().empty()) {
+            for_lists = {};
+          } else if (for_lists.is_over()) {
+            const ReloadReport again = lists_changed();
+            if (again.swapped || again.changed) seen(again);
+          }
+          std::string now = fingerprint(options_.paths);
+          if (now == known) {
+            if (!refused || !for_files.is_over()) continue;
+            const ReloadReport again = reload();
+            refused = !again.swapped && !again.waits.empty();
+            if (!refused) seen(again);
+            continue;
+          }
+          // Somebody is writing: wait until nothing changes any more.
+          for (;;) {
+            if (pause(settle_ms)) return;
+            std::string again = fingerprint(options_.paths);
+            if (again == now) break;
+            now = std::move(again);
+          }
+          known = std::move(now);
+          const ReloadReport report = reload();
+          refused = !report.swapped && !report.waits.empty();
+          for_files = {};
+          seen(report);
+        }
+      });
 }
 
 void RuleBook::stop_watching() {

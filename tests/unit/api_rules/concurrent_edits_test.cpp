@@ -21,7 +21,7 @@ class ConcurrentEdits : public RulesApi {
 
 TEST_F(ConcurrentEdits, AChangeIsMadeOfTheRuleAsItStandsThen) {
   const RuleViewPtr stale = desk_->by_rule_id("a");
-  ASSERT_TRUE(desk_->patch(R"({"rule_id":"a","enabled":false})", "user:bob"));
+  ASSERT_TRUE(desk_->patch(R"({"rule_id":"a","enabled":false})", RuleAuthor::trusted("user:bob")));
   int called = 0;
   const auto rename = [&](const RuleView& standing) -> RuleResult<std::string> {
     ++called;
@@ -30,7 +30,7 @@ TEST_F(ConcurrentEdits, AChangeIsMadeOfTheRuleAsItStandsThen) {
     doc["name"] = "renamed";
     return doc.dump();
   };
-  const auto made = desk_->apply({{stale, "edited", "", "", rename}}, "user:ada").front();
+  const auto made = desk_->apply({{stale, "edited", "", "", rename}}, RuleAuthor::trusted("user:ada")).front();
   ASSERT_TRUE(made) << made.error().messages.front();
   EXPECT_EQ(called, 1);
   EXPECT_EQ(now()["enabled"], false) << "switched off stays switched off";
@@ -38,13 +38,40 @@ TEST_F(ConcurrentEdits, AChangeIsMadeOfTheRuleAsItStandsThen) {
   const auto refuse_it = [](const RuleView&) -> RuleResult<std::string> {
     return tl::unexpected(refuse(409, "not this one"));
   };
-  const auto refused = desk_->apply({{stale, "edited", "", "", refuse_it}}, "user:ada").front();
+  const auto refused = desk_->apply({{stale, "edited", "", "", refuse_it}}, RuleAuthor::trusted("user:ada")).front();
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().status, 409);
   EXPECT_EQ(now()["name"], "renamed");
 }
 
-// Bulk edits, a PATCH, a PUT without "enabled", and somebody who switches the rule off.
+// Somebody switches it off while another one's whole new rule is on its way: that one says nothing of "enabled".
+TEST_F(ConcurrentEdits, APutWithoutEnabledSwitchesNothing) {
+  for (int round = 0; round < 20; ++round) {
+    const bool on = round % 2 == 0;
+    ASSERT_EQ(call("PATCH", kRules, {{"rule_id", "a"}, {"enabled", !on}}).status, 200);
+    Json whole = rule("a");
+    whole["name"] = "round " + std::to_string(round);
+    std::atomic<int> ready = 0;
+    const auto together = [&ready] {
+      ++ready;
+      while (ready < 2) std::this_thread::yield();
+    };
+    std::thread put([&] {
+      together();
+      EXPECT_EQ(call("PUT", kRules, whole).status, 200);
+    });
+    std::thread other([&] {
+      together();
+      EXPECT_EQ(call("PATCH", kRules, {{"rule_id", "a"}, {"enabled", on}}).status, 200);
+    });
+    put.join();
+    other.join();
+    EXPECT_EQ(now()["enabled"], on);
+    EXPECT_EQ(now()["name"], whole["name"]);
+  }
+}
+
+// Bulk edits, a PATCH, and somebody who switches the rule off.
 TEST_F(ConcurrentEdits, OfManyPeopleAllCount) {
   constexpr int kTags = 6;
   for (int round = 0; round < 3; ++round) {

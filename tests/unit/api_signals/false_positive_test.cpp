@@ -24,7 +24,10 @@ query: 'process.name: bash'
 )";
     RuleBookOptions options;
     options.paths = {dir_.path() + "/rules"};
-    options.lists = record_lists(*store_);
+    options.lists = [this, read = record_lists(*store_)](const ListReference& list) -> Result<ListContent> {
+      if (failing_) return fail(ErrorCode::busy, "the record is locked");
+      return read(list);
+    };
     book_ = std::make_unique<RuleBook>(options);
     ASSERT_TRUE(book_->reload().swapped);
     rules_ = std::make_unique<RuleDesk>(*store_, *book_, clock_);
@@ -33,7 +36,7 @@ query: 'process.name: bash'
     const auto made = rules_->create(
         R"({"rule_id":"even","name":"Even","description":"d","risk_score":1,"severity":"low","type":"query",)"
         R"("query":"process.name: *","enabled":true})",
-        "user:ada");
+        RuleAuthor::trusted("user:ada"));
     ASSERT_TRUE(made) << made.error().messages.front();
   }
   net::Response mark(size_t i, const Json& body = Json()) {
@@ -52,6 +55,7 @@ query: 'process.name: bash'
     return search(R"({"query":{"ids":{"values":[")" + ids_[i] +
                   R"("]}}})")["hits"]["hits"][0]["_source"]["kibana.alert.workflow_status"];
   }
+  bool failing_ = false;
   std::unique_ptr<RuleBook> book_;
   std::unique_ptr<RuleDesk> rules_;
 };
@@ -98,7 +102,7 @@ TEST_F(FalsePositive, AListThatRulesShareTakesItOnlyWhenItIsNamed) {
   add_shared_list("shared");
   const auto patched = rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"shared",)"
                                      R"("type":"detection","namespace_type":"single"}]})",
-                                     "user:ada");
+                                     RuleAuthor::trusted("user:ada"));
   ASSERT_TRUE(patched) << patched.error().messages.front();
   EXPECT_EQ(parsed(mark(0, {{"close", false}}))["exception_item"]["list_id"], "even-exceptions");
   const net::Response own = mark(0, {{"create_exception", true}});
@@ -123,11 +127,29 @@ TEST_F(FalsePositive, AListOfTheSameNameIsNotTakenForTheRulesOwn) {
   EXPECT_EQ(store_->exceptions().items(false, lists[0].list_id).value().size(), 1u);
 }
 
+// A rule may call a list its own that was made for several.
+TEST_F(FalsePositive, AListIsARulesOwnOnlyWhenItWasMadeAsThat) {
+  add_shared_list("shared");
+  const auto patched = rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"shared",)"
+                                     R"("type":"rule_default","namespace_type":"single"}]})",
+                                     RuleAuthor::trusted("user:ada"));
+  ASSERT_TRUE(patched) << patched.error().messages.front();
+  EXPECT_EQ(parsed(mark(0, {{"close", false}}))["exception_item"]["list_id"], "even-exceptions");
+  ASSERT_EQ(mark(0, {{"create_exception", true}}).status, 200);
+  EXPECT_TRUE(store_->exceptions().items(false, "shared").value().empty()) << "other rules go on finding it";
+  const auto lists = RuleDesk::exception_lists_of(rules_->by_rule_id("even")->doc);
+  ASSERT_EQ(lists.size(), 2u) << "the shared one excepts as before";
+  EXPECT_EQ(lists[0].list_id, "shared");
+  EXPECT_EQ(lists[0].type, "detection");
+  EXPECT_EQ(lists[1].list_id, "even-exceptions");
+  EXPECT_EQ(lists[1].type, "rule_default");
+}
+
 TEST_F(FalsePositive, ARuleThatNamesTheListOfIsolationOpensNothing) {
   const auto patched =
       rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"endpoint_host_isolation_exceptions",)"
                     R"("type":"detection","namespace_type":"agnostic"}]})",
-                    "user:ada");
+                    RuleAuthor::trusted("user:ada"));
   ASSERT_TRUE(patched) << patched.error().messages.front();
   const Json entries =
       Json::parse(R"([{"field":"destination.ip","operator":"included","type":"match","value":"0.0.0.0/0"}])");
@@ -135,6 +157,31 @@ TEST_F(FalsePositive, ARuleThatNamesTheListOfIsolationOpensNothing) {
   ASSERT_EQ(done.status, 200) << done.body;
   EXPECT_EQ(parsed(done)["exception_item"]["list_id"], "even-exceptions");
   EXPECT_TRUE(store_->exceptions().open_addresses().value().empty());
+}
+
+// What is asked besides is done, too: nobody asks for it again, since the exception is there.
+TEST_F(FalsePositive, AnExceptionThatIsKeptClosesTheAlertThoughRulesCantTakeItYet) {
+  failing_ = true;
+  const net::Response none = mark(0, {{"create_exception", true}});
+  EXPECT_NE(none.status, 200) << none.body;
+  EXPECT_TRUE(store_->exceptions().lists(false).value().empty()) << "the rule can't be run with a list of its own";
+  EXPECT_EQ(status(0), "open") << "nothing of it is kept";
+  failing_ = false;
+  ASSERT_EQ(mark(0, {{"create_exception", true}}).status, 200);
+  failing_ = true;
+  const net::Response kept = mark(2, {{"create_exception", true}});
+  EXPECT_EQ(kept.status, 503) << kept.body;
+  EXPECT_NE(kept.body.find("the change is kept"), std::string::npos) << kept.body;
+  EXPECT_EQ(store_->exceptions().items(false, "even-exceptions").value().size(), 2u);
+  EXPECT_EQ(status(2), "closed");
+  EXPECT_EQ(mark(4, {{"create_exception", true}, {"close", false}}).status, 503);
+  EXPECT_EQ(status(4), "open");
+  // The same of a list that the request names.
+  const net::Response named = mark(6, {{"create_exception", true}, {"list_id", "even-exceptions"}});
+  EXPECT_EQ(named.status, 503) << named.body;
+  EXPECT_EQ(status(6), "closed");
+  failing_ = false;
+  EXPECT_TRUE(rules_->lists_changed().swapped);
 }
 
 TEST_F(FalsePositive, WhatCantBeMadeChangesNothing) {

@@ -175,7 +175,7 @@ TEST_F(RuleListsTest, RulesOfTheApiUseThemToo) {
       R"({"rule_id":"r2","name":"r2","description":"d","type":"query","language":"kuery","query":"event.code: 4688",)"
       R"("severity":"low","risk_score":21,"enabled":true,"exceptions_list":[)"
       R"({"id":"x","list_id":"mine","type":"detection","namespace_type":"single"}]})";
-  ASSERT_TRUE(desk_->create(rule, "user:anna"));
+  ASSERT_TRUE(desk_->create(rule, api::RuleAuthor::trusted("user:anna")));
   EXPECT_FALSE(alerts(kSvc));
   EXPECT_TRUE(alerts(kAnna));
   const auto tried = desk_->compile(rule);
@@ -199,6 +199,27 @@ TEST_F(RuleListsTest, NamespacesAndPlatformsAreApart) {
   EXPECT_TRUE(alerts(kSvc)) << "of no platform";
   EXPECT_FALSE(alerts(R"({"event":{"code":"4688"},"user":{"name":"svc"},"host":{"os":{"type":"windows"}}})"));
   EXPECT_TRUE(alerts(R"({"event":{"code":"4688"},"user":{"name":"svc"},"host":{"os":{"type":"linux"}}})"));
+}
+
+TEST_F(RuleListsTest, ARuleOfAFileHasNoListOfItsOwnWhereOthersShareIt) {
+  write_rule(R"([{"id": "1", "list_id": "mine", "type": "rule_default", "namespace_type": "single"}])");
+  load();
+  const auto except = [&](const std::string& item_id) {
+    Json body = item(kUserSvc, item_id);
+    body.erase("list_id");
+    body.erase("namespace_type");
+    return ask("POST", "/api/detection_engine/rules/" + desk_->by_rule_id("r1")->id + "/exceptions", {},
+               Json{{"items", {body}}}.dump());
+  };
+  list("mine");
+  const Answer refused = except("one");
+  EXPECT_EQ(refused.status, 400) << refused.text;
+  EXPECT_NE(refused.text.find("names no exception list of its own"), std::string::npos) << refused.text;
+  EXPECT_TRUE(alerts(kSvc));
+  ASSERT_EQ(ask("DELETE", "/api/exception_lists", {{"list_id", "mine"}}).status, 200);
+  EXPECT_EQ(except("two").status, 200) << "the list is made as the rule's own";
+  EXPECT_EQ(except("three").status, 200);
+  EXPECT_FALSE(alerts(kSvc));
 }
 
 TEST_F(RuleListsTest, AnItemExpiresByTheEventsTime) {

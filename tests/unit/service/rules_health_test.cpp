@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/fake_lists.h"
+
 namespace fb::cli {
 namespace {
 
@@ -60,6 +62,34 @@ TEST(RulesHealth, TheBookSaysWhatItsReportsAreAbout) {
   RulesHealth health;
   health.took(more);
   EXPECT_NE(health.problems("", "").find("rule_id \"b\""), std::string::npos) << health.problems("", "");
+}
+
+// It is told for as long as it waits, whatever is changed and whoever finds that it can go on.
+TEST(RulesHealth, ARuleThatWaitsForItsExceptionsIsToldUntilItRuns) {
+  test::FakeLists lists;
+  lists.excepts("mine", "svc");
+  lists.fails("mine");
+  RuleBookOptions options;
+  options.allow_empty = true;
+  options.lists = lists.reader();
+  RuleBook book(options);
+  RulesHealth health;
+  const auto told = [&] { return health.problems(book.lists_problem(), book.lists_warning()); };
+  health.took(book.set_more(
+      {{"k",
+        R"({"rule_id":"a","name":"n","description":"d","type":"query","language":"kuery","severity":"low","risk_score":21,)"
+        R"("query":"event.code: 1","exceptions_list":[{"list_id":"mine","type":"detection","namespace_type":"single"}]})"}},
+      RuleBook::Try::swap, true));
+  EXPECT_EQ(book.current()->rules().size(), 0u);
+  EXPECT_NE(told().find("does not run until"), std::string::npos) << told();
+  EXPECT_NE(told().find("'a'"), std::string::npos) << told();
+  EXPECT_EQ(told().find("any more"), std::string::npos) << "it is told once: " << told();
+  health.took(book.reload());
+  EXPECT_NE(told(), "");
+  lists.recovers("mine");
+  health.took(book.lists_changed());
+  EXPECT_EQ(book.current()->rules().size(), 1u);
+  EXPECT_EQ(told(), "");
 }
 
 }  // namespace
