@@ -126,8 +126,23 @@ size_t on_header(char* data, size_t, size_t n, void* user) {
   return n;
 }
 
+// libcurl tells how long it took, to the millisecond. The same problem reads the same each time, so that it is told
+// once.
+std::string without_time(std::string text) {
+  constexpr std::string_view kAfter = " after ";
+  for (const std::string_view unit : {" milliseconds", " ms"}) {
+    const size_t end = text.find(unit);
+    if (end == std::string::npos || end == 0) continue;
+    const size_t digits = text.find_last_not_of("0123456789", end - 1) + 1;
+    if (digits == end || digits < kAfter.size()) continue;
+    const size_t begin = digits - kAfter.size();
+    if (text.compare(begin, kAfter.size(), kAfter) == 0) text.erase(begin, end + unit.size() - begin);
+  }
+  return text;
+}
+
 Error error_of(CURLcode code, const char* detail, const std::string& url) {
-  std::string message = detail[0] != '\0' ? detail : curl_easy_strerror(code);
+  std::string message = without_time(detail[0] != '\0' ? detail : curl_easy_strerror(code));
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
       return {ErrorCode::timeout, Retry::yes, std::move(message), url};

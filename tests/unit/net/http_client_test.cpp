@@ -161,6 +161,28 @@ class IllServer {
   std::thread thread_;
 };
 
+// Who tells a problem once compares its text: libcurl's has the milliseconds that it took.
+TEST(HttpClient, TheSameProblemReadsTheSameEachTime) {
+  ClientOptions options;
+  options.total_timeout_ms = 100;
+  const auto problem = [&](const std::string& url) {
+    const auto reply = HttpClient(options).request("GET", url, {}, "");
+    EXPECT_FALSE(reply);
+    return reply ? std::string() : reply.error().message;
+  };
+  std::string url;
+  {
+    const IllServer silent(false);
+    url = silent.url;
+    const std::string timeout = problem(url);
+    EXPECT_NE(timeout.find("timed out"), std::string::npos) << timeout;
+    EXPECT_EQ(timeout.find("milliseconds"), std::string::npos) << timeout;
+  }
+  const std::string away = problem(url);
+  EXPECT_NE(away.find("Failed to connect to 127.0.0.1 port"), std::string::npos) << away;
+  EXPECT_EQ(away.find(" ms"), std::string::npos) << away;
+}
+
 TEST(HttpClient, TellsASilentServerAResetAndANameThatIsNoneApart) {
   ClientOptions options;
   options.total_timeout_ms = 500;
