@@ -166,7 +166,7 @@ class Hostile : public testing::Test {
     const double start = test::cpu_seconds();
     const Strings found = codes_of(text, file);
     // 200 ms is the promise; sanitizers get some more.
-    EXPECT_LT(test::cpu_seconds() - start, 2) << text.substr(0, 40);
+    EXPECT_LT(test::cpu_seconds() - start, 2 * test::kSanitizerFactor) << text.substr(0, 40);
     return found;
   }
   static std::string times(const std::string& text, size_t n) {
