@@ -1,7 +1,5 @@
 #include "apps/firebreak/rules_health.h"
 
-#include <algorithm>
-
 namespace fb::cli {
 
 void RulesHealth::took(const ReloadReport& report) {
@@ -14,9 +12,8 @@ void RulesHealth::took(const ReloadReport& report) {
   std::vector<std::string> broken;
   for (size_t i = 0; i < report.loaded.rules.size(); ++i) {
     const LoadedRule& rule = report.loaded.rules[i];
-    const bool waits =
-        std::any_of(report.waits.begin(), report.waits.end(), [i](const auto& waiting) { return waiting.at == i; });
-    if (rule.ok || waits) continue;  // RuleBook::lists_problem() tells of those that wait, for as long as they do
+    // RuleBook::lists_problem() tells of those that wait, for as long as they do.
+    if (rule.ok || report.wait_of(i) != nullptr) continue;
     std::string why = "not a rule";
     for (const Diagnostic& d : rule.diagnostics) {
       if (d.level == Diagnostic::Level::error) why = d.message;

@@ -53,13 +53,15 @@ std::string named_by(const LoadedRule& rule, const std::string& trouble) {
   return "the rule '" + rule.rule_id + "' names " + trouble;
 }
 
-void add_problem(LoadedRule& rule, std::string message) {
+// Of the rule as a whole. After an error it can't be run.
+void add_diagnostic(LoadedRule& rule, Diagnostic::Level level, std::string_view code, std::string message) {
   Diagnostic d;
-  d.code = compile::code::kExceptionBroken;
+  d.level = level;
+  d.code = code;
   d.file = rule.file;
   d.line = rule.line;
   d.message = std::move(message);
-  rule.ok = false;
+  if (level == Diagnostic::Level::error) rule.ok = false;
   rule.diagnostics.push_back(std::move(d));
 }
 
@@ -84,6 +86,11 @@ class Patience {
 };
 
 }  // namespace
+
+const ReloadReport::Waits* ReloadReport::wait_of(size_t at) const {
+  const auto it = std::find_if(waits.begin(), waits.end(), [at](const Waits& one) { return one.at == at; });
+  return it == waits.end() ? nullptr : &*it;
+}
 
 struct RuleBook::Watch {
   std::mutex mutex;
@@ -316,19 +323,15 @@ ReloadReport RuleBook::set_more(const std::vector<RuleText>& texts, Try how, boo
     const auto same = known.find(text.text);
     More m{text, same != known.end() && same->second->rule.ok ? same->second->rule : load_more(text)};
     if (m.rule.ok && !ids.insert(m.rule.input.meta->rule_id).second) {
-      Diagnostic d;
-      d.code = compile::code::kDuplicateRuleId;
-      d.file = "api";
-      d.message = "the rule_id '" + m.rule.rule_id + "' is taken";
-      m.rule.ok = false;
-      m.rule.diagnostics.push_back(std::move(d));
+      add_diagnostic(m.rule, Diagnostic::Level::error, compile::code::kDuplicateRuleId,
+                     "the rule_id '" + m.rule.rule_id + "' is taken");
     }
     read_lists(m.rule, swaps ? checked_ : Lists(), reading);
     LoadedRule told = m.rule;
     const ListReference* missing = m.rule.ok ? missing_list(m.rule, reading.lists) : nullptr;
     if (missing != nullptr) {
       const Trouble& why = reading.troubles.at(*missing);
-      add_problem(told, named_by(m.rule, why.problem));
+      add_diagnostic(told, Diagnostic::Level::error, compile::code::kExceptionBroken, named_by(m.rule, why.problem));
       report.waits.push_back({report.loaded.rules.size(), why.may_pass});
     }
     if (!told.ok && report.problem.empty()) {
@@ -382,7 +385,7 @@ bool RuleBook::take_lists(ReloadReport& report, const Reading& reading) const {
     if (!rule.ok || !options_.lists) continue;
     if (const ListReference* missing = missing_list(rule, reading.lists)) {
       const Trouble& why = reading.troubles.at(*missing);
-      add_problem(rule, named_by(rule, why.problem));
+      add_diagnostic(rule, Diagnostic::Level::error, compile::code::kExceptionBroken, named_by(rule, why.problem));
       report.waits.push_back({i, why.may_pass});
       if (options_.allow_broken) continue;
       report.problem = rule.diagnostics.back().message;
@@ -390,13 +393,8 @@ bool RuleBook::take_lists(ReloadReport& report, const Reading& reading) const {
     }
     for (const ListReference& list : rule.exception_lists) {
       if (list.in_files || reading.lists.at(list)->known()) continue;
-      Diagnostic d;
-      d.level = Diagnostic::Level::warning;
-      d.code = compile::code::kExceptionListMissing;
-      d.file = rule.file;
-      d.line = rule.line;
-      d.message = "there is no exception list '" + list.list_id.substr(0, 100) + "' yet: the rule runs without it";
-      rule.diagnostics.push_back(std::move(d));
+      add_diagnostic(rule, Diagnostic::Level::warning, compile::code::kExceptionListMissing,
+                     "there is no exception list '" + list.list_id.substr(0, 100) + "' yet: the rule runs without it");
     }
   }
   return true;

@@ -58,6 +58,8 @@ struct ReloadReport {
     bool may_pass = false;
   };
   std::vector<Waits> waits = {};
+  // Of the rule at that place; null: it waits for nothing. Cost: linear in `waits`, which are few.
+  const Waits* wait_of(size_t at) const;
 };
 
 class RuleBook {
