@@ -53,19 +53,25 @@ class ApiTest : public fb::test::RecordTest {
     control.ask_renewal = [](const std::string&) {};
     control.rotate_signing_key = []() -> Result<std::string> { return std::string("kid"); };
     control.break_glass_code = [](const std::string&, int64_t) { return std::string("code"); };
-    handler_ = fb::test::described(make_api(Parts{.store = *store_,
-                                                  .clock = clock_,
-                                                  .metrics = metrics_,
-                                                  .wake_dispatcher = [] {},
-                                                  .health = [this] { return health_; },
-                                                  .refresh_gauges = {},
-                                                  .service_version = "test",
-                                                  .ca_fingerprint = "00",
-                                                  .new_token = [] { return std::string("token"); },
-                                                  .token_hash = [](const std::string& t) { return hex(sha256(t)); },
-                                                  .agents = control,
-                                                  .access = access,
-                                                  .host_names = {"firebreak.example"}}));
+    Parts all = parts();
+    all.agents = control;
+    all.access = access;
+    make(all);
+  }
+  void make(const Parts& all) { handler_ = fb::test::described(make_api(all)); }
+  // The API's surroundings, without what only some tests need.
+  Parts parts() {
+    return Parts{.store = *store_,
+                 .clock = clock_,
+                 .metrics = metrics_,
+                 .wake_dispatcher = [] {},
+                 .health = [this] { return health_; },
+                 .refresh_gauges = {},
+                 .service_version = "test",
+                 .ca_fingerprint = "00",
+                 .new_token = [] { return std::string("token"); },
+                 .token_hash = [](const std::string& t) { return hex(sha256(t)); },
+                 .host_names = {"firebreak.example"}};
   }
 
   static net::Request request(const std::string& method, const std::string& target, const std::string& body = "") {

@@ -15,18 +15,9 @@ class Changes : public ApiTest {
     book_ = std::make_unique<RuleBook>(options);
     desk_ = std::make_unique<RuleDesk>(*store_, *book_, clock_);
     ASSERT_TRUE(desk_->load());
-    handler_ = fb::test::described(make_api(Parts{.store = *store_,
-                                                  .clock = clock_,
-                                                  .metrics = metrics_,
-                                                  .wake_dispatcher = [] {},
-                                                  .health = [this] { return health_; },
-                                                  .refresh_gauges = {},
-                                                  .service_version = "test",
-                                                  .ca_fingerprint = "00",
-                                                  .new_token = {},
-                                                  .token_hash = {},
-                                                  .rules = desk_.get(),
-                                                  .host_names = {}}));
+    Parts all = parts();
+    all.rules = desk_.get();
+    make(all);
     add_user("ada", {Role::admin});
     key_ = add_key("ada");
   }

@@ -50,6 +50,13 @@ query: 'process.name: bash'
     sent.type = "detection";
     ASSERT_TRUE(store_->exceptions().add_list(new_list(sent, "ada", clock_.wall_ms()), "user:ada"));
   }
+  // The rule "even" names this list, and no other.
+  void name_list(const std::string& list_id, const std::string& type, const std::string& name_space) {
+    const Json list{{"id", "x"}, {"list_id", list_id}, {"type", type}, {"namespace_type", name_space}};
+    const auto patched = rules_->patch(Json{{"rule_id", "even"}, {"exceptions_list", Json::array({list})}}.dump(),
+                                       RuleAuthor::trusted("user:ada"));
+    ASSERT_TRUE(patched) << patched.error().messages.front();
+  }
   static Json parsed(const net::Response& r) { return Json::parse(r.body); }
   std::string status(size_t i) {
     return search(R"({"query":{"ids":{"values":[")" + ids_[i] +
@@ -100,10 +107,7 @@ TEST_F(FalsePositive, TheExceptionIsMadeAndTheRuleRunsWithIt) {
 
 TEST_F(FalsePositive, AListThatRulesShareTakesItOnlyWhenItIsNamed) {
   add_shared_list("shared");
-  const auto patched = rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"shared",)"
-                                     R"("type":"detection","namespace_type":"single"}]})",
-                                     RuleAuthor::trusted("user:ada"));
-  ASSERT_TRUE(patched) << patched.error().messages.front();
+  name_list("shared", "detection", "single");
   EXPECT_EQ(parsed(mark(0, {{"close", false}}))["exception_item"]["list_id"], "even-exceptions");
   const net::Response own = mark(0, {{"create_exception", true}});
   ASSERT_EQ(own.status, 200) << own.body;
@@ -130,10 +134,7 @@ TEST_F(FalsePositive, AListOfTheSameNameIsNotTakenForTheRulesOwn) {
 // A rule may call a list its own that was made for several.
 TEST_F(FalsePositive, AListIsARulesOwnOnlyWhenItWasMadeAsThat) {
   add_shared_list("shared");
-  const auto patched = rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"shared",)"
-                                     R"("type":"rule_default","namespace_type":"single"}]})",
-                                     RuleAuthor::trusted("user:ada"));
-  ASSERT_TRUE(patched) << patched.error().messages.front();
+  name_list("shared", "rule_default", "single");
   EXPECT_EQ(parsed(mark(0, {{"close", false}}))["exception_item"]["list_id"], "even-exceptions");
   ASSERT_EQ(mark(0, {{"create_exception", true}}).status, 200);
   EXPECT_TRUE(store_->exceptions().items(false, "shared").value().empty()) << "other rules go on finding it";
@@ -146,11 +147,7 @@ TEST_F(FalsePositive, AListIsARulesOwnOnlyWhenItWasMadeAsThat) {
 }
 
 TEST_F(FalsePositive, ARuleThatNamesTheListOfIsolationOpensNothing) {
-  const auto patched =
-      rules_->patch(R"({"rule_id":"even","exceptions_list":[{"id":"x","list_id":"endpoint_host_isolation_exceptions",)"
-                    R"("type":"detection","namespace_type":"agnostic"}]})",
-                    RuleAuthor::trusted("user:ada"));
-  ASSERT_TRUE(patched) << patched.error().messages.front();
+  name_list("endpoint_host_isolation_exceptions", "detection", "agnostic");
   const Json entries =
       Json::parse(R"([{"field":"destination.ip","operator":"included","type":"match","value":"0.0.0.0/0"}])");
   const net::Response done = mark(0, {{"create_exception", true}, {"entries", entries}});
