@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/net/http_status.h"
 #include "engine/net/uri.h"
 
@@ -161,17 +162,17 @@ net::Response ndjson(std::string body) {
 net::Response problem(int status, std::string_view message) {
   const nlohmann::ordered_json body{
       {"statusCode", status}, {"error", net::reason_phrase(status)}, {"message", message}};
-  return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return json(status, dumped(body));
 }
 
 net::Response siem_problem(int status, std::string_view message) {
   const nlohmann::ordered_json body{{"message", message}, {"status_code", status}};
-  return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return json(status, dumped(body));
 }
 
 net::Response siem_problems(int status, const std::vector<std::string>& messages) {
   const nlohmann::ordered_json body{{"message", messages}, {"status_code", status}};
-  return json(status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return json(status, dumped(body));
 }
 
 }  // namespace fb::api

@@ -17,6 +17,7 @@
 #include "actions/endpoint/worker.h"
 #include "engine/base/digest.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/log.h"
 #include "engine/net/tls_files.h"
 
@@ -202,7 +203,7 @@ class Gateway final : public EndpointPlugin {
     json["message"] = message;
     Response r;
     r.status = status;
-    r.body = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    r.body = dumped(json);
     return timed(std::move(r));
   }
 

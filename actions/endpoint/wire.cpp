@@ -4,6 +4,7 @@
 
 #include "engine/base/digest.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::endpoint {
@@ -19,10 +20,6 @@ constexpr size_t kMaxPem = 64u << 10;
 constexpr size_t kMaxAddresses = 64;
 constexpr size_t kMaxProblems = 32;
 constexpr size_t kMaxProblem = 512;
-
-std::string dump(const Ordered& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 tl::unexpected<Error> wrong(std::string_view key, std::string_view why) {
   return fail(ErrorCode::invalid_argument, "'" + std::string(key) + "' " + std::string(why));
@@ -214,7 +211,7 @@ std::string write_enroll_request(const EnrollRequest& request) {
   json["csr"] = request.csr;
   json["agent_id"] = request.agent.endpoint_id;
   put_agent(json, request.agent);
-  return dump(json);
+  return dumped(json);
 }
 
 Result<EnrollRequest> read_enroll_request(std::string_view text) {
@@ -237,7 +234,7 @@ std::string write_enroll_reply(const EnrollReply& reply) {
     json["signing_keys"][kid] = base64({reinterpret_cast<const char*>(key.data()), key.size()});
   }
   json["heartbeat_interval_ms"] = reply.heartbeat_interval_ms;
-  return dump(json);
+  return dumped(json);
 }
 
 Result<EnrollReply> read_enroll_reply(std::string_view text) {
@@ -256,7 +253,7 @@ std::string write_order(const CarriedOrder& order) {
   json["envelope"] = order.envelope;
   json["action_id"] = order.action_id;
   json["generation"] = order.generation;
-  return dump(json);
+  return dumped(json);
 }
 
 Result<CarriedOrder> read_order(std::string_view text) {
@@ -271,7 +268,7 @@ Result<CarriedOrder> read_order(std::string_view text) {
 std::string write_one(const char* key, const std::string& text) {
   Ordered json;
   json[key] = text;
-  return dump(json);
+  return dumped(json);
 }
 
 Result<std::string> read_one(const char* key, std::string_view text) {
@@ -284,7 +281,7 @@ std::string write_heartbeat_reply(const HeartbeatReply& reply) {
   json["heartbeat_interval_ms"] = reply.heartbeat_interval_ms;
   if (!reply.envelope.empty()) json["envelope"] = reply.envelope;
   if (reply.renew) json["renew"] = true;
-  return dump(json);
+  return dumped(json);
 }
 
 Result<HeartbeatReply> read_heartbeat_reply(std::string_view text) {
@@ -304,7 +301,7 @@ std::string write_report(const Report& report) {
   json["observed"] = fb::to_string(report.observed);
   json["generation"] = report.generation;
   json["message"] = report.message;
-  return dump(json);
+  return dumped(json);
 }
 
 Result<Report> read_report(std::string_view text) {
@@ -329,7 +326,7 @@ std::string write_heartbeat(const EndpointReport& report) {
   Ordered json;
   put_agent(json, report);
   put_state(json, report);
-  return dump(json);
+  return dumped(json);
 }
 
 Result<EndpointReport> read_heartbeat(std::string_view text) {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb::notify {
 namespace {
@@ -81,7 +82,7 @@ std::string json_body(const Notification& n) {
     out["counts"] = n.counts;
     out["samples"] = n.samples;
   }
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dumped(out);
 }
 
 void Digest::add(const Notification& n) {

@@ -7,6 +7,7 @@
 #include "api/exceptions/objects.h"
 #include "api/router.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb::api {
 namespace {
@@ -48,7 +49,7 @@ std::string only(const std::string& answer, const std::vector<std::string>& fiel
     const bool wanted = std::find(fields.begin(), fields.end(), key) != fields.end();
     if (wanted || std::find(kKept.begin(), kKept.end(), key) != kKept.end()) part[key] = value;
   }
-  return part.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dumped(part);
 }
 
 // What a row is sorted by, as text; of several values the one that comes first.

@@ -5,16 +5,13 @@
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/model/ids.h"
 
 namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 std::vector<std::string> policies_in(const std::vector<std::string>& tags) {
   constexpr std::string_view kPrefix = "policy:";
@@ -67,7 +64,7 @@ void put_item(ExceptionRow& row, Json comments, const std::string& created_at, c
   doc["type"] = "simple";
   doc["updated_at"] = iso8601(now_ms);
   doc["updated_by"] = who;
-  row.doc = text_of(doc);
+  row.doc = dumped(doc);
 }
 
 void put_list(ExceptionRow& row, const Json& old, const ListSent& sent, const std::string& who, int64_t now_ms) {
@@ -99,7 +96,7 @@ void put_list(ExceptionRow& row, const Json& old, const ListSent& sent, const st
   doc["updated_at"] = now;
   doc["updated_by"] = who;
   doc["version"] = sent.version ? Json(*sent.version) : kept("version", 1);
-  row.doc = text_of(doc);
+  row.doc = dumped(doc);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "api/exceptions/rule_item.h"
 #include "api/exceptions/transfer.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/model/ids.h"
 
 namespace fb::api {
@@ -18,10 +19,6 @@ using Json = nlohmann::ordered_json;
 using Items = std::vector<ExceptionRow>;
 
 constexpr int kMostTries = 8;  // each lost to somebody whose change was made
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 Json lists_of(const RuleView& rule) {
   const Json doc = parse_ordered_json(rule.doc);

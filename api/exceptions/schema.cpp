@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/ir/typed.h"
 
@@ -53,10 +54,6 @@ size_t depth_of(const Json& value) {
     if (deepest > kMaxDepth) break;
   }
   return deepest + 1;
-}
-
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 bool is_there(const Json& json, const char* key) {
@@ -186,7 +183,7 @@ class Checker {
     if (list == nullptr) return "[]";
     if (list->empty()) wrong(path, "Array must contain at least 1 element(s)");
     for (size_t i = 0; i < list->size(); ++i) entry((*list)[i], path + "." + std::to_string(i), within_nested);
-    return text_of(*list);
+    return dumped(*list);
   }
 
   std::vector<CommentSent> comments(const Json& from) {
@@ -213,7 +210,7 @@ class Checker {
   std::optional<std::string> meta(const Json& from) {
     const Json* value = get(from, "meta", "meta", Json::value_t::object, false);
     if (value == nullptr) return std::nullopt;
-    return text_of(*value);
+    return dumped(*value);
   }
 
   bool is_agnostic(const Json& from) {
@@ -285,7 +282,7 @@ Result<ItemSent> read_item_body(std::string_view body, BodyOf use) {
   item.description = check.string(json, "description", "description", true, false);
   item.entries = check.entries(json, "entries", false);
   item.list_id = check.string(json, "list_id", "list_id", use != BodyOf::update, use != BodyOf::update);
-  if (const auto it = json.find("entries"); it != json.end()) item.entries_kept = text_of(entries_kept(*it));
+  if (const auto it = json.find("entries"); it != json.end()) item.entries_kept = dumped(entries_kept(*it));
   item.name = check.string(json, "name", "name", true, false);
   check.word(json, "type", "type", {"simple"}, true);
   item.item_id = check.string(json, "item_id", "item_id", use == BodyOf::import, true);

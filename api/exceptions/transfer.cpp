@@ -11,6 +11,7 @@
 #include "api/exceptions/rule_item.h"
 #include "api/router.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/model/ids.h"
 
 namespace fb::api {
@@ -19,10 +20,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using By = ExceptionStore::By;
 using ListKey = std::pair<bool, std::string>;  // namespace and list_id
-
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 bool is_expired(const ExceptionRow& row, int64_t now_ms) {
   return row.expires_at_ms != 0 && row.expires_at_ms <= now_ms;
@@ -306,13 +303,13 @@ Status Import::tell() const {
 }
 
 std::string Import::summary() const {
-  return text_of(Json{{"errors", errors_},
-                      {"success", errors_.empty()},
-                      {"success_count", lists_done_ + items_done_},
-                      {"success_exception_lists", !lists_failed_},
-                      {"success_count_exception_lists", lists_done_},
-                      {"success_exception_list_items", !items_failed_},
-                      {"success_count_exception_list_items", items_done_}});
+  return dumped(Json{{"errors", errors_},
+                     {"success", errors_.empty()},
+                     {"success_count", lists_done_ + items_done_},
+                     {"success_exception_lists", !lists_failed_},
+                     {"success_count_exception_lists", lists_done_},
+                     {"success_exception_list_items", !items_failed_},
+                     {"success_count_exception_list_items", items_done_}});
 }
 
 }  // namespace
@@ -329,12 +326,12 @@ Result<std::string> export_list(const Call& call, const ExceptionRow& list, bool
     ++count;
   }
   return out +
-         text_of(Json{{"exported_exception_list_count", 1},
-                      {"exported_exception_list_item_count", count},
-                      {"missing_exception_list_item_count", 0},
-                      {"missing_exception_list_items", Json::array()},
-                      {"missing_exception_lists", Json::array()},
-                      {"missing_exception_lists_count", 0}}) +
+         dumped(Json{{"exported_exception_list_count", 1},
+                     {"exported_exception_list_item_count", count},
+                     {"missing_exception_list_item_count", 0},
+                     {"missing_exception_list_items", Json::array()},
+                     {"missing_exception_lists", Json::array()},
+                     {"missing_exception_lists_count", 0}}) +
          "\n";
 }
 
@@ -353,7 +350,7 @@ Result<ExceptionRow> duplicate_list(const Call& call, const ExceptionRow& list, 
   Json doc = parse_ordered_json(list.doc);
   doc["list_id"] = new_uuid();
   doc["name"] = list.name + " [Duplicate]";
-  FB_TRY(const ListSent sent, read_list_body(text_of(doc), BodyOf::import));
+  FB_TRY(const ListSent sent, read_list_body(dumped(doc), BodyOf::import));
   ExceptionRow copy = new_list(sent, call.who.person, now);
   std::vector<ExceptionRow> rows;
   for (const ExceptionRow& item : items) {
@@ -361,7 +358,7 @@ Result<ExceptionRow> duplicate_list(const Call& call, const ExceptionRow& list, 
     Json one = parse_ordered_json(item.doc);
     one["list_id"] = copy.list_id;
     one["item_id"] = new_uuid();
-    FB_TRY(ItemSent copied, read_item_body(text_of(one), BodyOf::import));
+    FB_TRY(ItemSent copied, read_item_body(dumped(one), BodyOf::import));
     for (CommentSent& c : copied.comments) c.id.clear();
     rows.push_back(new_item(copied, call.who.person, now));
   }

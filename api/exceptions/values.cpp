@@ -8,6 +8,7 @@
 #include "api/exceptions/schema.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/ir/value_set.h"
 
@@ -27,10 +28,6 @@ constexpr std::array kTypes = {
     std::string_view("long"),        std::string_view("long_range"),   std::string_view("shape"),
     std::string_view("short"),       std::string_view("text"),
 };
-
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 tl::unexpected<Error> wrong(const std::string& path, const std::string& what) {
   return fail(ErrorCode::invalid_argument, path + ": " + what);
@@ -70,7 +67,7 @@ Result<std::optional<std::string>> meta_of(const Json& json) {
   const auto it = json.find("meta");
   if (it == json.end() || it->is_null()) return std::optional<std::string>();
   if (!it->is_object()) return wrong("meta", "Expected object, received " + kind_of(*it));
-  std::string text = text_of(*it);
+  std::string text = dumped(*it);
   if (text.size() > kMaxValueBytes) return wrong("meta", "too large");
   return std::optional<std::string>(std::move(text));
 }
@@ -221,7 +218,7 @@ std::string answer_of(const ValueListRow& row) {
   if (!row.meta.empty()) json["meta"] = parse_ordered_json(row.meta);
   if (!row.serializer.empty()) json["serializer"] = row.serializer;
   if (!row.deserializer.empty()) json["deserializer"] = row.deserializer;
-  return text_of(json);
+  return dumped(json);
 }
 
 std::string answer_of(const ValueRow& row, const std::string& type) {
@@ -237,7 +234,7 @@ std::string answer_of(const ValueRow& row, const std::string& type) {
             {"updated_at", iso8601(row.updated_at_ms)},
             {"updated_by", row.updated_by}};
   if (!row.meta.empty()) json["meta"] = parse_ordered_json(row.meta);
-  return text_of(json);
+  return dumped(json);
 }
 
 }  // namespace fb::api

@@ -4,6 +4,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/json_text.h"
 #include "engine/model/names.h"
 
@@ -77,10 +78,6 @@ void write_ours(JsonText& out, const ResponseEntry& e) {
   out.end();
 }
 
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 Json log_data(const ResponseEntry& e) {
   Json data{{"command", kibana_command(e.verb)}, {"comment", e.comment}};
   if (!e.alert_ids.empty()) data["alert_id"] = e.alert_ids;
@@ -107,7 +104,7 @@ std::string log_action_document(const ResponseEntry& e) {
               {"data", log_data(e)}}},
             {"user", {{"id", e.by_rule ? std::string("unknown") : name_of(e.requested_by)}}}};
   if (e.by_rule) data["rule"] = {{"id", e.rule_uuid}, {"name", e.rule_name}};
-  return text_of({{"type", "action"}, {"item", {{"id", e.id}, {"data", data}}}});
+  return dumped(Json{{"type", "action"}, {"item", {{"id", e.id}, {"data", data}}}});
 }
 
 std::string log_response_document(const ResponseEntry& e, const ResponsePart& p) {
@@ -121,7 +118,7 @@ std::string log_response_document(const ResponseEntry& e, const ResponsePart& p)
               {"input_type", "endpoint"},
               {"data", log_data(e)}}}};
   if (outcome_of(p.state) == Outcome::failed) data["error"] = {{"message", error_of(p)}};
-  return text_of({{"type", "response"}, {"item", {{"id", e.id + ":" + p.endpoint_id}, {"data", data}}}});
+  return dumped(Json{{"type", "response"}, {"item", {{"id", e.id + ":" + p.endpoint_id}, {"data", data}}}});
 }
 
 std::string_view kibana_command(Verb verb) {

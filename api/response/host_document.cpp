@@ -7,6 +7,7 @@
 #include "api/response/action_document.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/json_text.h"
 #include "engine/event/json_tree.h"
 #include "engine/ir/oracle.h"
@@ -225,7 +226,7 @@ std::string policy_response_document(const EndpointDetails& d) {
   event["kind"] = "state";
   event["type"] = Json::array({"change"});
   document["message"] = "Endpoint policy change";
-  return document.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dumped(document);
 }
 
 std::string fleet_agent_document(const EndpointDetails& d) {

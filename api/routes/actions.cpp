@@ -6,6 +6,7 @@
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/record/queries.h"
 
 namespace fb::api {
@@ -28,7 +29,7 @@ net::Response one_action(const Call& call, const std::string& action_id) {
   for (const EndpointDetails& host : hosts.value_or(std::vector<EndpointDetails>())) {
     line["hostname"] = host.endpoint.hostname;
   }
-  return json(200, line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return json(200, dumped(line));
 }
 
 net::Response submit(const Call& call) {
@@ -135,7 +136,7 @@ net::Response decide_many(const Call& call, bool approve) {
     } else {
       line["error"] = decided.error().describe();
     }
-    answer += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+    answer += dumped(line) + '\n';
   }
   call.parts.wake_dispatcher();
   return ndjson(std::move(answer));

@@ -4,6 +4,7 @@
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb::api {
 namespace {
@@ -34,10 +35,6 @@ std::string text_of(const nlohmann::json& body, const char* key) {
   return at != body.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 net::Response list(const Call& call) {
   const auto agents = call.parts.store.agents();
   if (!agents) return failed(agents.error());
@@ -50,7 +47,7 @@ net::Response list(const Call& call) {
     if (a.certificate_until_ms > 0) line["certificate_until"] = iso8601(a.certificate_until_ms);
     if (a.last_seen_ms > 0) line["last_seen"] = iso8601(a.last_seen_ms);
     if (a.revoked && a.detail.empty()) line["detail"] = "no valid certificate";
-    out += dump(line) + "\n";
+    out += dumped(line) + "\n";
   }
   return ndjson(std::move(out));
 }
@@ -76,7 +73,7 @@ net::Response decide(const Call& call, bool approve) {
   const std::string agent = text_of(body, "agent");
   const Status done = call.parts.store.decide_enrollment(agent, approve, call.actor(), text_of(body, "comment"));
   if (!done) return failed(done.error());
-  return json(200, dump({{"agent", agent}, {"approved", approve}}));
+  return json(200, dumped(Json{{"agent", agent}, {"approved", approve}}));
 }
 
 net::Response revoke(const Call& call) {
@@ -86,7 +83,7 @@ net::Response revoke(const Call& call) {
   const Status done = call.parts.store.revoke_credentials(*endpoint, call.actor(), text_of(body, "comment"));
   if (!done) return failed(done.error());
   if (call.parts.agents.forget) call.parts.agents.forget(*endpoint);
-  return json(200, dump({{"agent", *endpoint}}));
+  return json(200, dumped(Json{{"agent", *endpoint}}));
 }
 
 net::Response rotate(const Call& call) {
@@ -95,7 +92,7 @@ net::Response rotate(const Call& call) {
   if (!call.parts.agents.ask_renewal) return problem(503, "there is no agent gateway");
   call.parts.agents.ask_renewal(*endpoint);
   (void)call.parts.store.note(call.actor(), "renewal_asked", *endpoint, "");
-  return json(200, dump({{"agent", *endpoint}}));
+  return json(200, dumped(Json{{"agent", *endpoint}}));
 }
 
 net::Response rotate_signing_key(const Call& call) {
@@ -105,7 +102,7 @@ net::Response rotate_signing_key(const Call& call) {
   if (!kid) return failed(kid.error());
   (void)call.parts.store.note(call.actor(), "signing_key_rotated", *kid,
                               body.is_object() ? text_of(body, "comment") : std::string());
-  return json(200, dump({{"kid", *kid}}));
+  return json(200, dumped(Json{{"kid", *kid}}));
 }
 
 // No code without its row in the audit.
@@ -121,9 +118,9 @@ net::Response break_glass(const Call& call) {
       call.parts.store.note(call.actor(), "break_glass_issued", *endpoint,
                             "generation " + std::to_string(*generation) + ": " + text_of(body, "comment"));
   if (!noted) return failed(noted.error());
-  return json(200, dump({{"agent", *endpoint},
-                         {"generation", *generation},
-                         {"code", call.parts.agents.break_glass_code(*endpoint, *generation)}}));
+  return json(200, dumped(Json{{"agent", *endpoint},
+                               {"generation", *generation},
+                               {"code", call.parts.agents.break_glass_code(*endpoint, *generation)}}));
 }
 
 }  // namespace

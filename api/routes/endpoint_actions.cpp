@@ -8,6 +8,7 @@
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/json_text.h"
 #include "engine/base/text.h"
 
@@ -151,7 +152,7 @@ Result<ActionRequest> request_of(const Call& call, Verb verb) {
     request.idempotency_key = it->second;
   }
   request.requested_by = call.actor();
-  request.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  request.body = dumped(body);
   return request;
 }
 
@@ -170,8 +171,7 @@ Status keep_known(ActionRequest& request, const std::vector<EndpointDetails>& kn
     return fail(ErrorCode::invalid_argument, "The host does not have Elastic Defend integration installed");
   }
   if (!request.comment.empty()) request.comment += ". ";
-  request.comment += "(WARNING: The following agent ids are not valid: " +
-                     Json(unknown).dump(-1, ' ', false, Json::error_handler_t::replace) +
+  request.comment += "(WARNING: The following agent ids are not valid: " + dumped(Json(unknown)) +
                      " and will not be included in action request)";
   return {};
 }
@@ -292,7 +292,7 @@ net::Response list(const Call& call) {
     data += (data.empty() ? "" : ",") + action_document(entry, outputs);
   }
   // The documents go in as they are: a page may have ten thousand.
-  std::string body = asked->echo.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  std::string body = dumped(asked->echo);
   body.pop_back();
   body += ",\"data\":[" + data + "],\"total\":" + std::to_string(page.total) + "}";
   return json(200, std::move(body));
@@ -355,7 +355,7 @@ net::Response agent_status(const Call& call) {
     one["pendingActions"] = at == known->end() ? OrderedJson::object() : parse_ordered_json(pending_document(at->open));
     data[id] = std::move(one);
   }
-  return json(200, OrderedJson{{"data", data}}.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+  return json(200, dumped(OrderedJson{{"data", data}}));
 }
 
 }  // namespace

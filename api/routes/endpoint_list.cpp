@@ -7,6 +7,7 @@
 #include "api/exceptions/requests.h"
 #include "api/exceptions/rule_item.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb::api {
 namespace {
@@ -55,7 +56,7 @@ net::Request named(const Call& call) {
     if (body.is_object()) {
       body["list_id"] = kEndpointList;
       body["namespace_type"] = "agnostic";
-      request.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+      request.body = dumped(body);
     }
   }
   return request;

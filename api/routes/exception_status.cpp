@@ -6,6 +6,7 @@
 #include "api/exceptions/requests.h"
 #include "api/routes/answers.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb::api {
 namespace {
@@ -61,7 +62,7 @@ net::Response status(const Call& call) {
   const Json body{{"item_id", (*row)->item_id},     {"address", opens.address}, {"expired", expired},
                   {"applies_to", endpoints.size()}, {"applied", applied},       {"pending", pending},
                   {"left_out", left_out},           {"endpoints", endpoints}};
-  return json(200, body.dump(-1, ' ', false, Json::error_handler_t::replace));
+  return json(200, dumped(body));
 }
 
 }  // namespace

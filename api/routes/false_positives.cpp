@@ -9,6 +9,7 @@
 #include "api/rules/answers.h"
 #include "api/signals/search.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/model/ids.h"
 
@@ -17,10 +18,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using By = ExceptionStore::By;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // The first text at a dotted path, nested or dotted.
 std::string text_at(const Json& doc, const std::string& path) {

@@ -4,6 +4,7 @@
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -12,10 +13,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int64_t kLongestMs = 3650ll * 86'400'000;
-
-std::string text(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 Json time_or_null(int64_t ms) {
   return ms == 0 ? Json(nullptr) : Json(iso8601(ms));
@@ -39,7 +36,7 @@ net::Response list(const Call& call) {
   const auto keys = call.parts.store.keys(call.query("user"));
   if (!keys) return failed(keys.error());
   std::string out;
-  for (const KeyRow& key : *keys) out += text(shown(key)) + '\n';
+  for (const KeyRow& key : *keys) out += dumped(shown(key)) + '\n';
   return ndjson(std::move(out));
 }
 
@@ -91,7 +88,7 @@ Result<Json> make(const Call& call) {
 
 net::Response create(const Call& call) {
   const auto made = make(call);
-  return made ? json(200, text(*made)) : failed(made.error());
+  return made ? json(200, dumped(*made)) : failed(made.error());
 }
 
 Result<Json> take_away(const Call& call) {
@@ -102,7 +99,7 @@ Result<Json> take_away(const Call& call) {
 
 net::Response revoke(const Call& call) {
   const auto done = take_away(call);
-  return done ? json(200, text(*done)) : failed(done.error());
+  return done ? json(200, dumped(*done)) : failed(done.error());
 }
 
 }  // namespace

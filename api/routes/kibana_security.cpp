@@ -3,16 +3,13 @@
 #include "api/api.h"
 #include "api/router.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string text(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 net::Response me(const Call& call) {
   const Principal& who = call.who;
@@ -36,7 +33,7 @@ net::Response me(const Call& call) {
             {"authentication_provider", provider},
             {"elastic_cloud_user", false}};
   if (by_key) body["api_key"] = {{"id", who.key_id}};
-  return json(200, text(body));
+  return json(200, dumped(body));
 }
 
 // The names that Kibana has for what a role may do.
@@ -76,12 +73,12 @@ Json shown(Role role) {
 net::Response roles(const Call&) {
   Json list = Json::array();
   for (const Role r : all_roles()) list.push_back(shown(r));
-  return json(200, text(list));
+  return json(200, dumped(list));
 }
 
 net::Response one_role(const Call& call) {
   const auto role = role_from(call.params.at("name"));
-  return role ? json(200, text(shown(*role))) : problem(404, "Not Found");
+  return role ? json(200, dumped(shown(*role))) : problem(404, "Not Found");
 }
 
 net::Response features(const Call&) {
@@ -97,7 +94,7 @@ net::Response features(const Call&) {
                   {"app", {"securitySolution"}},
                   {"catalogue", {"securitySolution"}},
                   {"privileges", {{"all", gives({"show", "crud"})}, {"read", gives({"show"})}}}};
-  return json(200, text(Json::array({siem})));
+  return json(200, dumped(Json::array({siem})));
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
 // GET lists as NDJSON, one object a line with the keys of the views; newest first.
-#include <algorithm>
 #include <charconv>
 
 #include "api/api.h"
+#include "api/page_room.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/ir/typed.h"
 #include "engine/record/queries.h"
 
@@ -26,16 +27,13 @@ std::optional<int64_t> number(const Call& call, const std::string& name, int64_t
   return v;
 }
 
-constexpr size_t kMostGuessedBytes = 4u << 20;
-
 template <class Row>
 net::Response lines(const Result<std::vector<Row>>& rows) {
   if (!rows) return failed(rows.error());
   std::string body;
   for (const Row& row : *rows) {
     const std::string line = record::json_line(row);
-    // As much as lines like the first one need: growing step by step would copy a page of alerts several times.
-    if (body.empty()) body.reserve(std::min(kMostGuessedBytes, (line.size() + line.size() / 4) * rows->size()));
+    if (body.empty()) make_room_for_page(body, line.size(), rows->size());
     body += line;
     body += '\n';
   }
@@ -103,9 +101,7 @@ net::Response actions(const Call& call) {
 
 // The view's keys, the tags and what keeps the agent from its work.
 net::Response lines_for_people(const std::vector<record::EndpointRow>& rows) {
-  const auto text = [](const nlohmann::json& words) {
-    return words.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  };
+  const auto text = [](const nlohmann::json& words) { return dumped(words); };
   std::string body;
   for (const record::EndpointRow& row : rows) {
     body += record::json_line(row);

@@ -5,6 +5,7 @@
 #include "api/routes/hosts.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/ir/typed.h"
 
 namespace fb::api {
@@ -13,15 +14,14 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string line_of(const MaintenanceWindow& w) {
-  return Json{{"id", w.id},
-              {"scope", w.scope},
-              {"from", iso8601(w.starts_at_ms)},
-              {"to", iso8601(w.ends_at_ms)},
-              {"effect", w.suppress ? "suppress" : "approve"},
-              {"include_critical", w.include_critical},
-              {"set_by", w.set_by},
-              {"comment", w.why}}
-      .dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dumped(Json{{"id", w.id},
+                     {"scope", w.scope},
+                     {"from", iso8601(w.starts_at_ms)},
+                     {"to", iso8601(w.ends_at_ms)},
+                     {"effect", w.suppress ? "suppress" : "approve"},
+                     {"include_critical", w.include_critical},
+                     {"set_by", w.set_by},
+                     {"comment", w.why}});
 }
 
 net::Response list(const Call& call) {

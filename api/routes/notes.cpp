@@ -7,6 +7,7 @@
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/ir/typed.h"
 #include "engine/record/workflow.h"
 
@@ -14,10 +15,6 @@ namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 bool is_texts(const Json& v) {
   return v.is_array() && std::all_of(v.begin(), v.end(), [](const Json& s) {

@@ -6,6 +6,7 @@
 #include "api/routes/hosts.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -14,10 +15,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxHosts = 10'000;
-
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 Json document(const EndpointPolicy& p) {
   Json d{{"id", p.id}, {"name", p.name}, {"description", p.description}};
@@ -94,7 +91,7 @@ net::Response list(const Call& call) {
   if (!policies) return failed(policies.error());
   Json data = Json::array();
   for (const EndpointPolicy& p : *policies) data.push_back(document(p));
-  return json(200, text_of({{"data", data}, {"total", policies->size()}}));
+  return json(200, dumped(Json{{"data", data}, {"total", policies->size()}}));
 }
 
 net::Response unknown(const std::string& id) {
@@ -105,21 +102,21 @@ net::Response get(const Call& call) {
   const std::string& id = call.params.at("id");
   const auto policy = call.parts.store.policy(id);
   if (!policy) return failed(policy.error());
-  return *policy ? json(200, text_of(document(**policy))) : unknown(id);
+  return *policy ? json(200, dumped(document(**policy))) : unknown(id);
 }
 
 net::Response create(const Call& call) {
   const auto asked = read(call, true);
   if (!asked) return failed(asked.error());
   const auto kept = call.parts.store.add_policy(asked->policy, call.actor());
-  return kept ? json(200, text_of(document(*kept))) : failed(kept.error());
+  return kept ? json(200, dumped(document(*kept))) : failed(kept.error());
 }
 
 net::Response change(const Call& call) {
   const auto asked = read(call, false);
   if (!asked) return failed(asked.error());
   const auto kept = call.parts.store.change_policy(asked->policy, asked->version, call.actor());
-  return kept ? json(200, text_of(document(*kept))) : failed(kept.error());
+  return kept ? json(200, dumped(document(*kept))) : failed(kept.error());
 }
 
 net::Response remove(const Call& call) {
@@ -129,7 +126,7 @@ net::Response remove(const Call& call) {
   if (!*policy) return unknown(id);
   const auto removed = call.parts.store.remove_policy(id, call.actor(), call.query("comment"));
   if (!removed) return failed(removed.error());
-  return *removed ? json(200, text_of(document(**policy))) : unknown(id);
+  return *removed ? json(200, dumped(document(**policy))) : unknown(id);
 }
 
 net::Response endpoints(const Call& call) {
@@ -139,7 +136,7 @@ net::Response endpoints(const Call& call) {
   if (!*known) return unknown(id);
   const auto ids = call.parts.store.endpoints_of_policy(id);
   if (!ids) return failed(ids.error());
-  return json(200, text_of({{"data", *ids}, {"total", ids->size()}}));
+  return json(200, dumped(Json{{"data", *ids}, {"total", ids->size()}}));
 }
 
 net::Response assign(const Call& call) {
@@ -159,7 +156,7 @@ net::Response assign(const Call& call) {
   const std::string& policy = call.params.at("id");
   const auto changed = call.parts.store.assign_policy(ids, policy, call.actor());
   if (!changed) return failed(changed.error());
-  return json(200, text_of({{"policy_id", policy}, {"endpoint_ids", ids}, {"changed", *changed}}));
+  return json(200, dumped(Json{{"policy_id", policy}, {"endpoint_ids", ids}, {"changed", *changed}}));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "api/exceptions/requests.h"
 #include "api/rules/answers.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/model/ids.h"
 
 namespace fb::api {
@@ -13,10 +14,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMostItems = 1000;  // of one request
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 Result<ExceptionRow> add_list(const Call& call, const std::string& name, const std::string& description,
                               const char* type) {

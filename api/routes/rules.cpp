@@ -8,6 +8,7 @@
 #include "api/rules/answers.h"
 #include "api/signals/search.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/net/uri.h"
 
@@ -15,10 +16,6 @@ namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // A handler that needs the desk.
 Handle with_desk(net::Response (*handle)(const Call&, RuleDesk&)) {

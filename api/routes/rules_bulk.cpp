@@ -12,6 +12,7 @@
 #include "api/rules/new_lists.h"
 #include "api/rules/transfer.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/model/ids.h"
 
@@ -21,10 +22,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxIds = 10'000;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 std::string joined(const std::vector<std::string>& messages) {
   std::string all;

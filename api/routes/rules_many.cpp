@@ -4,6 +4,7 @@
 #include "api/routes/answers.h"
 #include "api/rules/answers.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb::api {
 namespace {
@@ -11,10 +12,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMostRules = 1000;  // a request; an import takes more
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // Which rule a member of the list speaks of, as its error names it.
 Json error_of(const Json& item, const RuleRefusal& refusal) {

@@ -11,6 +11,7 @@
 #include "api/rules/answers.h"
 #include "api/rules/preview.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/ir/typed.h"
 #include "engine/model/ids.h"
@@ -25,10 +26,6 @@ constexpr size_t kMaxEvents = 100'000;
 constexpr size_t kMaxAlerts = 10'000;
 constexpr size_t kMaxBytes = 64u << 20;  // of events that are read from elsewhere, as EventRange has it
 constexpr int64_t kMaxRuns = 100'000;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // What a preview runs over, and what it has to say about that.
 struct Asked {

@@ -6,6 +6,7 @@
 #include "api/routes/answers.h"
 #include "api/signals/search.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -15,10 +16,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxComment = 30'000;
 constexpr size_t kMostChanged = 100'000;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 net::Response search(const Call& call) {
   auto found = search_alerts(call.parts.store, call.parts.clock, call.request.body);

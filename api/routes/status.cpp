@@ -7,6 +7,7 @@
 #include "api/router.h"
 #include "engine/base/digest.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb::api {
 namespace {
@@ -57,7 +58,7 @@ net::Response status(const Call& call) {
                     {"build_flavor", "traditional"},
                     {"firebreak", call.parts.service_version}}},
                   {"status", {{"overall", overall}, {"core", Json::object()}, {"plugins", Json::object()}}}};
-  return json(code, body.dump(-1, ' ', false, Json::error_handler_t::replace));
+  return json(code, dumped(body));
 }
 
 net::Response description(const Call&) {

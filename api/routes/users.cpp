@@ -4,16 +4,13 @@
 #include "api/routes/answers.h"
 #include "engine/access/passwords.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string text(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 Json shown(const UserRow& user) {
   Json roles = Json::array();
@@ -65,7 +62,7 @@ net::Response list(const Call& call) {
   const auto users = call.parts.store.users();
   if (!users) return failed(users.error());
   std::string out;
-  for (const UserRow& user : *users) out += text(shown(user)) + '\n';
+  for (const UserRow& user : *users) out += dumped(shown(user)) + '\n';
   return ndjson(std::move(out));
 }
 
@@ -119,7 +116,7 @@ Result<Json> set_password(const Call& call) {
 template <Result<Json> (*Do)(const Call&)>
 net::Response answer(const Call& call) {
   const auto done = Do(call);
-  return done ? json(200, text(*done)) : failed(done.error());
+  return done ? json(200, dumped(*done)) : failed(done.error());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "api/exceptions/value_desk.h"
 #include "api/exceptions/values_find.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/model/ids.h"
 
 namespace fb::api {
@@ -16,10 +17,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kLists = ".lists-default";  // what Kibana calls the places where it keeps them
 constexpr const char* kItems = ".items-default";
-
-std::string dumped(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 net::Response read_index(const Call& call) {
   const auto open = values_in(call).is_open();

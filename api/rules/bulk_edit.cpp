@@ -4,6 +4,7 @@
 #include <array>
 
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::api {
@@ -157,7 +158,7 @@ std::string edited(std::string_view doc, std::string_view edits) {
   const Json before = rule;
   for (const Json& edit : parse_ordered_json(edits)) apply(rule, edit);
   if (rule == before) return std::string(doc);
-  return rule.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dumped(rule);
 }
 
 }  // namespace fb::api

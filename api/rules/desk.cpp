@@ -9,6 +9,7 @@
 #include "api/rules/isolating.h"
 #include "api/rules/view.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/ir/oracle.h"
 #include "engine/ir/typed.h"
@@ -19,10 +20,6 @@ namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // What the desk says of a rule, not who writes it.
 constexpr const char* kStamps[] = {"id",         "immutable",  "rule_source", "created_at",
@@ -73,13 +70,6 @@ RuleRefusal refused(const Error& error) {
                      : error.retry == Retry::yes             ? 503
                                                              : 500;
   return refuse(status, error.describe());
-}
-
-// Null: the rule is good, or is broken by more than a list.
-const ReloadReport::Waits* wait_of(const ReloadReport& report, size_t at) {
-  const auto it =
-      std::find_if(report.waits.begin(), report.waits.end(), [at](const auto& waits) { return waits.at == at; });
-  return it == report.waits.end() ? nullptr : &*it;
 }
 
 RuleRefusal read_only(const RuleView& rule) {
@@ -230,7 +220,7 @@ Result<std::vector<std::string>> RuleDesk::load() {
   std::vector<RuleViewPtr> views;
   std::vector<std::string> broken;
   for (size_t i = 0; i < stored.size(); ++i) {
-    const bool waits = wait_of(report, i) != nullptr;
+    const bool waits = report.wait_of(i) != nullptr;
     views.push_back(view_of(stored[i].doc, report.loaded.rules[i], waits));
     if (!report.loaded.rules[i].ok && !waits) {
       broken.push_back("rule_id \"" + stored[i].rule_id + "\": " + problems_of(report.loaded.rules[i]).front());
@@ -387,7 +377,7 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
     for (size_t i = 0; i < of_text.size(); ++i) {
       const LoadedRule& rule = report.loaded.rules[i];
       if (of_text[i] == nullptr || rule.ok) continue;
-      const ReloadReport::Waits* waits = wait_of(report, i);
+      const ReloadReport::Waits* waits = report.wait_of(i);
       if (waits != nullptr && of_text[i]->write.what == "disabled") continue;  // off, it needs no list
       results[of_text[i]->at] =
           tl::unexpected(waits != nullptr && waits->may_pass
@@ -412,7 +402,7 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
     const auto old = shelf->by_id.find(texts[i].key);
     const bool same = old != shelf->by_id.end() && old->second->doc == docs[i] &&
                       old->second->problem.empty() == report.loaded.rules[i].ok;
-    views.push_back(same ? old->second : view_of(docs[i], report.loaded.rules[i], wait_of(report, i) != nullptr));
+    views.push_back(same ? old->second : view_of(docs[i], report.loaded.rules[i], report.wait_of(i) != nullptr));
   }
   self.put(views);
   for (const Made& m : made) {

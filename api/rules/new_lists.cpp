@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/model/ids.h"
 
 namespace fb::api {
@@ -66,7 +67,7 @@ std::string with_new_lists(std::string_view ndjson) {
       }
     }
     if (changed) {
-      out += line.json.dump(-1, ' ', false, Json::error_handler_t::replace);
+      out += dumped(line.json);
     } else {
       out += line.text;
     }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/event/field_types.h"
 #include "engine/ir/typed.h"
@@ -373,10 +374,6 @@ void normalise(Json& doc) {
       if (!action.contains("group")) action["group"] = "default";
     }
   }
-}
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 tl::expected<Json, RuleRefusal> object_of(std::string_view body) {

@@ -9,6 +9,7 @@
 #include "api/front.h"
 #include "api/rules/answers.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/record/exceptions.h"
 
@@ -16,10 +17,6 @@ namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 std::string joined(const std::vector<std::string>& messages) {
   std::string all;

@@ -8,6 +8,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/compile/diagnostic_codes.h"
 #include "engine/ir/typed.h"
@@ -17,10 +18,6 @@ namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // risk_score -> riskScore, as Kibana's saved objects spell it.
 std::string camel(std::string_view snake) {

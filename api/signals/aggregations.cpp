@@ -13,6 +13,7 @@
 #include "api/signals/fields.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
 #include "engine/ir/oracle.h"
@@ -56,10 +57,6 @@ struct Spec {
 
 tl::unexpected<Error> bad(std::string message) {
   return fail(ErrorCode::invalid_argument, std::move(message));
-}
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 // --- reading ---------------------------------------------------------------------------------------------------------

@@ -6,9 +6,11 @@
 #include <optional>
 #include <span>
 
+#include "api/page_room.h"
 #include "api/signals/aggregations.h"
 #include "api/signals/fields.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/json_text.h"
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
@@ -24,10 +26,6 @@ constexpr int64_t kBudgetMs = 5'000;
 constexpr int64_t kCountedUnasked = 10'000;  // hits, as Elasticsearch's own
 constexpr int64_t kMostHits = 10'000;        // from + size, as Elasticsearch's own window
 constexpr size_t kReadAtOnce = 100;          // documents of a sorted page
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 tl::unexpected<Error> bad(std::string message) {
   return fail(ErrorCode::invalid_argument, std::move(message));
@@ -250,10 +248,7 @@ class Page {
       return;
     }
     if (list_.empty()) {
-      // As much as hits like the first one need, so that it does not grow step by step.
-      constexpr size_t kMostGuessedBytes = 4u << 20;
-      const size_t bytes = one.size() + (whole ? document.size() : 0);
-      list_.reserve(std::min(kMostGuessedBytes, (bytes + bytes / 4) * most_hits_));
+      make_room_for_page(list_, one.size() + (whole ? document.size() : 0), most_hits_);
     } else {
       list_ += ',';
     }

@@ -10,6 +10,7 @@
 
 #include "apps/enforcer/local_release_json.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb::agent {
 namespace {
@@ -53,10 +54,6 @@ std::string text_of(const nlohmann::json& json, const char* key) {
 int64_t number_of(const nlohmann::json& json, const char* key) {
   const auto at = json.find(key);
   return at != json.end() && at->is_number_integer() ? at->get<int64_t>() : 0;
-}
-
-std::string dump(const nlohmann::ordered_json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 constexpr std::pair<Report::Kind, std::string_view> kKinds[] = {{Report::Kind::accepted, "accepted"},
@@ -127,7 +124,7 @@ std::string write_report(const Report& report) {
   json["generation"] = report.generation;
   json["message"] = report.message;
   json["at_ms"] = report.at_ms;
-  return dump(json);
+  return dumped(json);
 }
 
 Result<Report> read_report(const std::string& text) {
@@ -162,7 +159,7 @@ std::string write_status(const EnforcementStatus& s) {
   json["lease_left_ms"] = s.lease_left_ms;
   json["problems"] = s.problems;
   put_local_release(json, s.local_release);
-  return dump(json);
+  return dumped(json);
 }
 
 Result<EnforcementStatus> read_status(const std::string& text) {
@@ -196,7 +193,7 @@ std::string write_error(const Error& error) {
   json["code"] = static_cast<int>(error.code);
   json["retry"] = error.retry == Retry::yes;
   json["message"] = error.describe();
-  return dump(json);
+  return dumped(json);
 }
 
 Error read_error(const std::string& text) {

@@ -13,6 +13,7 @@
 #include "apps/enforcer/durable_file.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb::agent {
 namespace {
@@ -47,7 +48,7 @@ std::string write_entry(const JournalEntry& entry) {
     json["revision"] = entry.revision;
     if (entry.sequence > 0) json["sequence"] = entry.sequence;
   }
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return dumped(json);
 }
 
 Result<JournalEntry> read_entry(std::string_view line) {

@@ -9,6 +9,7 @@
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/ir/typed.h"
 
@@ -294,8 +295,7 @@ Result<Json> follow(ApiClient& client, const Json& first, int wait_s, const Foll
 Result<Json> submit_action(ApiClient& client, const std::string& verb, const std::string& host,
                            const std::string& comment, bool override_protected) {
   const Json request{{"command", verb}, {"host", host}, {"comment", comment}, {"override", override_protected}};
-  FB_TRY(const std::string body,
-         client.post("/api/firebreak/actions", request.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  FB_TRY(const std::string body, client.post("/api/firebreak/actions", dumped(request)));
   Json action = parse_ordered_json(body);
   if (!action.is_object()) return fail(ErrorCode::corrupt, "the service's answer is not JSON");
   return action;

@@ -5,6 +5,7 @@
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -12,15 +13,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 // Asks one route; what it answers, or the exit code to end with.
 tl::expected<Json, int> ask(const ActOptions& options, const std::string& route, const Json& body) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return tl::unexpected<int>(complain(client.error(), kCantRun));
-  const auto answer = client->post("/api/firebreak/agents/" + route, dump(body));
+  const auto answer = client->post("/api/firebreak/agents/" + route, dumped(body));
   if (!answer) {
     const bool found = answer.error().code == ErrorCode::conflict;
     return tl::unexpected<int>(complain(answer.error(), found ? kFound : kCantRun));

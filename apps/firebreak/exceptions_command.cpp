@@ -7,6 +7,7 @@
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -29,10 +30,6 @@ std::string text_of(const Json& from, const char* key) {
   return it->is_string() ? it->get<std::string>() : it->dump();
 }
 
-std::string body_of(const Json& request) {
-  return request.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 // What the service refused, or has not, was asked and answered; everything else kept it from being asked.
 int told(const ApiClient& client, const Error& error) {
   const int status = client.last_status();
@@ -49,7 +46,7 @@ Result<bool> make_list(ApiClient& client) {
                   {"list_id", kList},
                   {"type", "endpoint_host_isolation_exceptions"},
                   {"namespace_type", "agnostic"}};
-  const auto made = client.post(kLists, body_of(list));
+  const auto made = client.post(kLists, dumped(list));
   if (!made && client.last_status() != 409) return tl::unexpected<Error>(made.error());  // 409: somebody was faster
   return true;
 }
@@ -91,7 +88,7 @@ int run_exceptions_add(const ExceptionsOptions& options) {
   if (!options.item_id.empty()) item["item_id"] = options.item_id;
   if (!options.comment.empty()) item["comments"] = {{{"comment", options.comment}}};
   if (!options.expires.empty()) item["expire_time"] = options.expires;
-  const auto body = client->post(kItems, body_of(item));
+  const auto body = client->post(kItems, dumped(item));
   if (!body) return client->last_status() == 400 ? complain(body.error(), kFound) : told(*client, body.error());
   if (options.format == Format::json) {
     std::printf("%s\n", body->c_str());
@@ -117,7 +114,7 @@ int run_exceptions_list(const ExceptionsOptions& options) {
     if (!found.is_object() || !found.contains("data")) return complain("the service's answer is not JSON", kCantRun);
     for (const Json& item : found["data"]) {
       if (options.format == Format::json) {
-        std::printf("%s\n", body_of(item).c_str());
+        std::printf("%s\n", dumped(item).c_str());
         continue;
       }
       table.row({text_of(item, "item_id"), address_of(item), shortened(text_of(item, "name"), 40),

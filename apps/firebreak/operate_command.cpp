@@ -7,6 +7,7 @@
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -124,8 +125,7 @@ int run_breaker_reset(const std::string& breaker, const ActOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const Json request{{"breaker", breaker}, {"comment", options.comment}};
-  auto body =
-      client->post("/api/firebreak/breakers/reset", request.dump(-1, ' ', false, Json::error_handler_t::replace));
+  auto body = client->post("/api/firebreak/breakers/reset", dumped(request));
   if (!body) return complain(body.error(), exit_code_of(body.error()));
   std::printf("reset: %s\n", printable(breaker).c_str());
   return kDone;

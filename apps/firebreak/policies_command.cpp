@@ -5,6 +5,7 @@
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -16,10 +17,6 @@ constexpr const char* kPolicies = "/api/firebreak/policies";
 
 std::string path_of(const std::string& id) {
   return std::string(kPolicies) + "/" + url_encoded(id);
-}
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 // Refused and in conflict are answers to what was asked; everything else kept it from being asked.
@@ -53,7 +50,7 @@ int print_policy(Format format, const std::string& body) {
   const Json policy = parse_ordered_json(body);
   if (!policy.is_object()) return complain("the service's answer is not JSON", kCantRun);
   if (format == Format::json) {
-    std::printf("%s\n", dump(policy).c_str());
+    std::printf("%s\n", dumped(policy).c_str());
   } else {
     show(policy);
   }
@@ -84,7 +81,7 @@ int run_policies_list(const PoliciesOptions& options) {
   Table table({"ID", "NAME", "ENDPOINTS", "SERVICES", "DNS", "DHCP", "LOCKOUT", "VERSION"});
   for (const Json& policy : found["data"]) {
     if (options.format == Format::json) {
-      std::printf("%s\n", dump(policy).c_str());
+      std::printf("%s\n", dumped(policy).c_str());
       continue;
     }
     table.row({shown(policy, "id"), shortened(shown(policy, "name"), 30), shown(policy, "endpoints"),
@@ -116,7 +113,7 @@ int run_policies_add(const PoliciesOptions& options) {
   put_settings(options, body);
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
-  const auto policy = client->post(kPolicies, dump(body));
+  const auto policy = client->post(kPolicies, dumped(body));
   return policy ? print_policy(options.format, *policy) : told(*client, policy.error());
 }
 
@@ -133,7 +130,7 @@ int run_policies_set(const PoliciesOptions& options) {
     if (before.contains(key)) body[key] = before[key];
   }
   put_settings(options, body);
-  const auto policy = client->send("PUT", path_of(options.id), dump(body));
+  const auto policy = client->send("PUT", path_of(options.id), dumped(body));
   return policy ? print_policy(options.format, *policy) : told(*client, policy.error());
 }
 
@@ -150,7 +147,7 @@ int run_policies_remove(const PoliciesOptions& options) {
 int run_policies_assign(const PoliciesOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
-  const auto body = client->post(path_of(options.id) + "/assign", dump(Json{{"hosts", options.hosts}}));
+  const auto body = client->post(path_of(options.id) + "/assign", dumped(Json{{"hosts", options.hosts}}));
   if (!body) return told(*client, body.error());
   const Json answer = parse_ordered_json(*body);
   if (!answer.is_object()) return complain("the service's answer is not JSON", kCantRun);

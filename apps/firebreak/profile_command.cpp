@@ -9,16 +9,13 @@
 #include "apps/firebreak/profile.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 int no_profile(const std::string& name) {
   return complain("there is no profile '" + printable(name) + "' (firebreak profiles list)", kCantRun);
@@ -92,7 +89,7 @@ int run_profiles_list(const ProfileOptions& options) {
     if (options.names_only) {
       std::printf("%s\n", p.name.c_str());
     } else if (options.format == Format::json) {
-      std::printf("%s\n", dump(Json{{"profile", p.name}, {"url", p.url}, {"current", current}}).c_str());
+      std::printf("%s\n", dumped(Json{{"profile", p.name}, {"url", p.url}, {"current", current}}).c_str());
     } else {
       table.row({p.name, printable(p.url), current ? "yes" : ""});
     }

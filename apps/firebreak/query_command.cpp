@@ -8,6 +8,7 @@
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/lang/kuery/kuery.h"
 #include "engine/lang/query_error.h"
@@ -39,7 +40,7 @@ Json error_json(const Query& q) {
 }
 
 void print_line(const Json& line) {
-  std::printf("%s\n", line.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  std::printf("%s\n", dumped(line).c_str());
 }
 
 // The picture of the error in the query's own text.

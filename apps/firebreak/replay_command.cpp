@@ -13,6 +13,7 @@
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/compile/rules.h"
 
@@ -93,7 +94,7 @@ void print_json(const Alert& alert, const std::vector<ReplayAction>& actions) {
                         {"guard", to_string(a.guard)}});
   }
   line["actions"] = std::move(list);
-  std::printf("%s\n", line.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  std::printf("%s\n", dumped(line).c_str());
 }
 
 void print_text(const Alert& alert, const std::vector<ReplayAction>& actions) {

@@ -6,6 +6,7 @@
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -17,10 +18,6 @@ std::string field_of(const Json& line, const char* key) {
   const auto it = line.find(key);
   if (it == line.end() || it->is_null()) return "";
   return it->is_string() ? it->get<std::string>() : it->dump();
-}
-
-std::string body_of(const Json& request) {
-  return request.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 // Forbidden and conflicting are answers to what was asked; everything else kept it from being asked.
@@ -51,7 +48,7 @@ int run_maintenance_add(const MaintenanceOptions& options) {
                {"include_critical", options.include_critical},
                {"comment", options.comment}};
   request[options.host.empty() ? "tag" : "host"] = options.host.empty() ? options.tag : options.host;
-  const auto body = client->post("/api/firebreak/maintenance", body_of(request));
+  const auto body = client->post("/api/firebreak/maintenance", dumped(request));
   if (!body) return told(*client, body.error());
   const Json window = parse_ordered_json(*body);
   if (!window.is_object()) return complain("the service's answer is not JSON", kCantRun);
@@ -87,7 +84,7 @@ int run_maintenance_remove(const std::string& id, const ActOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post("/api/firebreak/maintenance/" + url_encoded(id) + "/remove",
-                                 body_of({{"comment", options.comment}}));
+                                 dumped(Json{{"comment", options.comment}}));
   if (!body) return told(*client, body.error());
   std::printf("removed: %s\n", printable(id).c_str());
   return kDone;
@@ -97,7 +94,7 @@ int run_tag(const std::string& op, const std::string& tag, const ActOptions& opt
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post("/api/firebreak/endpoints/" + url_encoded(options.host) + "/tags",
-                                 body_of({{"tag", tag}, {"op", op}, {"comment", options.comment}}));
+                                 dumped(Json{{"tag", tag}, {"op", op}, {"comment", options.comment}}));
   if (!body) return told(*client, body.error());
   const Json answer = parse_ordered_json(*body);
   const std::string result = answer.is_object() ? field_of(answer, "result") : "";
@@ -116,7 +113,7 @@ int run_decide_many(bool approve, const std::vector<std::string>& ids, const Act
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post(std::string("/api/firebreak/actions/") + (approve ? "_approve" : "_deny"),
-                                 body_of({{"ids", ids}, {"comment", options.comment}}));
+                                 dumped(Json{{"ids", ids}, {"comment", options.comment}}));
   if (!body) return told(*client, body.error());
   bool all = true;
   each_line(*body, [&](const Json& line) {

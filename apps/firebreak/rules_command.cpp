@@ -9,6 +9,7 @@
 #include "apps/firebreak/terminal.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/compile/rule_tests.h"
 #include "engine/compile/rules.h"
@@ -33,7 +34,7 @@ Json rule_json(const LoadedRule& r) {
 }
 
 void print_line(const Json& json) {
-  std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  std::printf("%s\n", dumped(json).c_str());
 }
 
 // A file that could not be read as rules at all is a line too: nothing is skipped silently.

@@ -14,6 +14,7 @@
 #include "apps/firebreak/terminal.h"
 #include "engine/base/digest.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/compile/rules.h"
 
@@ -24,10 +25,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kRules = "/api/detection_engine/rules";
 constexpr int kPerPage = 200;
-
-std::string dumped(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 std::string text_of(const Json& from, const char* key) {
   const auto it = from.find(key);

@@ -5,16 +5,13 @@
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // Refused and in conflict are answers to what was asked; everything else kept it from being asked.
 int told(const ApiClient& client, const Error& error) {
@@ -57,7 +54,7 @@ int change(const ConnectOptions& connect, const char* method, const std::string&
            const Show& show) {
   auto client = ApiClient::connect(connect);
   if (!client) return complain(client.error(), kCantRun);
-  const auto answer = client->send(method, path, body.is_null() ? "" : dump(body));
+  const auto answer = client->send(method, path, body.is_null() ? "" : dumped(body));
   if (!answer) return told(*client, answer.error());
   const Json json = parse_ordered_json(*answer);
   if (!json.is_object()) return complain("the service's answer is not JSON", kCantRun);

@@ -9,6 +9,7 @@
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::cli {
@@ -63,7 +64,7 @@ int run_watch(const WatchOptions& options) {
     if (!data.is_object()) return true;
     if (options.format == Format::json) {
       Json line{{"id", event.id}, {"event", event.name}, {"data", data}};
-      std::printf("%s\n", line.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+      std::printf("%s\n", dumped(line).c_str());
     } else {
       std::printf("%s\n", paint(event.name == "alert" ? paint_of(text_of(data, "severity")) : Paint::plain,
                                 printable(line_of(event, data)))

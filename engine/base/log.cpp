@@ -9,6 +9,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 
 namespace fb {
 namespace {
@@ -44,7 +45,7 @@ void log(LogLevel level, std::string_view event, std::string_view message, LogFi
   line["event"] = event;
   line["message"] = message;
   for (const auto& [key, value] : fields) line[std::string(key)] = value;
-  std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string text = dumped(line);
   text += '\n';
   const std::lock_guard lock(write_mutex);
   if (!write_all(text)) lines_lost.fetch_add(1, std::memory_order_relaxed);

@@ -7,6 +7,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
 #include "engine/ports/endpoint_directory.h"
@@ -215,7 +216,7 @@ std::string alert_rule_members(const RuleMeta& rule) {
     }
     doc["kibana.alert.rule.parameters"] = parameters;
   }
-  const std::string text = doc.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string text = dumped(doc);
   return text.substr(1, text.size() - 2);
 }
 
@@ -267,7 +268,7 @@ std::string alert_document(const Alert& alert, const std::string& rule_set_hash,
   }
   doc["firebreak.source"] = Json{
       {"cluster", p.cluster}, {"topic", p.topic}, {"epoch", p.epoch}, {"partition", p.partition}, {"offset", p.offset}};
-  std::string text = doc.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = dumped(doc);
   text.back() = ',';
   text += rule_members;
   text += '}';

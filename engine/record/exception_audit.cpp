@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 
 namespace fb::record {
@@ -21,10 +22,6 @@ constexpr size_t kNameBytes = 64;
 constexpr std::array<std::pair<const char*, size_t>, 5> kFirst = {
     {{"entries", 2048}, {"os_types", 64}, {"tags", 1024}, {"expire_time", 64}, {"name", 256}}};
 
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::string cut(const std::string& text, size_t bytes) {
   if (text.size() <= bytes) return to_utf8(text);
   while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0u) == 0x80u) --bytes;
@@ -33,7 +30,7 @@ std::string cut(const std::string& text, size_t bytes) {
 
 Json shortened(const Json& value, size_t bytes) {
   if (value.is_string()) return cut(value.get<std::string>(), bytes);
-  std::string text = text_of(value);
+  std::string text = dumped(value);
   return text.size() <= bytes ? value : Json(cut(text, bytes));
 }
 
@@ -65,7 +62,7 @@ std::string audit_text(const ExceptionRow& row) {
     shown["comments"] = comments_of(*it);
     if (it->is_array() && it->size() > kCommentsShown) shown["older_comments"] = it->size() - kCommentsShown;
   }
-  return cut(text_of(shown), kMaxAuditText);
+  return cut(dumped(shown), kMaxAuditText);
 }
 
 void RemovedItems::add(const std::string& item_id, const std::string& address, const std::string& name) {

@@ -17,10 +17,6 @@ bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
-}  // namespace
-
-namespace {
-
 // A list as this program writes it: texts without escapes, no blanks. Pages read several of them a row. Nothing: it is
 // written in another way, or is no list.
 std::optional<std::vector<std::string>> plain_list(std::string_view json) {

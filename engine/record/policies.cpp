@@ -2,6 +2,7 @@
 #include "engine/record/policies.h"
 
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/model/ids.h"
 #include "engine/record/impl.h"
@@ -28,7 +29,7 @@ std::string settings_text(const PolicySettings& s) {
   if (s.dhcp) json["dhcp"] = *s.dhcp;
   if (s.on_lockout) json["on_lockout"] = *s.on_lockout;
   if (s.message) json["message"] = *s.message;
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dumped(json);
 }
 
 Result<PolicySettings> settings_of(std::string_view text, const std::string& id) {

@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/record/impl.h"
 #include "engine/record/rows.h"
 
@@ -53,7 +54,7 @@ Result<std::string> happened(Sqlite& db, const std::string& kind, int64_t audit_
   FB_TRY(std::string line, kind == "action" ? action_line(db, ref) : endpoint_line(db, ref));
   if (line.empty()) return line;
   line.pop_back();
-  return line + ",\"event\":" + event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "}";
+  return line + ",\"event\":" + dumped(event) + "}";
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "actions/notify/http_post.h"
 #include "actions/notify/sink.h"
 #include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/base/markup.h"
 
 namespace fb::notify {
@@ -40,7 +41,7 @@ std::string message(const Notification& n) {
   if (!more.empty()) attachment["text"] = more;
   const Json out{{"text", "*Firebreak* (" + std::string(to_string(n.level)) + ") " + escape_markup(n.text)},
                  {"attachments", Json::array({std::move(attachment)})}};
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dumped(out);
 }
 
 class Slack final : public Sink {
