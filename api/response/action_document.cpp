@@ -15,7 +15,10 @@ using Json = nlohmann::ordered_json;
 
 // What keeps a part from success, in a person's words.
 std::string error_of(const ResponsePart& p) {
-  std::string text = "Endpoint action response error: " + std::string(to_string(p.state));
+  std::string text = "Endpoint action response error: ";
+  const std::string_view state = to_string(p.state);
+  if (p.guard.empty() && p.detail.starts_with(state)) return text + p.detail;  // "superseded by ..."
+  text += state;
   if (!p.guard.empty()) text += " (" + p.guard + ")";
   if (!p.detail.empty()) text += ": " + p.detail;
   return text;

@@ -261,7 +261,7 @@ Result<ListCall> list_call(const Call& call) {
   const auto has = [](const std::vector<std::string>& words, const char* word) {
     return std::find(words.begin(), words.end(), word) != words.end();
   };
-  if (has(types, "automated") != has(types, "manual")) f.by_rule = has(types, "automated");
+  if (has(types, "automated") != has(types, "manual")) f.automated = has(types, "automated");
   list.nothing = !agent_types.empty() && !has(agent_types, "endpoint");
   list.all_outputs = !query.has("withOutputs");
   FB_TRY(list.with_outputs, query.words("withOutputs"));

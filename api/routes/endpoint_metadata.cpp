@@ -12,6 +12,7 @@ namespace fb::api {
 namespace {
 
 constexpr int64_t kMaxPageSize = 10'000;
+constexpr size_t kMostAskedStatuses = 20;
 
 const std::vector<std::string_view> kSortFields{"enrolled_at",
                                                 "metadata.host.hostname",
@@ -40,6 +41,11 @@ Result<Asked> asked_of(const Call& call) {
   FB_TRY(asked.page_size, query.number("pageSize", 10, 1, kMaxPageSize));
   FB_TRY(asked.statuses,
          query.list_of("hostStatuses", {"healthy", "offline", "updating", "unhealthy", "inactive", "unenrolled"}));
+  if (asked.statuses.size() > kMostAskedStatuses) {
+    return fail(ErrorCode::invalid_argument,
+                "[request query.hostStatuses]: array size is [" + std::to_string(asked.statuses.size()) +
+                    "], but cannot be greater than [" + std::to_string(kMostAskedStatuses) + "]");
+  }
   FB_TRY(const auto fields, query.list_of("sortField", kSortFields));
   FB_TRY(const auto directions, query.list_of("sortDirection", {"asc", "desc"}));
   if (!fields.empty()) asked.sort_field = fields.back();
@@ -126,6 +132,7 @@ net::Response one(const Call& call) {
   const auto found = call.parts.store.endpoint_details({id});
   if (!found) return failed(found.error());
   if (found->empty()) return problem(404, "Endpoint with id " + id + " not found");
+  if (found->front().revoked) return problem(400, "The requested endpoint is unenrolled");
   return json(200, host_document(found->front()));
 }
 

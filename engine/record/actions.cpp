@@ -462,7 +462,12 @@ Result<bool> Store::Impl::may_go_out(Txn& txn, const PlannedAction& planned, int
     why = "two machines use the identity of the endpoint";
   } else if (generation < facts.generation) {
     end = ActionState::superseded;
-    why = "a later command has generation " + std::to_string(facts.generation);
+    FB_TRY(
+        const auto later,
+        txn.db.text("SELECT request_id FROM actions WHERE endpoint_id = ? AND generation > ? ORDER BY generation DESC "
+                    "LIMIT 1",
+                    planned.endpoint_id, generation));
+    why = later ? "superseded by " + *later : "a later command has generation " + std::to_string(facts.generation);
   } else if (expires_at_ms > 0 && txn.now_ms >= expires_at_ms) {
     end = ActionState::expired;
     guard = Guard::intent_expiry;

@@ -127,10 +127,11 @@ Status Store::Impl::observe(Txn& txn, const std::string& endpoint_id, Isolation 
   } else if (observed != Isolation::unknown && had_agreed && !under_way) {
     drifts = true;
   }
-  FB_TRY_VOID(
-      txn.db.run("UPDATE endpoints SET observed = ?2, observed_generation = max(observed_generation, ?3), drifted = ?4 "
-                 "WHERE endpoint_id = ?1",
-                 endpoint_id, to_string(observed), generation, drifts));
+  // Clients take what is told of a host for older than its isolation as long as it was last seen before that.
+  FB_TRY_VOID(txn.db.run(
+      "UPDATE endpoints SET observed = ?2, observed_generation = max(observed_generation, ?3), drifted = ?4, "
+      "last_seen = max(last_seen, ?5) WHERE endpoint_id = ?1",
+      endpoint_id, to_string(observed), generation, drifts, txn.now_ms));
   if (observed != before) {
     FB_TRY_VOID(txn.audit(actor, "observed", endpoint_id,
                           std::string(to_string(before)) + " -> " + std::string(to_string(observed))));

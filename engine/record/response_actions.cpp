@@ -71,7 +71,8 @@ namespace {
   "FROM json_each(?2)))) "                                                                                          \
   "AND (?3 = '' OR e.verb IN (SELECT value FROM json_each(?3))) "                                                   \
   "AND (?4 = '' OR e.name IN (SELECT value FROM json_each(?4))) "                                                   \
-  "AND (?5 IS NULL OR e.by_rule = ?5) AND (?6 IS NULL OR e.at >= ?6) AND (?7 IS NULL OR e.at <= ?7) "               \
+  "AND (?5 IS NULL OR (e.by_rule OR e.alert_ids <> '[]') = ?5) AND (?6 IS NULL OR e.at >= ?6) AND (?7 IS NULL OR "  \
+  "e.at <= ?7) "                                                                                                    \
   "AND (?8 = '' OR (SELECT CASE WHEN sum(a.state NOT IN ('verified', 'failed', 'blocked', 'denied', 'expired', "    \
   "'superseded')) > 0 THEN 'pending' WHEN sum(a.state <> 'verified') > 0 THEN 'failed' ELSE 'successful' END FROM " \
   "verdicts v " FB_STATE_OF_VERDICT " WHERE v.request_id = e.id) IN (SELECT value FROM json_each(?8)))"
@@ -97,14 +98,17 @@ constexpr EntryStatements kEntriesAll{"SELECT count(*)" FB_ENTRIES_ALL, FB_ENTRY
 // The same where nothing but times and who asked (a rule or a person) narrows it down: counted by index, and of each of
 // both only as many rows are read as the page can hold.
 constexpr const char* kCountByTime =
-    "SELECT iif(?1 IS 1, 0, (SELECT count(*) FROM requests WHERE created_at >= ?2 AND created_at <= ?3)) + "
+    "SELECT (SELECT count(*) FROM requests WHERE (?1 IS NULL OR (alert_ids <> '[]') = ?1) AND created_at >= ?2 AND "
+    "created_at <= ?3) + "
     "iif(?1 IS 0, 0, (SELECT count(*) FROM actions WHERE manual = 0 AND created_at >= ?2 AND created_at <= ?3))";
 // The same of any time.
 constexpr const char* kCountRequests = "SELECT count(*) FROM requests";
+constexpr const char* kCountRequestsOf = "SELECT count(*) FROM requests WHERE (alert_ids <> '[]') = ?1";
 constexpr const char* kPageByTime = FB_ENTRY_COLUMNS
     " FROM (SELECT * FROM (SELECT request_id AS id, created_at AS at, verb, comment, requested_by AS asked_by, 0 AS "
-    "by_rule, '' AS rule_id, '' AS first_alert, alert_ids, case_ids FROM requests WHERE ?1 IS NOT 1 AND created_at >= "
-    "?2 AND created_at <= ?3 ORDER BY created_at DESC, request_id LIMIT ?4 + ?5) "
+    "by_rule, '' AS rule_id, '' AS first_alert, alert_ids, case_ids FROM requests WHERE (?1 IS NULL OR (alert_ids <> "
+    "'[]') = ?1) "
+    "AND created_at >= ?2 AND created_at <= ?3 ORDER BY created_at DESC, request_id LIMIT ?4 + ?5) "
     "UNION ALL SELECT * FROM (SELECT action_id, created_at, verb, comment, requested_by, 1, rule_id, alert_id, '', "
     "'[]' "
     "FROM actions WHERE manual = 0 AND ?1 IS NOT 0 AND created_at >= ?2 AND created_at <= ?3 "
@@ -209,17 +213,12 @@ Result<Listed> read_entries(int64_t total, Rows rows) {
   }
 }
 
-Result<int64_t> count_of_any_time(Sqlite& db, const std::optional<bool>& by_rule, record::GrowingCount& by_rules) {
-  int64_t total = 0;
-  if (by_rule != true) {
-    FB_TRY(const auto requests, db.integer(kCountRequests));
-    total += requests.value_or(0);
-  }
-  if (by_rule != false) {
-    FB_TRY(const int64_t actions, by_rules.count(db));
-    total += actions;
-  }
-  return total;
+Result<int64_t> count_of_any_time(Sqlite& db, const std::optional<bool>& automated, record::GrowingCount& by_rules) {
+  FB_TRY(const auto requests,
+         automated ? db.integer(kCountRequestsOf, as_number(automated)) : db.integer(kCountRequests));
+  if (automated == false) return requests.value_or(0);
+  FB_TRY(const int64_t actions, by_rules.count(db));
+  return requests.value_or(0) + actions;
 }
 
 Result<Listed> find_entries(Sqlite& db, const ResponseFilter& f, record::GrowingCount& by_rules) {
@@ -228,25 +227,25 @@ Result<Listed> find_entries(Sqlite& db, const ResponseFilter& f, record::Growing
   const std::string commands = asked(f.commands);
   const std::string users = asked(f.users);
   const std::string outcomes = asked(f.outcomes);
-  const std::optional<int64_t> by_rule = as_number(f.by_rule);
+  const std::optional<int64_t> automated = as_number(f.automated);
   if (ids.empty() && endpoints.empty() && commands.empty() && users.empty() && outcomes.empty()) {
     const int64_t from = f.from_ms.value_or(std::numeric_limits<int64_t>::min());
     const int64_t to = f.to_ms.value_or(std::numeric_limits<int64_t>::max());
     int64_t total = 0;
     if (!f.from_ms && !f.to_ms) {
-      FB_TRY(total, count_of_any_time(db, f.by_rule, by_rules));
+      FB_TRY(total, count_of_any_time(db, f.automated, by_rules));
     } else {
-      FB_TRY(const auto counted, db.integer(kCountByTime, by_rule, from, to));
+      FB_TRY(const auto counted, db.integer(kCountByTime, automated, from, to));
       total = counted.value_or(0);
     }
-    FB_TRY(Rows rows, db.query(kPageByTime, by_rule, from, to, f.limit, f.skip));
+    FB_TRY(Rows rows, db.query(kPageByTime, automated, from, to, f.limit, f.skip));
     return read_entries(total, std::move(rows));
   }
   const EntryStatements& of = !ids.empty() ? kEntriesById : !endpoints.empty() ? kEntriesByEndpoint : kEntriesAll;
   FB_TRY(const auto total,
-         db.integer(of.count, ids, endpoints, commands, users, by_rule, f.from_ms, f.to_ms, outcomes));
+         db.integer(of.count, ids, endpoints, commands, users, automated, f.from_ms, f.to_ms, outcomes));
   FB_TRY(Rows rows,
-         db.query(of.page, ids, endpoints, commands, users, by_rule, f.from_ms, f.to_ms, outcomes, f.limit, f.skip));
+         db.query(of.page, ids, endpoints, commands, users, automated, f.from_ms, f.to_ms, outcomes, f.limit, f.skip));
   return read_entries(total.value_or(0), std::move(rows));
 }
 
@@ -268,9 +267,11 @@ Result<std::map<std::string, OpenCounts>> Store::open_counts(const std::vector<s
   using Counts = std::map<std::string, OpenCounts>;
   return impl_->readers->with<Counts>([&](Sqlite& db) -> Result<Counts> {
     Counts counts;
-#define FB_OPEN_COUNTS(of)                                                                             \
-  "SELECT endpoint_id, verb, count(*) FROM actions WHERE state IN ('requested', 'awaiting_approval', " \
-  "'queued', 'dispatched', 'unknown', 'accepted') " of "GROUP BY endpoint_id, verb"
+// Every request of a person counts, those that joined an action under way as well.
+#define FB_OPEN_COUNTS(of)                                                                                         \
+  "SELECT endpoint_id, verb, count(*) + sum((SELECT count(*) FROM verdicts v WHERE v.joined_action = a.action_id " \
+  "AND v.joined_action <> '' AND v.rule_id = '')) FROM actions a WHERE state IN ('requested', "                    \
+  "'awaiting_approval', 'queued', 'dispatched', 'unknown', 'accepted') " of "GROUP BY endpoint_id, verb"
     const std::string ids = asked(endpoint_ids);
     FB_TRY(Rows rows, ids.empty()
                           ? db.query(FB_OPEN_COUNTS(""))

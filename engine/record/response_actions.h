@@ -56,7 +56,7 @@ struct ResponseFilter {
   std::vector<std::string> commands;  // "isolate", "release"
   std::vector<std::string> users;     // names; "unknown" is a rule
   std::vector<std::string> outcomes;
-  std::optional<bool> by_rule;
+  std::optional<bool> automated;  // of a rule, or asked for with alerts, as Kibana counts them
   std::optional<int64_t> from_ms;
   std::optional<int64_t> to_ms;  // included
   int64_t limit = 10;

@@ -536,6 +536,7 @@ constexpr const char* kIndices = R"sql(
 CREATE INDEX IF NOT EXISTS endpoints_by_enrolment ON endpoints(enrolled_at);
 CREATE INDEX IF NOT EXISTS endpoints_by_name ON endpoints(lower(hostname));
 CREATE INDEX IF NOT EXISTS actions_by_rules ON actions(created_at) WHERE manual = 0;
+CREATE INDEX IF NOT EXISTS verdicts_joined ON verdicts(joined_action) WHERE joined_action <> '' AND rule_id = '';
 )sql";
 
 constexpr std::array<const char*, 4> kSteps{kVersion1, kVersion2, kVersion3, kVersion4};

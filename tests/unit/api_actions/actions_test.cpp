@@ -326,8 +326,10 @@ TEST_F(ActionsApi, TheHistoryIsFilteredSortedAndPaged) {
   EXPECT_EQ(total("commands=scan&commands=isolate"), 2);
   EXPECT_EQ(total("userIds=grace"), 1);
   EXPECT_EQ(total("userIds=unknown"), 1);
-  EXPECT_EQ(total("types=automated"), 1);
-  EXPECT_EQ(total("types=manual"), 2);
+  EXPECT_EQ(total("types=automated"), 2) << "the rule's, and the one with an alert, as Kibana counts them";
+  EXPECT_EQ(total("types=manual"), 1);
+  EXPECT_EQ(total("types=automated&agentIds=a"), 1);
+  EXPECT_EQ(total("types=automated&startDate=" + iso8601(middle)), 1);
   EXPECT_EQ(total("types=manual&types=automated"), 3);
   EXPECT_EQ(total("statuses=successful"), 1);
   EXPECT_EQ(total("statuses=failed"), 1);  // the rule's, which the release overtook
@@ -374,8 +376,13 @@ TEST_F(ActionsApi, PendingActionsAreCounted) {
             Json::parse(R"({"data":[{"agent_id":"a","pending_actions":{"isolate":1}},
                                     {"agent_id":"z","pending_actions":{}}]})"));
   EXPECT_EQ(get("/api/endpoint/action_status").status, 400);
+  // Another request joins the one under way; both wait for it.
+  const Json joined = post(kIsolate, {{"endpoint_ids", {"a"}}, {"alert_ids", {"x"}}}).body["data"];
+  EXPECT_EQ(joined["firebreak"]["endpoints"]["a"]["joined"], true);
+  EXPECT_EQ(get("/api/endpoint/action?statuses=pending&agentIds=a").body["total"], 2);
+  EXPECT_EQ(get("/api/endpoint/action_status?agent_ids=a").body["data"][0]["pending_actions"], Json({{"isolate", 2}}));
   Json status = get("/internal/api/endpoint/agent_status?agentIds=a&agentIds=z").body["data"];
-  EXPECT_EQ(status["a"]["pendingActions"], Json({{"isolate", 1}}));
+  EXPECT_EQ(status["a"]["pendingActions"], Json({{"isolate", 2}}));
   EXPECT_EQ(status["a"]["isolated"], false);
   EXPECT_EQ(status["a"]["status"], "healthy");
   EXPECT_EQ(status["z"]["found"], false);
@@ -388,6 +395,17 @@ TEST_F(ActionsApi, PendingActionsAreCounted) {
   EXPECT_EQ(status["a"]["isolated"], true);
   EXPECT_EQ(status["a"]["pendingActions"], Json::object());
   EXPECT_EQ(get("/api/endpoint/action_status?agent_ids=a").body["data"][0]["pending_actions"], Json::object());
+}
+
+TEST_F(ActionsApi, WhatALaterRequestOvertookNamesItAsListsDo) {
+  enroll("a");
+  const Json first = post(kIsolate, {{"endpoint_ids", {"a"}}}).body["data"];
+  const Json later = post(kRelease, {{"endpoint_ids", {"a"}}}).body["data"];
+  const std::string id = later["id"];
+  const Json over = get("/api/endpoint/action/" + first["id"].get<std::string>()).body["data"];
+  EXPECT_EQ(over["status"], "failed");
+  EXPECT_EQ(over["errors"], Json({"Endpoint action response error: superseded by " + id}));
+  EXPECT_EQ(get("/api/endpoint/action/" + id).status, 200);
 }
 
 }  // namespace

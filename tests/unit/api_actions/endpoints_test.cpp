@@ -29,6 +29,7 @@ using Ids = std::vector<std::string>;
 TEST_F(EndpointsApi, AHostTellsWhatIsWantedAndWhatIs) {
   enroll("a");
   const Json d = post("/api/endpoint/action/isolate", {{"endpoint_ids", {"a"}}}).body["data"];
+  clock_.advance_ms(1000);
   Json host = get("/api/endpoint/metadata/a").body;
   EXPECT_EQ(host["host_status"], "healthy");
   EXPECT_EQ(host["metadata"]["Endpoint"]["configuration"]["isolation"], true);
@@ -44,8 +45,11 @@ TEST_F(EndpointsApi, AHostTellsWhatIsWantedAndWhatIs) {
   EXPECT_EQ(host["metadata"]["Endpoint"]["state"]["isolation"], true);
   EXPECT_EQ(host["firebreak"]["observed"], "isolated");
   EXPECT_EQ(host["firebreak"]["last_action"]["status"], "verified");
+  EXPECT_EQ(host["metadata"]["@timestamp"], iso8601(clock_.wall_ms())) << "what is told is as new as the answer";
   EXPECT_EQ(get("/api/endpoint/metadata").body["data"][0], host);
   EXPECT_EQ(get("/api/endpoint/metadata/z").status, 404);
+  ASSERT_TRUE(store_->revoke_credentials("a", "user:ada", ""));
+  EXPECT_EQ(get("/api/endpoint/metadata/a").status, 400) << "unenrolled";
 }
 
 TEST_F(EndpointsApi, TheListIsFilteredSortedAndPaged) {
@@ -76,6 +80,10 @@ TEST_F(EndpointsApi, TheListIsFilteredSortedAndPaged) {
   EXPECT_EQ(page["pageSize"], 1);
   EXPECT_EQ(page["sortField"], "enrolled_at");
   EXPECT_EQ(page["sortDirection"], "desc");
+  std::string many = "?hostStatuses=offline";
+  for (int i = 1; i < 20; ++i) many += "&hostStatuses=offline";
+  EXPECT_EQ(get("/api/endpoint/metadata" + many).status, 200);
+  EXPECT_EQ(get("/api/endpoint/metadata" + many + "&hostStatuses=offline").status, 400);
   for (const char* query : {"?page=-1", "?pageSize=0", "?pageSize=10001", "?hostStatuses=ill", "?sortField=name",
                             "?sortDirection=up", "?kuery=a:(", "?foo=1", "?hostStatuses=", "?sortField="}) {
     EXPECT_EQ(get(std::string("/api/endpoint/metadata") + query).status, 400) << query;

@@ -59,7 +59,7 @@ TEST_F(Pages, TheHistoryByTimeIsTheHistoryOfEveryFilter) {
   for (const std::optional<bool> by_rule : {std::optional<bool>(), std::optional(true), std::optional(false)}) {
     for (const int64_t skip : {0, 1, 7, 30, 1000}) {
       ResponseFilter direct;
-      direct.by_rule = by_rule;
+      direct.automated = by_rule;
       direct.skip = skip;
       direct.limit = 9;
       direct.from_ms = whole.entries[whole.entries.size() - 3].created_at_ms;
@@ -94,7 +94,7 @@ TEST_F(Pages, TotalsWithoutAFilterGrowWithTheRows) {
     if (i % 3 != 1) keep(batch(rule("rule-" + std::to_string(i % 5)), "e" + std::to_string(i % 4), offset++));
     for (const std::optional<bool> by_rule : {std::optional<bool>(), std::optional(true), std::optional(false)}) {
       ResponseFilter direct;
-      direct.by_rule = every.by_rule = by_rule;
+      direct.automated = every.automated = by_rule;
       EXPECT_EQ(store_->response_actions(direct).value().total, store_->response_actions(every).value().total) << i;
     }
     EXPECT_EQ(Workflow(*store_).count({}).value(), offset) << i;
