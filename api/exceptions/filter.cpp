@@ -80,7 +80,7 @@ Result<void> check_key(std::string_view key, SearchedTypes types) {
   }
   const std::string_view type = key.substr(0, dot);
   if (!(types.agnostic && type == kAgnosticType) && !(types.single && type == kSingleType)) {
-    return wrong("This type '" + std::string(type) + "' is not allowed");
+    return wrong("This type " + std::string(type) + " is not allowed");
   }
   const std::string_view rest = key.substr(dot + 1);
   if (is_one_of(rest, kRootKnown)) return {};

@@ -169,11 +169,14 @@ Result<ExceptionRow> changed_item(const ExceptionRow& row, const ItemSent& sent,
   if (!old.is_object()) return fail(ErrorCode::corrupt, "the document of an exception is not JSON", row.id);
   const std::string now = iso8601(now_ms);
   Json comments = old.value("comments", Json::array());
+  bool appended = false;
   for (const CommentSent& c : sent.comments) {
     if (c.id.empty()) {
       comments.push_back(comment_json(c, who, now));
+      appended = true;
       continue;
     }
+    if (appended) return fail(ErrorCode::invalid_argument, "item \"comments\" are append only");
     const auto mine =
         std::find_if(comments.begin(), comments.end(), [&c](const Json& one) { return one.value("id", "") == c.id; });
     if (mine == comments.end()) {

@@ -120,7 +120,7 @@ Status Import::read(std::string_view file) {
     std::string_view line = file.substr(0, end);
     file.remove_prefix(std::min(end + 1, file.size()));
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    if (lists_.size() + items_.size() + errors_.size() >= kMaxImport + 1) {
+    if (lists_.size() + items_.size() + errors_.size() >= kMaxImport) {
       return fail(ErrorCode::limit, "Can't import more than " + std::to_string(kMaxImport) + " exceptions");
     }
     read_line(line);

@@ -19,7 +19,8 @@ struct ImportOptions {
   bool overwrite_items = false;  // a list or item that is there gets what the file says of it; none is removed
   bool as_new_list = false;      // every list and item gets a new list_id and item_id
 };
-inline constexpr size_t kMaxImport = 10'000;  // lists and items of one import
+// Lists and items of one import: a full list with all its items.
+inline constexpr size_t kMaxImport = 10'001;
 
 struct Imported {
   std::string summary;  // of what was taken and what was not, as JSON

@@ -130,7 +130,8 @@ net::Response change_exception_item(const Call& call) {
     const Error& e = changed.error();
     if (e.code == ErrorCode::conflict && !wanted && tries < kMostTries) continue;
     // A comment that is not there is told as what it is: a wrong body.
-    if (e.code == ErrorCode::not_found && e.message.starts_with("item \"comments\"")) {
+    const bool wrong_body = e.code == ErrorCode::not_found || e.code == ErrorCode::invalid_argument;
+    if (wrong_body && e.message.starts_with("item \"comments\"")) {
       return siem_problems(400, {e.message});
     }
     return siem_failed(e);

@@ -250,6 +250,10 @@ TEST_F(ExceptionsTest, CommentsAreTheirAuthors) {
   const std::string first = made.body["comments"][0]["id"];
   EXPECT_EQ(made.body["comments"][0]["created_by"], "anna");
   body["comments"] = {{{"comment", "by bert"}}, {{"comment", "first"}, {"id", first}}};
+  const Answer disordered = change(body, "bert");
+  EXPECT_EQ(disordered.status, 400);
+  EXPECT_EQ(disordered.body["message"], Json({"item \"comments\" are append only"}));
+  body["comments"] = {{{"comment", "first"}, {"id", first}}, {{"comment", "by bert"}}};
   const Answer second = change(body, "bert");
   ASSERT_EQ(second.status, 200) << second.text;
   ASSERT_EQ(second.body["comments"].size(), 2u);
@@ -414,7 +418,7 @@ TEST_F(ExceptionsTest, FindFiltersByKql) {
   };
   EXPECT_EQ(message("name:x"),
             "This key 'name' need to be wrapped by a saved object type like exception-list-agnostic: Bad Request");
-  EXPECT_EQ(message("exception-list.attributes.name:x"), "This type 'exception-list' is not allowed: Bad Request");
+  EXPECT_EQ(message("exception-list.attributes.name:x"), "This type exception-list is not allowed: Bad Request");
   message("alert.attributes.name:x");
   message(p + "secret:x");
   message("exception-list-agnostic.name:x");
