@@ -170,13 +170,36 @@ class Api {
     return unknown;
   }
 
+  // In the words of Kibana's clients: response actions and exceptions have their own there.
+  static std::string refusal(const net::Request& request, Privilege privilege) {
+    std::string needed(to_string(privilege));
+    switch (privilege) {
+      case Privilege::isolate:
+      case Privilege::release:
+      case Privilege::actions_read:
+        return "Endpoint authorization failure";
+      case Privilege::exceptions_read:
+        needed = "lists-read";
+        break;
+      case Privilege::exceptions_write:
+      case Privilege::exceptions_delete:
+        needed = "lists-all";
+        break;
+      default:
+        if (const std::string_view elastic = elastic_name(privilege); !elastic.empty()) {
+          needed = std::string(elastic) + ", " + needed;
+        }
+    }
+    return "API [" + request.method + " " + printable(request.path) +
+           "] is unauthorized for user, this action is granted by the Kibana privileges [" + needed + "]";
+  }
+
   net::Response forbidden(const net::Request& request, const Identified& caller, Privilege privilege) {
     const std::string word(to_string(privilege));
-    const std::string_view elastic = elastic_name(privilege);
     note_refusal(request, caller, "403 without " + word);
-    return problem(403, "API [" + request.method + " " + printable(request.path) +
-                            "] is unauthorized for user, this action is granted by the Kibana privileges [" +
-                            (elastic.empty() ? "" : std::string(elastic) + ", ") + word + "]");
+    net::Response refused = problem(403, refusal(request, privilege));
+    refused.headers["Firebreak-Notice"] = "this needs the privilege " + word;
+    return refused;
   }
 
   net::Response call(const net::Request& request, const Router::Match& match, const Identified& caller) {

@@ -67,8 +67,8 @@ tl::expected<std::string, net::Response> host_of(const Call& call, const nlohman
 
 net::Response decide(const Call& call, bool approve) {
   const auto body = parse_json(call.request.body);
-  if (!body.is_object() || text_of(body, "agent").empty() || text_of(body, "comment").empty()) {
-    return problem(400, "the body is {\"agent\": ID, \"comment\": WHY}");
+  if (!body.is_object() || text_of(body, "agent").empty()) {
+    return problem(400, "the body is {\"agent\": ID, \"comment\": WHY}; the comment may be left out");
   }
   const std::string agent = text_of(body, "agent");
   const Status done = call.parts.store.decide_enrollment(agent, approve, call.actor(), text_of(body, "comment"));
@@ -78,7 +78,7 @@ net::Response decide(const Call& call, bool approve) {
 
 net::Response revoke(const Call& call) {
   const auto body = parse_json(call.request.body);
-  const auto endpoint = host_of(call, body, true);
+  const auto endpoint = host_of(call, body, false);
   if (!endpoint) return endpoint.error();
   const Status done = call.parts.store.revoke_credentials(*endpoint, call.actor(), text_of(body, "comment"));
   if (!done) return failed(done.error());

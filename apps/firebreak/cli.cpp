@@ -328,9 +328,14 @@ void add_maintenance(CLI::App& app, Commands& c, Chosen& chosen) {
 
 void add_exceptions(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& e = *app.add_subcommand("exceptions", "Addresses that isolated hosts may still talk to");
-  e.require_subcommand(1);
+  e.require_subcommand(0, 1);
   example(e, "firebreak exceptions list");
   ExceptionsOptions& o = c.exceptions;
+  add_connect(e, o.connect);
+  add_format(e, o.format);
+  e.callback([&c, &chosen] {
+    if (!chosen) chosen = [&c] { return run_exceptions_list(c.exceptions); };
+  });
   const auto sub = [&](const char* name, const char* what, const std::string& shown,
                        int (*run)(const ExceptionsOptions&)) -> CLI::App& {
     auto& s = *e.add_subcommand(name, what);
@@ -521,7 +526,7 @@ void add_agent_commands(CLI::App& agents, Commands& c, Chosen& chosen) {
   auto& revoke = *agents.add_subcommand("revoke", "Take an agent's certificate away; it is cut off at once");
   add_connect(revoke, c.act.connect);
   revoke.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
-  revoke.add_option("--comment", c.act.comment, "why; kept in the audit")->required();
+  revoke.add_option("--comment", c.act.comment, "why; kept in the audit");
   example(revoke, "firebreak agents revoke WORKSTATION5 --comment 'laptop lost'");
   revoke.callback([&c, &chosen] { chosen = [&c] { return run_agent_revoke(c.act); }; });
   auto& rotate = *agents.add_subcommand("rotate", "Ask an agent to get a new certificate now");

@@ -30,10 +30,11 @@ std::string text_of(const Json& from, const char* key) {
   return it->is_string() ? it->get<std::string>() : it->dump();
 }
 
-// What the service refused, or has not, was asked and answered; everything else kept it from being asked.
+// What the service refused was asked and answered; a wrong address or name, as everything else, kept it from being
+// done.
 int told(const ApiClient& client, const Error& error) {
   const int status = client.last_status();
-  return complain(error, status == 403 || status == 404 || status == 409 ? kFound : kCantRun);
+  return complain(error, status == 403 || status == 409 ? kFound : kCantRun);
 }
 
 // True: it was there or was made.
@@ -89,7 +90,7 @@ int run_exceptions_add(const ExceptionsOptions& options) {
   if (!options.comment.empty()) item["comments"] = {{{"comment", options.comment}}};
   if (!options.expires.empty()) item["expire_time"] = options.expires;
   const auto body = client->post(kItems, dumped(item));
-  if (!body) return client->last_status() == 400 ? complain(body.error(), kFound) : told(*client, body.error());
+  if (!body) return told(*client, body.error());
   if (options.format == Format::json) {
     std::printf("%s\n", body->c_str());
     return kDone;

@@ -42,7 +42,11 @@ class Matrix : public ApiTest {
     return ask(std::move(r));
   }
   static bool lacks_privilege(const net::Response& r) {
-    return r.status == 403 && r.body.find("is unauthorized for user") != std::string::npos;
+    const auto notice = r.headers.find("Firebreak-Notice");
+    const bool told = r.body.find("is unauthorized for user") != std::string::npos ||
+                      r.body.find("Endpoint authorization failure") != std::string::npos;
+    return r.status == 403 && told && notice != r.headers.end() &&
+           notice->second.starts_with("this needs the privilege ");
   }
   int asked_ = 0;
 };
