@@ -183,6 +183,105 @@ TEST_F(RuleRoutes, SuppressionIsSetAndTakenAwayInBulk) {
   EXPECT_FALSE(parsed(gone)["attributes"]["results"]["updated"][0].contains("alert_suppression")) << gone.body;
 }
 
+TEST_F(RuleRoutes, WordsOfTheContractAreChecked) {
+  const auto told = [&](const char* key, const char* value) {
+    Json r = rule("a");
+    r[key] = Json::parse(value);
+    const net::Response answer = call("POST", kRules, r);
+    EXPECT_EQ(answer.status, 400) << key << value;
+    const Json body = parsed(answer);
+    EXPECT_EQ(body["statusCode"], 400) << body << ": the platform's shape";
+    return body["message"].is_string() ? body["message"].get<std::string>() : body.dump();
+  };
+  for (const char* bad : {R"("xx")", R"("")", R"("0m")", R"("1")", R"("m")", R"("1w")", R"("1 h")", R"("-1h")"}) {
+    EXPECT_EQ(told("throttle", bad).find("[request body]: throttle: Invalid value. Expected 'no_actions' | 'rule' | "),
+              0u)
+        << told("throttle", bad);
+  }
+  const auto action = [](const std::string& frequency) {
+    return R"([{"id":"c","action_type_id":".slack","params":{},"frequency":)" + frequency + "}]";
+  };
+  const std::string at = "[request body]: actions.0.frequency.";
+  EXPECT_EQ(told("actions", action(R"({"notifyWhen":"onActiveAlert","throttle":null})").c_str()),
+            at + "summary: Required");
+  EXPECT_EQ(told("actions", action(R"({"summary":true,"notifyWhen":"daily","throttle":null})").c_str()),
+            at + "notifyWhen: Invalid enum value. Expected 'onActiveAlert' | 'onThrottleInterval' | "
+                 "'onActionGroupChange', received 'daily'");
+  EXPECT_EQ(told("actions", action(R"({"summary":true,"notifyWhen":"onActiveAlert"})").c_str()),
+            at + "throttle: Required");
+  EXPECT_EQ(told("actions", action(R"({"summary":true,"notifyWhen":"onThrottleInterval","throttle":"x"})").c_str())
+                .find(at + "throttle: Invalid value."),
+            0u);
+  EXPECT_EQ(told("exceptions_list", R"([{"id":"x","list_id":"l","type":"other","namespace_type":"single"}])")
+                .find("[request body]: exceptions_list.0.type: Invalid enum value. Expected 'detection' | "),
+            0u);
+  Json good = rule("a");
+  good["throttle"] = "12h";
+  good["actions"] = Json::parse(action(R"({"summary":false,"notifyWhen":"onThrottleInterval","throttle":"1d"})"));
+  good["response_actions"] = Json::parse(R"([
+      {"action_type_id":".endpoint","params":{"command":"suspend-process","config":{"field":"process.entity_id"}}},
+      {"action_type_id":".endpoint","params":{"command":"runscript","config":{"linux":{"scriptId":"s"}}}}])");
+  const net::Response made = call("POST", kRules, good);
+  ASSERT_EQ(made.status, 200) << made.body;
+  EXPECT_EQ(parsed(made)["response_actions"][0]["params"]["config"]["overwrite"], true);
+}
+
+TEST_F(RuleRoutes, WhatIsMissingOrNoWordIsToldInThePlatformsShape) {
+  const auto told = [&](const Json& more) {
+    Json r = rule("a");
+    r.update(more);
+    for (auto it = r.begin(); it != r.end();) it = it->is_null() ? r.erase(it) : std::next(it);
+    const net::Response answer = call("POST", kRules, r);
+    EXPECT_EQ(answer.status, 400) << more;
+    const Json body = parsed(answer);
+    return body.contains("statusCode") ? body["message"].get<std::string>() : body.dump();
+  };
+  const std::vector<std::pair<const char*, std::string>> actions = {
+      {R"([{}])", "0.action_type_id: Required, response_actions.0.params: Required"},
+      {R"([{"action_type_id":".other","params":{}}])",
+       "0.action_type_id: Invalid enum value. Expected '.endpoint' | '.osquery', received '.other'"},
+      {R"([{"action_type_id":".endpoint","params":{"command":"bad"}}])",
+       "0.params.command: Invalid enum value. Expected 'isolate' | 'kill-process' | 'suspend-process' | 'runscript', "
+       "received 'bad'"},
+      {R"([{"action_type_id":".endpoint","params":{}}])", "0.params.command: Required"},
+      {R"([{"action_type_id":".endpoint","params":{"command":"isolate","comment":5}}])",
+       "0.params.comment: Expected string, received number"},
+      {R"([{"action_type_id":".endpoint","params":{"command":"kill-process"}}])", "0.params.config: Required"},
+      {R"([{"action_type_id":".endpoint","params":{"command":"kill-process","config":{}}}])",
+       "0.params.config.field: Required"},
+      {R"([{"action_type_id":".osquery","params":{"queries":"q"}}])",
+       "0.params.queries: Expected array, received string"}};
+  for (const auto& [value, text] : actions) {
+    EXPECT_EQ(told({{"response_actions", Json::parse(value)}}), "[request body]: response_actions." + text);
+  }
+  // Two isolations are no mistake of the schema.
+  const Json isolate = Json::parse(R"({"action_type_id":".endpoint","params":{"command":"isolate"}})");
+  EXPECT_NE(told({{"response_actions", {isolate, isolate}}}).find("\"message\":["), std::string::npos);
+
+  const std::vector<std::pair<const char*, std::string>> types = {
+      {R"({"type":"threshold"})", "threshold: Required"},
+      {R"({"type":"threshold","threshold":{"field":[]}})", "threshold.value: Required"},
+      {R"({"type":"threshold","threshold":{"field":5,"value":0}})",
+       "threshold.field: Expected array, received number, threshold.value: Number must be greater than or equal to 1"},
+      {R"({"type":"new_terms","query":null})",
+       "query: Required, new_terms_fields: Required, history_window_start: Required"},
+      {R"({"type":"new_terms","new_terms_fields":[],"history_window_start":"now-1d"})",
+       "new_terms_fields: Array must contain at least 1 element(s)"},
+      {R"({"type":"threat_match"})", "threat_query: Required, threat_mapping: Required, threat_index: Required"},
+      {R"({"type":"eql","query":null})", "query: Required, language: Required"},
+      {R"({"type":"saved_query"})", "saved_id: Required"},
+      {R"({"type":"machine_learning"})", "anomaly_threshold: Required, machine_learning_job_id: Required"}};
+  for (const auto& [more, text] : types) EXPECT_EQ(told(Json::parse(more)), "[request body]: " + text);
+  // Whole, but not built: as before.
+  for (const char* more :
+       {R"({"type":"threshold","threshold":{"field":"host.name","value":5,"cardinality":[{"field":"a","value":2}]}})",
+        R"({"type":"saved_query","saved_id":"s"})", R"({"type":"eql","language":"eql","query":"any where true"})",
+        R"({"type":"threat_match","threat_query":"*:*","threat_index":["t"],
+            "threat_mapping":[{"entries":[{"field":"a","type":"mapping","value":"b"}]}]})"}) {
+    EXPECT_NE(told(Json::parse(more)).find("not built"), std::string::npos) << told(Json::parse(more));
+  }
+}
+
 TEST_F(RuleRoutes, AnExportNamesWhatItCouldNotFindAndTakesNoList) {
   make("a");
   const std::string id = parsed(call("GET", kRules, {}, {{"rule_id", "a"}}))["id"];
