@@ -183,6 +183,77 @@ TEST_F(RuleRoutes, SuppressionIsSetAndTakenAwayInBulk) {
   EXPECT_FALSE(parsed(gone)["attributes"]["results"]["updated"][0].contains("alert_suppression")) << gone.body;
 }
 
+TEST_F(RuleRoutes, WhatABulkEditMakesIsARuleThatPutTakes) {
+  make("a", {{"timeline_id", "t"}, {"timeline_title", "T"}});
+  const auto edit = [&](const char* type, const char* value, const char* query = "alert.attributes.params.ruleId: a") {
+    return call("POST", kBulk,
+                {{"action", "edit"},
+                 {"query", query},
+                 {"edit", Json::array({{{"type", type}, {"value", Json::parse(value)}}})}});
+  };
+  const auto standing = [&] { return parsed(call("GET", kRules, {}, {{"rule_id", "a"}})); };
+  const auto goes_back = [&] {
+    const net::Response put = call("PUT", kRules, standing());
+    EXPECT_EQ(put.status, 200) << put.body;
+    const net::Response patched = call("PATCH", kRules, {{"rule_id", "a"}, {"enabled", false}});
+    EXPECT_EQ(patched.status, 200) << patched.body;
+  };
+  const char* const one = R"({"actions":[{"id":"c","params":{},"group":"default"}]})";
+  EXPECT_EQ(edit("set_rule_actions", one).status, 200);
+  EXPECT_EQ(standing()["actions"][0]["action_type_id"], ".unknown") << "nobody said of what kind it is";
+  goes_back();
+  EXPECT_EQ(parsed(edit("add_rule_actions", one))["attributes"]["summary"]["skipped"], 1) << "it stands already";
+
+  EXPECT_EQ(edit("set_rule_actions", R"({"actions":[{"id":"c","action_type_id":".slack","params":{}}]})").status, 200);
+  EXPECT_EQ(edit("add_rule_actions", R"({"actions":[{"id":"c","params":{"message":"m"}}]})").status, 200);
+  EXPECT_EQ(standing()["actions"][1]["action_type_id"], ".slack") << "as the rule's own action with this id";
+  goes_back();
+
+  EXPECT_EQ(edit("set_timeline", R"({"timeline_id":"","timeline_title":""})").status, 200);
+  EXPECT_FALSE(standing().contains("timeline_id"));
+  EXPECT_FALSE(standing().contains("timeline_title"));
+  goes_back();
+
+  // What PUT would refuse is an error of that rule, in a trial as well.
+  make("b", {{"data_view_id", "d"}});
+  for (const char* trial : {"true", "false"}) {
+    const net::Response part = call("POST", kBulk,
+                                    {{"action", "edit"},
+                                     {"query", "alert.attributes.params.ruleId: (a or b)"},
+                                     {"edit", Json::parse(R"([{"type":"set_index_patterns","value":["logs-*"]}])")}},
+                                    {{"dry_run", trial}});
+    EXPECT_EQ(part.status, 500) << part.body;
+    const Json errors = parsed(part)["attributes"]["errors"];
+    ASSERT_EQ(errors.size(), 1u) << part.body;
+    EXPECT_EQ(errors[0]["rules"][0]["name"], "Rule b");
+    EXPECT_EQ(errors[0]["message"], "\"index\" and \"data_view_id\" can't both be set");
+  }
+  EXPECT_EQ(standing()["index"], Json({"logs-*"})) << "the other one is changed";
+  for (const auto& [type, value] :
+       std::vector<std::pair<const char*, const char*>>{{"set_timeline", R"({"timeline_id":"t","timeline_title":""})"},
+                                                        {"set_rule_actions", R"({"actions":[{"id":"c"}]})"},
+                                                        {"set_rule_actions", R"({"actions":[],"throttle":"xx"})"},
+                                                        {"set_rule_actions", R"({"actions":[],"throttle":5})"}}) {
+    const net::Response r = edit(type, value);
+    EXPECT_EQ(r.status, 500) << value << r.body;
+    EXPECT_NE(r.body.find("[request body]: "), std::string::npos) << r.body;
+  }
+}
+
+TEST_F(RuleRoutes, ADuplicatesSwitchesAreTrueOrFalse) {
+  make("a");
+  const auto duplicate = [&](const char* how) {
+    return call(
+        "POST", kBulk,
+        {{"action", "duplicate"}, {"query", "alert.attributes.params.ruleId: a"}, {"duplicate", Json::parse(how)}});
+  };
+  EXPECT_EQ(parsed(duplicate(R"({"include_exceptions":"no"})"))["message"],
+            "[request body]: duplicate.include_exceptions: Expected boolean, received string");
+  EXPECT_EQ(parsed(duplicate(R"({"include_expired_exceptions":1})"))["message"],
+            "[request body]: duplicate.include_expired_exceptions: Expected boolean, received number");
+  EXPECT_EQ(duplicate(R"({"include_exceptions":false,"include_expired_exceptions":true})").status, 200);
+}
+
 TEST_F(RuleRoutes, WordsOfTheContractAreChecked) {
   const auto told = [&](const char* key, const char* value) {
     Json r = rule("a");
