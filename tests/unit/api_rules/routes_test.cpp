@@ -353,6 +353,47 @@ TEST_F(RuleRoutes, WhatIsMissingOrNoWordIsToldInThePlatformsShape) {
   }
 }
 
+TEST_F(RuleRoutes, SortsByTheExecutionThatAnswersShow) {
+  make("a", {{"enabled", true}});
+  clock_.advance_ms(1000);
+  make("b");
+  clock_.advance_ms(1000);
+  make("c", {{"enabled", true}});
+  clock_.advance_ms(1000);
+  ASSERT_EQ(call("PATCH", kRules, {{"rule_id", "a"}, {"name", "Later"}}).status, 200);
+  const auto shown = [&](const char* what, const char* order) {
+    const Json page = parsed(call("GET", kFind, {},
+                                  {{"filter", "alert.attributes.params.immutable: false"},
+                                   {"sort_field", "execution_summary.last_execution." + std::string(what)},
+                                   {"sort_order", order}}));
+    std::string ids;
+    for (const Json& one : page["data"]) ids += one["rule_id"].get<std::string>();
+    return ids;
+  };
+  EXPECT_EQ(shown("date", "asc"), "bca");
+  EXPECT_EQ(shown("date", "desc"), "acb");
+  EXPECT_EQ(shown("status", "asc").substr(0, 1), "b") << "by status_order: one that is off comes first";
+  EXPECT_EQ(shown("status", "desc").substr(2), "b");
+}
+
+TEST_F(RuleRoutes, FiltersSpellInnerKeysEitherWay) {
+  make("a", {{"exceptions_list",
+              Json::parse(R"([{"id":"x","list_id":"mine","type":"detection","namespace_type":"single"}])")},
+             {"response_actions", Json::parse(R"([{"action_type_id":".osquery","params":{"query":"SELECT 1;"}}])")}});
+  make("b");
+  for (const char* filter :
+       {"alert.attributes.params.exceptionsList.listId: mine", "alert.attributes.params.exceptionsList.list_id: mine",
+        "alert.attributes.params.exceptions_list.list_id: mine", "alert.attributes.exceptionsList.listId: mine",
+        "alert.attributes.params.exceptionsList:{ listId: mine and namespaceType: single }",
+        "alert.attributes.params.exceptions_list:{ list_id: mine and type: detection }",
+        "alert.attributes.params.exceptions*: mine", "alert.attributes.params.responseActions.actionTypeId: .osquery",
+        "alert.attributes.params.response_actions.action_type_id: .osquery"}) {
+    EXPECT_EQ(found(filter), Ids{"a"}) << filter;
+  }
+  EXPECT_EQ(found("alert.attributes.mapped_params.risk_score: 50 and alert.attributes.params.ruleId: b"), Ids{"b"});
+  EXPECT_EQ(found("alert.attributes.created_at > now-1h and alert.attributes.params.ruleId: b"), Ids{"b"});
+}
+
 TEST_F(RuleRoutes, AnExportNamesWhatItCouldNotFindAndTakesNoList) {
   make("a");
   const std::string id = parsed(call("GET", kRules, {}, {{"rule_id", "a"}}))["id"];
