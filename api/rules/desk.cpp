@@ -451,7 +451,13 @@ RuleResult<RuleViewPtr> spoken_of(const RuleDesk& desk, std::string_view body) {
     const auto it = json.find(key);
     return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
   };
-  return desk.named(text("id"), text("rule_id"));
+  auto rule = desk.named(text("id"), text("rule_id"));
+  // A rule_id never changes: who sends another one means another rule, or hopes for what would not happen.
+  if (const std::string other = text("rule_id"); rule && !other.empty() && other != (*rule)->rule_id) {
+    return tl::unexpected(refuse_meaning({"id: \"" + (*rule)->id + "\" is the rule of rule_id: \"" + (*rule)->rule_id +
+                                          "\", not of rule_id: \"" + other + "\"; a rule_id can't be changed"}));
+  }
+  return rule;
 }
 
 }  // namespace

@@ -98,8 +98,7 @@ TEST_F(RuleRoutes, WhatIsWrongWithTheMeaningIsAListWithPlaceAndConstruct) {
     for (const char* method : {"GET", "DELETE"}) {
       const net::Response both = call(method, kRules, {}, query);
       EXPECT_EQ(both.status, 400);
-      EXPECT_NE(parsed(both)["message"][0].get<std::string>().find("either \"id\" or \"rule_id\" must be set"),
-                std::string::npos);
+      EXPECT_EQ(parsed(both)["message"], Json::array({"either \"id\" or \"rule_id\" must be set"}));
     }
   }
 }
@@ -392,6 +391,22 @@ TEST_F(RuleRoutes, FiltersSpellInnerKeysEitherWay) {
   }
   EXPECT_EQ(found("alert.attributes.mapped_params.risk_score: 50 and alert.attributes.params.ruleId: b"), Ids{"b"});
   EXPECT_EQ(found("alert.attributes.created_at > now-1h and alert.attributes.params.ruleId: b"), Ids{"b"});
+}
+
+TEST_F(RuleRoutes, AnIdAndARuleIdOfAnotherRuleAreRefused) {
+  make("a");
+  const Json a = parsed(call("GET", kRules, {}, {{"rule_id", "a"}}));
+  Json body = a;
+  EXPECT_EQ(call("PUT", kRules, body).status, 200) << "both, of one rule";
+  body["rule_id"] = "other";
+  const std::string id = a["id"];
+  for (const char* method : {"PUT", "PATCH"}) {
+    const net::Response r = call(method, kRules, body);
+    EXPECT_EQ(r.status, 400) << method;
+    EXPECT_EQ(parsed(r)["message"], Json::array({"id: \"" + id +
+                                                 "\" is the rule of rule_id: \"a\", not of rule_id: "
+                                                 "\"other\"; a rule_id can't be changed"}));
+  }
 }
 
 TEST_F(RuleRoutes, AnExportNamesWhatItCouldNotFindAndTakesNoList) {
