@@ -50,7 +50,9 @@ Result<std::vector<Privilege>> scopes_in(const nlohmann::json& body) {
     if (!scope) {
       std::string known;
       for (const Privilege p : all_privileges()) known += (known.empty() ? "" : ", ") + std::string(to_string(p));
-      return fail(ErrorCode::invalid_argument, "there is no such scope; there are " + known);
+      const std::string named = word.is_string() ? word.get<std::string>() : word.dump();
+      return fail(ErrorCode::invalid_argument,
+                  "there is no scope '" + printable(named.substr(0, 60)) + "'; there are " + known);
     }
     scopes.push_back(*scope);
   }
@@ -64,8 +66,9 @@ Result<Json> make(const Call& call) {
   const auto body = parse_json(call.request.body);
   if (!body.is_object())
     return fail(ErrorCode::invalid_argument, R"(the body is {"user", "name", "scopes"?, "expires_in"?})");
-  FB_TRY(const auto user, call.parts.store.user(body.value("user", call.who.person)));
-  if (!user) return fail(ErrorCode::not_found, "there is no such user");
+  const std::string person = body.value("user", call.who.person);
+  FB_TRY(const auto user, call.parts.store.user(person));
+  if (!user) return fail(ErrorCode::not_found, "there is no user '" + printable(person.substr(0, 100)) + "'");
   NewKey fresh = new_key();
   fresh.row.person = user->name;
   fresh.row.name = body.value("name", "");

@@ -37,7 +37,7 @@ RuleResult<RuleViewPtr> asked_for(const Call& call, const RuleDesk& desk) {
   const std::string id = call.query("id");
   const std::string rule_id = call.query("rule_id");
   if (!id.empty() && !rule_id.empty()) {
-    return tl::unexpected(refuse_meaning({"either \"id\" or \"rule_id\" must be set, not both"}));
+    return tl::unexpected(refuse_meaning({"either \"id\" or \"rule_id\" must be set"}));
   }
   return desk.named(id, rule_id);
 }

@@ -107,16 +107,33 @@ Json name_of(const RuleView& rule) {
 // What the body says of a duplicate; true unless it says no.
 bool copies(const Json& body, const char* what) {
   const auto how = body.find("duplicate");
-  return how == body.end() || !how->is_object() || !how->contains(what) || (*how)[what] == true;
+  return how == body.end() || !how->contains(what) || (*how)[what] == true;
 }
 
+// "" or why the body says nothing that copies() could read.
+std::string problem_of_duplicate(const Json& body) {
+  const auto how = body.find("duplicate");
+  if (how == body.end()) return "";
+  const auto got = [](const Json& v) { return v.is_number() ? "number" : v.type_name(); };
+  if (!how->is_object()) return std::string("duplicate: Expected object, received ") + got(*how);
+  for (const char* key : {"include_exceptions", "include_expired_exceptions"}) {
+    if (how->contains(key) && !(*how)[key].is_boolean()) {
+      return std::string("duplicate.") + key + ": Expected boolean, received " + got((*how)[key]);
+    }
+  }
+  return "";
+}
+
+using MaybeChange = RuleResult<std::optional<RuleDesk::Change>>;
+
 // The change that the action asks for; nothing when the rule is so already.
-std::optional<RuleDesk::Change> change_of(const std::string& action, const RuleViewPtr& rule, const Json& body) {
+MaybeChange change_of(const std::string& action, const RuleViewPtr& rule, const Json& body) {
   if (action == "delete") return RuleDesk::Change{rule, "deleted", "", ""};
-  const auto built_on = [&rule](const char* what, auto derive) -> std::optional<RuleDesk::Change> {
-    std::string doc = derive(*rule);
-    if (doc == rule->doc && rule->problem.empty()) return std::nullopt;
-    return RuleDesk::Change{rule, what, std::move(doc), "",
+  const auto built_on = [&rule](const char* what, auto derive) -> MaybeChange {
+    RuleResult<std::string> doc = derive(*rule);
+    if (!doc) return tl::unexpected(std::move(doc.error()));
+    if (*doc == rule->doc && rule->problem.empty()) return std::nullopt;
+    return RuleDesk::Change{rule, what, std::move(*doc), "",
                             [derive](const RuleView& r) -> RuleResult<std::string> { return derive(r); }};
   };
   if (action == "enable" || action == "disable") {
@@ -196,6 +213,9 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
       return problem(400, "[request body]: " + bad);
     }
   }
+  if (const std::string bad = action == "duplicate" ? problem_of_duplicate(body) : ""; !bad.empty()) {
+    return problem(400, "[request body]: " + bad);
+  }
   Bulk bulk;
   auto rules = chosen(body, desk, bulk);
   if (!rules) return answer(rules.error());
@@ -219,7 +239,12 @@ net::Response bulk_action(const Call& call, RuleDesk& desk) {
       bulk.error("the rule stands in a rule file; the API does not change it", 400, "IMMUTABLE", name_of(*rule));
       continue;
     }
-    auto change = change_of(action, rule, body);
+    auto wanted = change_of(action, rule, body);
+    if (!wanted) {
+      bulk.error(joined(wanted.error().messages), wanted.error().status, nullptr, name_of(*rule));
+      continue;
+    }
+    std::optional<RuleDesk::Change>& change = *wanted;
     if (!change) {
       Json skipped = name_of(*rule);
       skipped["skip_reason"] = "RULE_NOT_MODIFIED";

@@ -32,7 +32,9 @@ Result<std::vector<Role>> roles_in(const nlohmann::json& body) {
     if (!role) {
       std::string known;
       for (const Role r : all_roles()) known += (known.empty() ? "" : ", ") + std::string(to_string(r));
-      return fail(ErrorCode::invalid_argument, "there is no such role; there are " + known);
+      const std::string named = word.is_string() ? word.get<std::string>() : word.dump();
+      return fail(ErrorCode::invalid_argument,
+                  "there is no role '" + printable(named.substr(0, 60)) + "'; there are " + known);
     }
     roles.push_back(*role);
   }

@@ -95,6 +95,25 @@ void change_list(Json& list, const Json& values, char how) {
   }
 }
 
+// The order of an object's keys says nothing.
+bool same(const Json& a, const Json& b) {
+  return nlohmann::json(a) == nlohmann::json(b);
+}
+
+// An action as rules have it. Edits name a connector by its id alone, and Firebreak has no connectors to ask for the
+// kind: it is that of the rule's own action with this id, else one that says so.
+Json whole_action(Json action, const Json& own) {
+  if (!action.contains("group")) action["group"] = "default";
+  if (action.contains("action_type_id")) return action;
+  action["action_type_id"] = ".unknown";
+  for (const Json& other : own) {
+    const bool alike =
+        other.is_object() && other.contains("id") && action.contains("id") && other["id"] == action["id"];
+    if (alike && other.contains("action_type_id")) action["action_type_id"] = other["action_type_id"];
+  }
+  return action;
+}
+
 void apply(Json& rule, const Json& edit) {
   const auto type = edit["type"].get<std::string>();
   if (type == "delete_alert_suppression") {
@@ -124,8 +143,11 @@ void apply(Json& rule, const Json& edit) {
   } else if (type == "set_alert_suppression") {
     rule["alert_suppression"] = value;
   } else if (type == "set_timeline") {
-    rule["timeline_id"] = value["timeline_id"];
-    rule["timeline_title"] = value["timeline_title"];
+    for (const char* key : {"timeline_id", "timeline_title"}) rule[key] = value[key];
+    if (value["timeline_id"] == "" && value["timeline_title"] == "") {  // as Kibana's page takes a timeline away
+      rule.erase("timeline_id");
+      rule.erase("timeline_title");
+    }
   } else if (type == "set_schedule") {
     const int64_t interval = parse_duration_ms(value["interval"].get<std::string>()).value_or(0);
     const int64_t lookback = parse_duration_ms(value["lookback"].get<std::string>()).value_or(0);
@@ -133,12 +155,15 @@ void apply(Json& rule, const Json& edit) {
     rule["from"] = "now-" + std::to_string((interval + lookback) / 1000) + "s";
     rule["to"] = "now";
   } else {
-    Json actions = type == "set_rule_actions" ? Json::array() : rule.value("actions", Json::array());
-    for (const Json& action : value["actions"]) {
-      if (std::find(actions.begin(), actions.end(), action) == actions.end()) actions.push_back(action);
+    const Json own = rule.value("actions", Json::array());
+    Json actions = type == "set_rule_actions" ? Json::array() : own;
+    for (const Json& sent : value["actions"]) {
+      Json action = whole_action(sent, own);
+      const auto stands = [&action](const Json& other) { return same(action, other); };
+      if (std::none_of(actions.begin(), actions.end(), stands)) actions.push_back(std::move(action));
     }
     rule["actions"] = std::move(actions);
-    if (const auto it = value.find("throttle"); it != value.end() && it->is_string()) rule["throttle"] = *it;
+    if (const auto it = value.find("throttle"); it != value.end() && !it->is_null()) rule["throttle"] = *it;
   }
 }
 
@@ -153,12 +178,14 @@ std::string check_edits(std::string_view edits) {
   return {};
 }
 
-std::string edited(std::string_view doc, std::string_view edits) {
+tl::expected<std::string, RuleRefusal> edited(std::string_view doc, std::string_view edits) {
   Json rule = parse_ordered_json(doc);
   const Json before = rule;
   for (const Json& edit : parse_ordered_json(edits)) apply(rule, edit);
-  if (rule == before) return std::string(doc);
-  return dumped(rule);
+  if (same(rule, before)) return std::string(doc);
+  auto shaped = shape_rule(dumped(rule));
+  if (!shaped) return tl::unexpected(std::move(shaped.error()));
+  return std::move(shaped->doc);
 }
 
 }  // namespace fb::api

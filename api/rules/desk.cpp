@@ -99,12 +99,18 @@ std::string problem_of_keys(const ir::Node& node) {
   return {};
 }
 
+// Clients spell a key as the answer has it or as Kibana's saved object does: the index holds the latter.
+void read_as_saved(ir::FieldRef& field) {
+  if (field.scope == ir::FieldRef::Scope::named) field.name = camel(field.name);
+  for (ir::GlobPart& part : field.glob) {
+    if (part.kind == ir::GlobPart::Kind::literal) part.text = camel(part.text);
+  }
+}
+
 // No type of ECS covers the times of a rule: bounds such as now-1d become the moment they mean.
 void read_as_time(ir::Test& test, int64_t now_ms) {
-  constexpr std::string_view kStart = "alert.attributes.";
-  if (test.field.scope != ir::FieldRef::Scope::named || !test.field.name.starts_with(kStart)) return;
-  const std::string_view name = std::string_view(test.field.name).substr(kStart.size());
-  if (name != "createdAt" && name != "created_at" && name != "updatedAt" && name != "updated_at") return;
+  if (test.field.scope != ir::FieldRef::Scope::named) return;
+  if (test.field.name != "alert.attributes.createdAt" && test.field.name != "alert.attributes.updatedAt") return;
   const bool first = test.op == ir::Op::less || test.op == ir::Op::greater_equal;
   if (!first && test.op != ir::Op::greater && test.op != ir::Op::less_equal) return;
   const auto date = ir::parse_date_literal(test.literal);
@@ -116,6 +122,8 @@ void read_as_time(ir::Test& test, int64_t now_ms) {
 // The named field decides; a name of a text field finds words, as Kibana's mapping does.
 void read_as_text(ir::Node& node, int64_t now_ms) {
   constexpr std::string_view kName = "alert.attributes.name";
+  if (node.kind == ir::Node::Kind::test) read_as_saved(node.test.field);
+  if (node.kind == ir::Node::Kind::nested) node.path = camel(node.path);
   if (node.kind == ir::Node::Kind::test && node.test.field.scope == ir::FieldRef::Scope::named &&
       node.test.field.name == kName && (node.test.op == ir::Op::equal || node.test.op == ir::Op::phrase)) {
     node.test.field.name += ".text";
@@ -443,7 +451,13 @@ RuleResult<RuleViewPtr> spoken_of(const RuleDesk& desk, std::string_view body) {
     const auto it = json.find(key);
     return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
   };
-  return desk.named(text("id"), text("rule_id"));
+  auto rule = desk.named(text("id"), text("rule_id"));
+  // A rule_id never changes: who sends another one means another rule, or hopes for what would not happen.
+  if (const std::string other = text("rule_id"); rule && !other.empty() && other != (*rule)->rule_id) {
+    return tl::unexpected(refuse_meaning({"id: \"" + (*rule)->id + "\" is the rule of rule_id: \"" + (*rule)->rule_id +
+                                          "\", not of rule_id: \"" + other + "\"; a rule_id can't be changed"}));
+  }
+  return rule;
 }
 
 }  // namespace

@@ -29,7 +29,10 @@ enum class Is : uint8_t {
   block,   // "default"
   texts1,  // a string or a list of them
   interval,
-  moment,  // now-6m, or a date
+  moment,    // now-6m, or a date
+  throttle,  // no_actions, rule, or how often: 1h
+  number,    // an integer from 0
+  fields,    // a list of strings, or one
 };
 
 struct Key {
@@ -75,7 +78,7 @@ constexpr auto kKeys = std::to_array<Key>({
     {"namespace", Is::text},
     {"meta", Is::object},
     {"investigation_fields", Is::object},
-    {"throttle", Is::text},
+    {"throttle", Is::throttle},
     {"response_actions", Is::objects},
     {"outcome", Is::text},
     {"alias_target_id", Is::text},
@@ -118,6 +121,20 @@ constexpr auto kAnswered =
 constexpr auto kTypes = std::to_array<std::string_view>(
     {"query", "saved_query", "eql", "esql", "threshold", "new_terms", "threat_match", "machine_learning"});
 constexpr auto kLanguages = std::to_array<std::string_view>({"kuery", "lucene", "eql", "esql"});
+// What a rule of a type can't do without.
+struct Needed {
+  std::string_view type;
+  std::array<const char*, 4> keys;  // as far as there are so many
+};
+constexpr auto kNeeded = std::to_array<Needed>({
+    {"saved_query", {{"saved_id"}}},
+    {"eql", {{"query", "language"}}},
+    {"esql", {{"query", "language"}}},
+    {"threshold", {{"query", "threshold"}}},
+    {"new_terms", {{"query", "new_terms_fields", "history_window_start"}}},
+    {"threat_match", {{"query", "threat_query", "threat_mapping", "threat_index"}}},
+    {"machine_learning", {{"anomaly_threshold", "machine_learning_job_id"}}},
+});
 constexpr auto kSeverities = std::to_array<std::string_view>({"low", "medium", "high", "critical"});
 
 Json defaults() {
@@ -213,6 +230,18 @@ class Checker {
       case Is::block:
         word(path, v, kBlocks, "enum");
         break;
+      case Is::throttle:
+        if (expect(path, v.is_string(), "string", v) && !is_throttle(v.get_ref<const std::string&>())) {
+          add(path, "Invalid value. Expected 'no_actions' | 'rule' | a number and s, m, h or d such as 1h, received '" +
+                        printable(v.get_ref<const std::string&>().substr(0, 100)) + "'");
+        }
+        break;
+      case Is::number:
+        whole(path, v, 0, 1'000'000'000);
+        break;
+      case Is::fields:
+        if (!v.is_string()) value(path, Is::texts, v);
+        break;
     }
   }
 
@@ -236,7 +265,8 @@ class Checker {
     if (!object.is_object() || !object.contains(key) || !object[key].is_array()) return;
     const size_t n = object[key].size();
     const auto told = [&](const char* edge, size_t limit) {
-      add(path + "." + key, std::string("Array must contain at ") + edge + " " + std::to_string(limit) + " element(s)");
+      add(path.empty() ? key : path + "." + key,
+          std::string("Array must contain at ") + edge + " " + std::to_string(limit) + " element(s)");
     };
     if (n < least) told("least", least);
     if (n > most) told("most", most);
@@ -255,6 +285,12 @@ class Checker {
   static constexpr size_t kMostProblems = 20;
   static constexpr auto kBlocks = std::to_array<std::string_view>({"default"});
 
+  static bool is_throttle(std::string_view text) {
+    if (text == "no_actions" || text == "rule") return true;
+    if (text.size() < 2 || text[0] < '1' || text[0] > '9') return false;
+    if (std::string_view("smhd").find(text.back()) == std::string_view::npos) return false;
+    return text.substr(0, text.size() - 1).find_first_not_of("0123456789") == std::string_view::npos;
+  }
   static std::string name_of(const Json& v) { return v.is_null() ? "null" : v.is_number() ? "number" : v.type_name(); }
   bool expect(const std::string& path, bool good, const char* wanted, const Json& v) {
     if (!good) add(path, std::string("Expected ") + wanted + ", received " + name_of(v));
@@ -300,6 +336,113 @@ void check_suppression(const Json& body, Checker& check) {
   }
 }
 
+// A member that is an object, or nothing.
+const Json* object_in(const Json& object, const char* key) {
+  if (!object.is_object()) return nullptr;
+  const auto it = object.find(key);
+  return it != object.end() && it->is_object() ? &*it : nullptr;
+}
+
+// What a rule's type needs besides; whether Firebreak builds the type is the compiler's to say.
+void check_type(const Json& body, Checker& check) {
+  const auto type = body.find("type");
+  if (type == body.end() || !type->is_string()) return;
+  const auto needed = std::find_if(kNeeded.begin(), kNeeded.end(), [&](const Needed& n) { return *type == n.type; });
+  if (needed == kNeeded.end()) return;
+  for (const char* key : needed->keys) {
+    if (key != nullptr && !body.contains(key)) check.add(key, "Required");
+  }
+  if (const Json* threshold = object_in(body, "threshold")) {
+    check.members("threshold", *threshold,
+                  {{"field", true, Is::fields}, {"value", true, Is::counter}, {"cardinality", false, Is::objects}});
+    if (const auto all = threshold->find("cardinality"); all != threshold->end() && all->is_array()) {
+      check.each("threshold.cardinality", *all, [&](const std::string& at, const Json& one) {
+        check.members(at, one, {{"field"}, {"value", true, Is::number}});
+      });
+    }
+  }
+  check.size("", body, "new_terms_fields", 1, 3);
+  if (const auto all = body.find("threat_mapping"); all != body.end() && all->is_array()) {
+    check.each("threat_mapping", *all, [&](const std::string& at, const Json& one) {
+      check.members(at, one, {{"entries", true, Is::objects}});
+      if (!one.is_object() || !one.contains("entries") || !one["entries"].is_array()) return;
+      check.each(at + ".entries", one["entries"], [&](const std::string& in, const Json& entry) {
+        static constexpr auto kMapping = std::to_array<std::string_view>({"mapping"});
+        check.members(in, entry, {{"field"}, {"type"}, {"value"}, {"negate", false, Is::truth}});
+        check.one_of(in, entry, "type", kMapping);
+      });
+    });
+  }
+}
+
+void check_action(const std::string& at, const Json& action, Checker& check) {
+  static constexpr auto kWhen =
+      std::to_array<std::string_view>({"onActiveAlert", "onThrottleInterval", "onActionGroupChange"});
+  check.members(at, action,
+                {{"action_type_id"},
+                 {"id"},
+                 {"params", true, Is::object},
+                 {"group", false},
+                 {"uuid", false},
+                 {"alerts_filter", false, Is::object},
+                 {"frequency", false, Is::object}});
+  const Json* frequency = object_in(action, "frequency");
+  if (frequency == nullptr) return;
+  const std::string in = at + ".frequency";
+  check.members(in, *frequency, {{"summary", true, Is::truth}, {"notifyWhen"}});
+  check.one_of(in, *frequency, "notifyWhen", kWhen);
+  const auto throttle = frequency->find("throttle");
+  if (throttle == frequency->end()) {
+    check.add(in + ".throttle", "Required");
+  } else if (!throttle->is_null()) {
+    check.value(in + ".throttle", Is::throttle, *throttle);
+  }
+}
+
+// One of Kibana's response actions. That Firebreak runs only the isolation, and how often, is the compiler's to say.
+void check_response_action(const std::string& at, const Json& action, Checker& check) {
+  static constexpr auto kKinds = std::to_array<std::string_view>({".endpoint", ".osquery"});
+  static constexpr auto kCommands =
+      std::to_array<std::string_view>({"isolate", "kill-process", "suspend-process", "runscript"});
+  check.members(at, action, {{"action_type_id"}, {"params", true, Is::object}});
+  check.one_of(at, action, "action_type_id", kKinds);
+  const Json* params = object_in(action, "params");
+  if (params == nullptr || !action.contains("action_type_id")) return;
+  const std::string in = at + ".params";
+  if (action["action_type_id"] == ".osquery") {
+    check.members(in, *params,
+                  {{"query", false},
+                   {"queries", false, Is::objects},
+                   {"saved_query_id", false},
+                   {"pack_id", false},
+                   {"ecs_mapping", false, Is::object},
+                   {"timeout", false, Is::number}});
+    return;
+  }
+  if (action["action_type_id"] != ".endpoint") return;
+  check.members(in, *params, {{"command"}, {"comment", false}});
+  check.one_of(in, *params, "command", kCommands);
+  const auto command = params->find("command");
+  if (command == params->end() || !command->is_string() || !has(kCommands, command->get_ref<const std::string&>())) {
+    return;
+  }
+  if (*command == "isolate") return;
+  check.members(in, *params, {{"config", true, Is::object}});
+  const Json* config = object_in(*params, "config");
+  if (config == nullptr) return;
+  if (*command != "runscript") {
+    check.members(in + ".config", *config, {{"field"}, {"overwrite", false, Is::truth}});
+    return;
+  }
+  for (const char* os : {"linux", "macos", "windows"}) {
+    check.members(in + ".config", *config, {{os, false, Is::object}});
+    if (const Json* script = object_in(*config, os)) {
+      check.members(in + ".config." + os, *script,
+                    {{"scriptId"}, {"scriptInput", false}, {"timeout", false, Is::number}});
+    }
+  }
+}
+
 // The members of lists and objects within a rule, as far as clients rely on them.
 void check_members(const Json& body, Checker& check) {
   const auto list = [&](const char* key, auto&& todo) {
@@ -330,12 +473,17 @@ void check_members(const Json& body, Checker& check) {
     check.members(at, one,
                   {{"package", true, Is::filled}, {"version", true, Is::filled}, {"integration", false, Is::filled}});
   });
-  list("actions", [&](const std::string& at, const Json& action) {
-    check.members(at, action, {{"action_type_id"}, {"id"}, {"params", true, Is::object}, {"group", false}});
-  });
+  list("actions", [&](const std::string& at, const Json& action) { check_action(at, action, check); });
+  list("response_actions",
+       [&](const std::string& at, const Json& action) { check_response_action(at, action, check); });
   list("exceptions_list", [&](const std::string& at, const Json& entry) {
     static constexpr auto kSpaces = std::to_array<std::string_view>({"agnostic", "single"});
+    static constexpr auto kListTypes = std::to_array<std::string_view>(
+        {"detection", "rule_default", "endpoint", "endpoint_trusted_apps", "endpoint_trusted_devices",
+         "endpoint_events", "endpoint_host_isolation_exceptions", "endpoint_blocklists",
+         "endpoint_custom_yara_signatures"});
     check.members(at, entry, {{"id", true, Is::filled}, {"list_id", true, Is::filled}, {"type"}, {"namespace_type"}});
+    check.one_of(at, entry, "type", kListTypes);
     check.one_of(at, entry, "namespace_type", kSpaces);
   });
   static constexpr auto kEquals = std::to_array<std::string_view>({"equals"});
@@ -351,6 +499,21 @@ void check_members(const Json& body, Checker& check) {
     check.members("investigation_fields", *fields, {{"field_names", true, Is::texts}});
     check.size("investigation_fields", *fields, "field_names", 1, 10'000);
   }
+}
+
+// What of Kibana's response actions is stored and not run: '.osquery', or the command for '.endpoint'. "" = anything
+// else, which the compiler takes or refuses.
+std::string_view kept_action(const Json& action) {
+  static constexpr auto kCommands = std::to_array<std::string_view>({"kill-process", "suspend-process", "runscript"});
+  if (!action.is_object()) return {};
+  const auto kind = action.find("action_type_id");
+  const auto params = action.find("params");
+  if (kind == action.end() || params == action.end() || !params->is_object()) return {};
+  if (*kind == ".osquery") return ".osquery";
+  const auto command = params->find("command");
+  if (*kind != ".endpoint" || command == params->end() || !command->is_string()) return {};
+  const auto found = std::find(kCommands.begin(), kCommands.end(), command->get_ref<const std::string&>());
+  return found == kCommands.end() ? std::string_view() : *found;
 }
 
 // Spellings that mean the same become one, as Kibana answers them.
@@ -372,6 +535,14 @@ void normalise(Json& doc) {
   if (const auto actions = doc.find("actions"); actions != doc.end()) {
     for (Json& action : *actions) {
       if (!action.contains("group")) action["group"] = "default";
+    }
+  }
+  if (const auto actions = doc.find("response_actions"); actions != doc.end()) {
+    for (Json& action : *actions) {
+      const std::string_view what = kept_action(action);
+      if (what != "kill-process" && what != "suspend-process") continue;
+      Json& config = action["params"]["config"];
+      if (!config.contains("overwrite")) config["overwrite"] = true;
     }
   }
 }
@@ -403,6 +574,7 @@ tl::expected<ShapedRule, RuleRefusal> shaped(Json body) {
     }
     check.value(key, known->is, value);
   }
+  check_type(body, check);
   check_members(body, check);
   check_suppression(body, check);
   if (const auto id = body.find("id"); id != body.end()) {
@@ -447,21 +619,6 @@ tl::expected<ShapedRule, RuleRefusal> shaped(Json body) {
   normalise(doc);
   out.doc = dumped(doc);
   return out;
-}
-
-// What of Kibana's response actions is stored and not run: '.osquery', or the command for '.endpoint'. "" = anything
-// else, which the compiler takes or refuses.
-std::string_view kept_action(const Json& action) {
-  static constexpr auto kCommands = std::to_array<std::string_view>({"kill-process", "suspend-process", "runscript"});
-  if (!action.is_object()) return {};
-  const auto kind = action.find("action_type_id");
-  const auto params = action.find("params");
-  if (kind == action.end() || params == action.end() || !params->is_object()) return {};
-  if (*kind == ".osquery") return ".osquery";
-  const auto command = params->find("command");
-  if (*kind != ".endpoint" || command == params->end() || !command->is_string()) return {};
-  const auto found = std::find(kCommands.begin(), kCommands.end(), command->get_ref<const std::string&>());
-  return found == kCommands.end() ? std::string_view() : *found;
 }
 
 }  // namespace

@@ -19,31 +19,23 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// risk_score -> riskScore, as Kibana's saved objects spell it.
-std::string camel(std::string_view snake) {
-  std::string out;
-  bool up = false;
-  for (const char c : snake) {
-    if (c == '_') {
-      up = true;
-    } else {
-      out += up && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-      up = false;
-    }
+// The same with every key as Kibana's saved objects spell it.
+nlohmann::json camelled(const Json& value) {
+  if (value.is_object()) {
+    nlohmann::json out = nlohmann::json::object();
+    for (const auto& [key, member] : value.items()) out[camel(key)] = camelled(member);
+    return out;
   }
+  if (!value.is_array()) return value;
+  nlohmann::json out = nlohmann::json::array();
+  for (const Json& member : value) out.push_back(camelled(member));
   return out;
 }
 
 std::shared_ptr<const RuleView::Index> index_of(const Json& rule) {
   auto index = std::make_shared<RuleView::Index>();
-  Json attributes = Json::object();
-  Json params = Json::object();
-  for (const auto& [key, value] : rule.items()) {
-    const std::string name = camel(key);
-    params[name] = value;
-    attributes[name] = value;
-    if (name != key) params[key] = value;  // some clients write it as the answer has it
-  }
+  nlohmann::json attributes = camelled(rule);
+  nlohmann::json params = attributes;
   static const std::map<std::string, const char*> kAlertTypes = {{"query", "siem.queryRule"},
                                                                  {"saved_query", "siem.savedQueryRule"},
                                                                  {"eql", "siem.eqlRule"},
@@ -56,17 +48,17 @@ std::shared_ptr<const RuleView::Index> index_of(const Json& rule) {
   if (alert_type != kAlertTypes.end()) attributes["alertTypeId"] = alert_type->second;
   attributes["consumer"] = "siem";
   // Older clients ask by the tags that Kibana once kept beside the rule's own.
-  Json tags = rule.value("tags", Json::array());
+  nlohmann::json tags = rule.value("tags", Json::array());
   tags.push_back(std::string("__internal_immutable:") + (rule.value("immutable", false) ? "true" : "false"));
   tags.push_back("__internal_rule_id:" + rule.value("rule_id", ""));
   attributes["tags"] = std::move(tags);
-  attributes["schedule"] = Json{{"interval", rule.value("interval", "")}};
+  attributes["schedule"] = {{"interval", rule.value("interval", "")}};
   attributes["params"] = std::move(params);
   static const std::map<std::string, const char*> kMapped = {
       {"low", "20-low"}, {"medium", "40-medium"}, {"high", "60-high"}, {"critical", "80-critical"}};
   const auto mapped = kMapped.find(rule.value("severity", ""));
-  attributes["mapped_params"] =
-      Json{{"risk_score", rule.value("risk_score", 0)}, {"severity", mapped == kMapped.end() ? "" : mapped->second}};
+  attributes["mappedParams"] = nlohmann::json{{"riskScore", rule.value("risk_score", 0)},
+                                              {"severity", mapped == kMapped.end() ? "" : mapped->second}};
   const std::string saved_id = "alert:" + rule.value("id", "");
   if (auto tree = parse_json_tree(dumped(Json{{"alert", {{"id", saved_id}, {"attributes", std::move(attributes)}}}}))) {
     index->tree = std::move(*tree);
@@ -102,17 +94,22 @@ Json notices(std::string_view doc, const LoadedRule& rule) {
   return out;
 }
 
+// Kibana sorts by it: what does not run comes last.
+int status_order(bool enabled, const std::string& problem) {
+  return !problem.empty() ? 30 : enabled ? 15 : 0;
+}
+
 // `problem`: why it can't be run, "" = it can.
 Json summary(const Json& rule, const std::string& problem) {
   const bool enabled = rule.value("enabled", false);
   Json last{{"date", rule.value("updated_at", "")}};
   if (!problem.empty()) {
     last["status"] = "failed";
-    last["status_order"] = 30;
+    last["status_order"] = status_order(enabled, problem);
     last["message"] = problem;
   } else {
     last["status"] = enabled ? "running" : "succeeded";
-    last["status_order"] = enabled ? 15 : 0;
+    last["status_order"] = status_order(enabled, problem);
     last["message"] = enabled ? "evaluated on every event as it comes in" : "disabled";
   }
   last["metrics"] = Json::object();
@@ -137,6 +134,20 @@ std::string changed_at(const std::string& file) {
 }
 
 }  // namespace
+
+std::string camel(std::string_view snake) {
+  std::string out;
+  bool up = false;
+  for (const char c : snake) {
+    if (c == '_') {
+      up = true;
+    } else {
+      out += up && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+      up = false;
+    }
+  }
+  return out;
+}
 
 RuleViewPtr view_of(const std::string& doc, const LoadedRule& rule, bool waits) {
   auto view = std::make_shared<RuleView>();
@@ -223,12 +234,20 @@ bool sort_rules(std::vector<RuleViewPtr>& rules, const RuleSort& sort) {
     });
     return true;
   }
-  // Rules here do not run at times of their own: all are alike.
   static constexpr std::string_view kRun = "execution_summary.last_execution.";
   if (!f.starts_with(kRun)) return false;
   const std::string_view what = std::string_view(f).substr(kRun.size());
-  return what == "date" || what == "status" || what == "metrics.execution_gap_duration_s" ||
-         what == "metrics.total_indexing_duration_ms" || what == "metrics.total_search_duration_ms";
+  if (what == "date") return by([](const Index& i) -> const std::string& { return i.updated_at; });
+  if (what == "status") {
+    const auto order = [](const RuleViewPtr& rule) { return status_order(rule->index->enabled, rule->problem); };
+    std::stable_sort(rules.begin(), rules.end(), [&](const RuleViewPtr& a, const RuleViewPtr& b) {
+      return sort.ascending ? order(a) < order(b) : order(b) < order(a);
+    });
+    return true;
+  }
+  // Rules here do not run at times of their own: there are no such times, all are alike.
+  return what == "metrics.execution_gap_duration_s" || what == "metrics.total_indexing_duration_ms" ||
+         what == "metrics.total_search_duration_ms";
 }
 
 std::vector<std::string> problems_of(const LoadedRule& rule, std::string_view doc) {

@@ -26,6 +26,9 @@ RuleViewPtr view_of(const std::string& doc, const LoadedRule& rule, bool waits =
 RuleViewPtr waiting_view(const RuleView& view, const std::string& why);
 RuleViewPtr view_of_file(const LoadedRule& rule);
 
+// risk_score -> riskScore, of every step of a path: as Kibana's saved objects spell it, and as an index holds its keys.
+std::string camel(std::string_view snake);
+
 // Stable; false: there is no such field to sort by.
 bool sort_rules(std::vector<RuleViewPtr>& rules, const RuleSort& sort);
 

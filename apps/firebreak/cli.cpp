@@ -38,6 +38,33 @@ std::vector<std::string> action_states() {
   return words;
 }
 
+// Of a rule, as `rules versions` shows it.
+const CLI::Validator& version_number() {
+  static const CLI::Validator check(
+      [](const std::string& word) {
+        const bool digits = !word.empty() && word.size() <= 18 && word.find_first_not_of("0123456789") == word.npos;
+        return digits && word.find_first_not_of('0') != word.npos
+                   ? std::string()
+                   : "'" + printable(word.substr(0, 40)) + "' is no version of a rule; they count from 1";
+      },
+      "");
+  return check;
+}
+
+// How long a key holds, as the service takes it.
+const CLI::Validator& key_lifetime() {
+  static const CLI::Validator check(
+      [](const std::string& word) {
+        constexpr int64_t kLongestMs = 3650ll * 86'400'000;
+        const auto ms = parse_duration_ms(word);
+        return ms && *ms > 0 && *ms <= kLongestMs
+                   ? std::string()
+                   : "'" + printable(word.substr(0, 40)) + "' is no duration such as 90d, at most 3650d";
+      },
+      "");
+  return check;
+}
+
 void add_connect(CLI::App& command, ConnectOptions& connect) {
   command.add_option("-c,--config", connect.config, "the service's config file; its data_dir holds the socket");
   command.add_option("--socket", connect.socket, "the service's socket (default: firebreak.sock in the data_dir)");
@@ -168,8 +195,8 @@ void add_rules_sync(CLI::App& rules, Commands& c, Chosen& chosen) {
                    "firebreak rules diff --rule office-child --from 1 --to 3", run_rules_diff);
   diff.add_option("PATH", o.paths, "rule files or folders");
   diff.add_option("--rule", o.rule, "a rule_id or id, instead of files");
-  diff.add_option("--from", o.from, "version (default: the one before --to)");
-  diff.add_option("--to", o.to, "version (default: the newest)");
+  diff.add_option("--from", o.from, "version (default: the one before --to)")->check(version_number());
+  diff.add_option("--to", o.to, "version (default: the newest)")->check(version_number());
   sub("versions", "Every version of a rule, with author and time", "firebreak rules versions office-child",
       run_rules_versions)
       .add_option("RULE", o.rule, "a rule_id or id")
@@ -177,7 +204,7 @@ void add_rules_sync(CLI::App& rules, Commands& c, Chosen& chosen) {
   auto& restore = sub("restore", "Make an old version of a rule the standing one",
                       "firebreak rules restore office-child 2", run_rules_restore);
   restore.add_option("RULE", o.rule, "a rule_id or id")->required();
-  restore.add_option("VERSION", o.version, "as `rules versions` shows it")->required()->check(CLI::PositiveNumber);
+  restore.add_option("VERSION", o.version, "as `rules versions` shows it")->required()->check(version_number());
 }
 
 void add_rules(CLI::App& app, Commands& c, Chosen& chosen) {
@@ -498,7 +525,8 @@ void add_keys(CLI::App& app, Commands& c, Chosen& chosen) {
   create.add_option("--name", o.name, "what it is for");
   create.add_option("--scope", o.scopes, "a privilege it is for; may be repeated (default: all that the roles give)")
       ->allow_extra_args(false);
-  create.add_option("--expires", o.expires_in, "how long it holds, such as 90d (default: until it is revoked)");
+  create.add_option("--expires", o.expires_in, "how long it holds, such as 90d (default: until it is revoked)")
+      ->check(key_lifetime());
   auto& list = sub("list", "Keys without their secrets", "firebreak keys list --user ada", run_keys_list);
   list.add_option("--user", o.user, "only this person's");
   add_format(list, o.format);

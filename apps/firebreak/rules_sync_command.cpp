@@ -238,12 +238,16 @@ int run_rules_pull(const RulesSyncOptions& options) {
   std::error_code error;
   std::filesystem::create_directories(options.folder, error);
   if (error) return complain("can't make the folder " + printable(options.folder), kCantRun);
+  size_t failed = 0;
   for (const Json& rule : rules) {
     const auto doc = bare(dumped(rule));
-    if (!doc) return complain(doc.error(), kCantRun);
     const std::string path = options.folder + "/" + file_name(text_of(rule, "rule_id"));
-    if (const Status written = write_file(path, rule_yaml(dumped(*doc))); !written) {
-      return complain(written.error(), kCantRun);
+    const Status written = doc ? write_file(path, rule_yaml(dumped(*doc))) : tl::unexpected<Error>(doc.error());
+    if (!written) {  // one that can't be written keeps no other from being pulled
+      ++failed;
+      std::fprintf(stderr, "%s: %s\n", printable(text_of(rule, "rule_id")).c_str(),
+                   printable(written.error().message).c_str());
+      continue;
     }
     if (options.format == Format::json) {
       std::printf("%s\n", dumped(Json{{"rule_id", text_of(rule, "rule_id")}, {"file", path}}).c_str());
@@ -252,6 +256,10 @@ int run_rules_pull(const RulesSyncOptions& options) {
     }
   }
   if (rules.empty() && options.format == Format::text) std::printf("no rule came through the API\n");
+  if (failed > 0) {
+    return complain(std::to_string(failed) + " of " + std::to_string(rules.size()) + " rules could not be written",
+                    kFound);
+  }
   return kDone;
 }
 

@@ -102,6 +102,29 @@ class Sync(unittest.TestCase):
         self.assertEqual(self.service.run("rules", "pull", "none", "-o", folder)[0], 1)
         self.assertEqual(self.service.cli("rules", "pull", "a_b", "-o", folder).splitlines(), [os.path.join(folder, "a_b.yml")])
 
+    def test_a_rule_that_cant_be_written_is_named_and_the_rest_is_pulled(self):
+        for rule_id in ("a", "b", "c"):
+            self.assertEqual(self.service.ask("POST", RULES, self.rule(rule_id)).status, 200)
+        folder = os.path.join(self.dir, "out")
+        os.makedirs(os.path.join(folder, "b.yml"))  # in the way
+        code, out, err = self.service.run("rules", "pull", "-o", folder)
+        self.assertEqual((code, out.splitlines()), (1, [os.path.join(folder, f) for f in ("a.yml", "c.yml")]), err)
+        self.assertIn("b: can't write", err)
+        self.assertIn("1 of 3 rules", err)
+
+    def test_words_that_are_no_versions_are_named_in_a_line(self):
+        for args in (("restore", "a", "x"), ("restore", "a", "-1"), ("restore", "a", "0"), ("diff", "--rule", "a", "--from", "0"),
+                     ("diff", "--rule", "a", "--from=-1"), ("diff", "--rule", "a", "--to", "x")):
+            code, out, err = self.service.run("rules", *args)
+            self.assertEqual((code, out), (2, ""), args)
+            self.assertRegex(err, "^firebreak: (VERSION|--from|--to): '(x|-1|0)' is no version of a rule; they count from 1")
+            self.assertLess(len(err), 130)
+
+    def test_a_key_that_holds_for_no_time_names_the_option(self):
+        code, out, err = self.service.run("keys", "create", "--expires", "xx")
+        self.assertEqual((code, out), (2, ""))
+        self.assertRegex(err, "--expires: 'xx' is no duration")
+
     def test_diff_and_restore_of_versions(self):
         self.write("a.yml", self.rule("a", note="old"))
         self.assertEqual(self.results(self.dir)[0], 0)

@@ -209,6 +209,13 @@ TEST_F(Access, PeopleAndKeysAreManagedOverTheApi) {
     EXPECT_EQ(call("POST", "/api/firebreak/users", {{"name", name}, {"roles", Json::array()}}, admin).status, 400)
         << name;
   }
+  const auto names = [&](const net::Response& r, int status, const std::string& word) {
+    EXPECT_EQ(r.status, status) << r.body;
+    EXPECT_NE(r.body.find("'" + word + "'"), std::string::npos) << r.body;
+  };
+  names(call("POST", "/api/firebreak/keys", {{"user", "nobody"}}, admin), 404, "nobody");
+  names(call("POST", "/api/firebreak/keys", {{"scopes", {"bogus"}}}, admin), 400, "bogus");
+  names(call("POST", "/api/firebreak/users", {{"name", "eve"}, {"roles", {"nope"}}}, admin), 400, "nope");
   const net::Response key = call("POST", "/api/firebreak/keys", {{"user", "bob"}, {"expires_in", "1d"}}, admin);
   ASSERT_EQ(key.status, 200) << key.body;
   const std::string bobs = "ApiKey " + Json::parse(key.body)["api_key"].get<std::string>();

@@ -98,8 +98,7 @@ TEST_F(RuleRoutes, WhatIsWrongWithTheMeaningIsAListWithPlaceAndConstruct) {
     for (const char* method : {"GET", "DELETE"}) {
       const net::Response both = call(method, kRules, {}, query);
       EXPECT_EQ(both.status, 400);
-      EXPECT_NE(parsed(both)["message"][0].get<std::string>().find("either \"id\" or \"rule_id\" must be set"),
-                std::string::npos);
+      EXPECT_EQ(parsed(both)["message"], Json::array({"either \"id\" or \"rule_id\" must be set"}));
     }
   }
 }
@@ -181,6 +180,233 @@ TEST_F(RuleRoutes, SuppressionIsSetAndTakenAwayInBulk) {
   EXPECT_EQ(edit({{"type", "set_alert_suppression"}, {"value", {{"group_by", Json::array()}}}}).status, 400);
   const net::Response gone = edit({{"type", "delete_alert_suppression"}});
   EXPECT_FALSE(parsed(gone)["attributes"]["results"]["updated"][0].contains("alert_suppression")) << gone.body;
+}
+
+TEST_F(RuleRoutes, WhatABulkEditMakesIsARuleThatPutTakes) {
+  make("a", {{"timeline_id", "t"}, {"timeline_title", "T"}});
+  const auto edit = [&](const char* type, const char* value, const char* query = "alert.attributes.params.ruleId: a") {
+    return call("POST", kBulk,
+                {{"action", "edit"},
+                 {"query", query},
+                 {"edit", Json::array({{{"type", type}, {"value", Json::parse(value)}}})}});
+  };
+  const auto standing = [&] { return parsed(call("GET", kRules, {}, {{"rule_id", "a"}})); };
+  const auto goes_back = [&] {
+    const net::Response put = call("PUT", kRules, standing());
+    EXPECT_EQ(put.status, 200) << put.body;
+    const net::Response patched = call("PATCH", kRules, {{"rule_id", "a"}, {"enabled", false}});
+    EXPECT_EQ(patched.status, 200) << patched.body;
+  };
+  const char* const one = R"({"actions":[{"id":"c","params":{},"group":"default"}]})";
+  EXPECT_EQ(edit("set_rule_actions", one).status, 200);
+  EXPECT_EQ(standing()["actions"][0]["action_type_id"], ".unknown") << "nobody said of what kind it is";
+  goes_back();
+  EXPECT_EQ(parsed(edit("add_rule_actions", one))["attributes"]["summary"]["skipped"], 1) << "it stands already";
+
+  EXPECT_EQ(edit("set_rule_actions", R"({"actions":[{"id":"c","action_type_id":".slack","params":{}}]})").status, 200);
+  EXPECT_EQ(edit("add_rule_actions", R"({"actions":[{"id":"c","params":{"message":"m"}}]})").status, 200);
+  EXPECT_EQ(standing()["actions"][1]["action_type_id"], ".slack") << "as the rule's own action with this id";
+  goes_back();
+
+  EXPECT_EQ(edit("set_timeline", R"({"timeline_id":"","timeline_title":""})").status, 200);
+  EXPECT_FALSE(standing().contains("timeline_id"));
+  EXPECT_FALSE(standing().contains("timeline_title"));
+  goes_back();
+
+  // What PUT would refuse is an error of that rule, in a trial as well.
+  make("b", {{"data_view_id", "d"}});
+  for (const char* trial : {"true", "false"}) {
+    const net::Response part = call("POST", kBulk,
+                                    {{"action", "edit"},
+                                     {"query", "alert.attributes.params.ruleId: (a or b)"},
+                                     {"edit", Json::parse(R"([{"type":"set_index_patterns","value":["logs-*"]}])")}},
+                                    {{"dry_run", trial}});
+    EXPECT_EQ(part.status, 500) << part.body;
+    const Json errors = parsed(part)["attributes"]["errors"];
+    ASSERT_EQ(errors.size(), 1u) << part.body;
+    EXPECT_EQ(errors[0]["rules"][0]["name"], "Rule b");
+    EXPECT_EQ(errors[0]["message"], "\"index\" and \"data_view_id\" can't both be set");
+  }
+  EXPECT_EQ(standing()["index"], Json({"logs-*"})) << "the other one is changed";
+  for (const auto& [type, value] :
+       std::vector<std::pair<const char*, const char*>>{{"set_timeline", R"({"timeline_id":"t","timeline_title":""})"},
+                                                        {"set_rule_actions", R"({"actions":[{"id":"c"}]})"},
+                                                        {"set_rule_actions", R"({"actions":[],"throttle":"xx"})"},
+                                                        {"set_rule_actions", R"({"actions":[],"throttle":5})"}}) {
+    const net::Response r = edit(type, value);
+    EXPECT_EQ(r.status, 500) << value << r.body;
+    EXPECT_NE(r.body.find("[request body]: "), std::string::npos) << r.body;
+  }
+}
+
+TEST_F(RuleRoutes, ADuplicatesSwitchesAreTrueOrFalse) {
+  make("a");
+  const auto duplicate = [&](const char* how) {
+    return call(
+        "POST", kBulk,
+        {{"action", "duplicate"}, {"query", "alert.attributes.params.ruleId: a"}, {"duplicate", Json::parse(how)}});
+  };
+  EXPECT_EQ(parsed(duplicate(R"({"include_exceptions":"no"})"))["message"],
+            "[request body]: duplicate.include_exceptions: Expected boolean, received string");
+  EXPECT_EQ(parsed(duplicate(R"({"include_expired_exceptions":1})"))["message"],
+            "[request body]: duplicate.include_expired_exceptions: Expected boolean, received number");
+  EXPECT_EQ(duplicate(R"({"include_exceptions":false,"include_expired_exceptions":true})").status, 200);
+}
+
+TEST_F(RuleRoutes, WordsOfTheContractAreChecked) {
+  const auto told = [&](const char* key, const char* value) {
+    Json r = rule("a");
+    r[key] = Json::parse(value);
+    const net::Response answer = call("POST", kRules, r);
+    EXPECT_EQ(answer.status, 400) << key << value;
+    const Json body = parsed(answer);
+    EXPECT_EQ(body.value("statusCode", 0), 400) << body << ": the platform's shape";
+    return body.contains("statusCode") ? body["message"].get<std::string>() : body.dump();
+  };
+  for (const char* bad : {R"("xx")", R"("")", R"("0m")", R"("1")", R"("m")", R"("1w")", R"("1 h")", R"("-1h")"}) {
+    EXPECT_EQ(told("throttle", bad).find("[request body]: throttle: Invalid value. Expected 'no_actions' | 'rule' | "),
+              0u)
+        << told("throttle", bad);
+  }
+  const auto action = [](const std::string& frequency) {
+    return R"([{"id":"c","action_type_id":".slack","params":{},"frequency":)" + frequency + "}]";
+  };
+  const std::string at = "[request body]: actions.0.frequency.";
+  EXPECT_EQ(told("actions", action(R"({"notifyWhen":"onActiveAlert","throttle":null})").c_str()),
+            at + "summary: Required");
+  EXPECT_EQ(told("actions", action(R"({"summary":true,"notifyWhen":"daily","throttle":null})").c_str()),
+            at + "notifyWhen: Invalid enum value. Expected 'onActiveAlert' | 'onThrottleInterval' | "
+                 "'onActionGroupChange', received 'daily'");
+  EXPECT_EQ(told("actions", action(R"({"summary":true,"notifyWhen":"onActiveAlert"})").c_str()),
+            at + "throttle: Required");
+  EXPECT_EQ(told("actions", action(R"({"summary":true,"notifyWhen":"onThrottleInterval","throttle":"x"})").c_str())
+                .find(at + "throttle: Invalid value."),
+            0u);
+  EXPECT_EQ(told("exceptions_list", R"([{"id":"x","list_id":"l","type":"other","namespace_type":"single"}])")
+                .find("[request body]: exceptions_list.0.type: Invalid enum value. Expected 'detection' | "),
+            0u);
+  Json good = rule("a");
+  good["throttle"] = "12h";
+  good["actions"] = Json::parse(action(R"({"summary":false,"notifyWhen":"onThrottleInterval","throttle":"1d"})"));
+  good["response_actions"] = Json::parse(R"([
+      {"action_type_id":".endpoint","params":{"command":"suspend-process","config":{"field":"process.entity_id"}}},
+      {"action_type_id":".endpoint","params":{"command":"runscript","config":{"linux":{"scriptId":"s"}}}}])");
+  const net::Response made = call("POST", kRules, good);
+  ASSERT_EQ(made.status, 200) << made.body;
+  EXPECT_EQ(parsed(made)["response_actions"][0]["params"]["config"]["overwrite"], true);
+}
+
+TEST_F(RuleRoutes, WhatIsMissingOrNoWordIsToldInThePlatformsShape) {
+  const auto told = [&](const Json& more) {
+    Json r = rule("a");
+    r.update(more);
+    for (auto it = r.begin(); it != r.end();) it = it->is_null() ? r.erase(it) : std::next(it);
+    const net::Response answer = call("POST", kRules, r);
+    EXPECT_EQ(answer.status, 400) << more;
+    const Json body = parsed(answer);
+    return body.contains("statusCode") ? body["message"].get<std::string>() : body.dump();
+  };
+  const std::vector<std::pair<const char*, std::string>> actions = {
+      {R"([{}])", "0.action_type_id: Required, response_actions.0.params: Required"},
+      {R"([{"action_type_id":".other","params":{}}])",
+       "0.action_type_id: Invalid enum value. Expected '.endpoint' | '.osquery', received '.other'"},
+      {R"([{"action_type_id":".endpoint","params":{"command":"bad"}}])",
+       "0.params.command: Invalid enum value. Expected 'isolate' | 'kill-process' | 'suspend-process' | 'runscript', "
+       "received 'bad'"},
+      {R"([{"action_type_id":".endpoint","params":{}}])", "0.params.command: Required"},
+      {R"([{"action_type_id":".endpoint","params":{"command":"isolate","comment":5}}])",
+       "0.params.comment: Expected string, received number"},
+      {R"([{"action_type_id":".endpoint","params":{"command":"kill-process"}}])", "0.params.config: Required"},
+      {R"([{"action_type_id":".endpoint","params":{"command":"kill-process","config":{}}}])",
+       "0.params.config.field: Required"},
+      {R"([{"action_type_id":".osquery","params":{"queries":"q"}}])",
+       "0.params.queries: Expected array, received string"}};
+  for (const auto& [value, text] : actions) {
+    EXPECT_EQ(told({{"response_actions", Json::parse(value)}}), "[request body]: response_actions." + text);
+  }
+  // Two isolations are no mistake of the schema.
+  const Json isolate = Json::parse(R"({"action_type_id":".endpoint","params":{"command":"isolate"}})");
+  EXPECT_NE(told({{"response_actions", {isolate, isolate}}}).find("\"message\":["), std::string::npos);
+
+  const std::vector<std::pair<const char*, std::string>> types = {
+      {R"({"type":"threshold"})", "threshold: Required"},
+      {R"({"type":"threshold","threshold":{"field":[]}})", "threshold.value: Required"},
+      {R"({"type":"threshold","threshold":{"field":5,"value":0}})",
+       "threshold.field: Expected array, received number, threshold.value: Number must be greater than or equal to 1"},
+      {R"({"type":"new_terms","query":null})",
+       "query: Required, new_terms_fields: Required, history_window_start: Required"},
+      {R"({"type":"new_terms","new_terms_fields":[],"history_window_start":"now-1d"})",
+       "new_terms_fields: Array must contain at least 1 element(s)"},
+      {R"({"type":"threat_match"})", "threat_query: Required, threat_mapping: Required, threat_index: Required"},
+      {R"({"type":"eql","query":null})", "query: Required, language: Required"},
+      {R"({"type":"saved_query"})", "saved_id: Required"},
+      {R"({"type":"machine_learning"})", "anomaly_threshold: Required, machine_learning_job_id: Required"}};
+  for (const auto& [more, text] : types) EXPECT_EQ(told(Json::parse(more)), "[request body]: " + text);
+  // Whole, but not built: as before.
+  for (const char* more :
+       {R"({"type":"threshold","threshold":{"field":"host.name","value":5,"cardinality":[{"field":"a","value":2}]}})",
+        R"({"type":"saved_query","saved_id":"s"})", R"({"type":"eql","language":"eql","query":"any where true"})",
+        R"({"type":"threat_match","threat_query":"*:*","threat_index":["t"],
+            "threat_mapping":[{"entries":[{"field":"a","type":"mapping","value":"b"}]}]})"}) {
+    EXPECT_NE(told(Json::parse(more)).find("not built"), std::string::npos) << told(Json::parse(more));
+  }
+}
+
+TEST_F(RuleRoutes, SortsByTheExecutionThatAnswersShow) {
+  make("a", {{"enabled", true}});
+  clock_.advance_ms(1000);
+  make("b");
+  clock_.advance_ms(1000);
+  make("c", {{"enabled", true}});
+  clock_.advance_ms(1000);
+  ASSERT_EQ(call("PATCH", kRules, {{"rule_id", "a"}, {"name", "Later"}}).status, 200);
+  const auto shown = [&](const char* what, const char* order) {
+    const Json page = parsed(call("GET", kFind, {},
+                                  {{"filter", "alert.attributes.params.immutable: false"},
+                                   {"sort_field", "execution_summary.last_execution." + std::string(what)},
+                                   {"sort_order", order}}));
+    std::string ids;
+    for (const Json& one : page["data"]) ids += one["rule_id"].get<std::string>();
+    return ids;
+  };
+  EXPECT_EQ(shown("date", "asc"), "bca");
+  EXPECT_EQ(shown("date", "desc"), "acb");
+  EXPECT_EQ(shown("status", "asc").substr(0, 1), "b") << "by status_order: one that is off comes first";
+  EXPECT_EQ(shown("status", "desc").substr(2), "b");
+}
+
+TEST_F(RuleRoutes, FiltersSpellInnerKeysEitherWay) {
+  make("a", {{"exceptions_list",
+              Json::parse(R"([{"id":"x","list_id":"mine","type":"detection","namespace_type":"single"}])")},
+             {"response_actions", Json::parse(R"([{"action_type_id":".osquery","params":{"query":"SELECT 1;"}}])")}});
+  make("b");
+  for (const char* filter :
+       {"alert.attributes.params.exceptionsList.listId: mine", "alert.attributes.params.exceptionsList.list_id: mine",
+        "alert.attributes.params.exceptions_list.list_id: mine", "alert.attributes.exceptionsList.listId: mine",
+        "alert.attributes.params.exceptionsList:{ listId: mine and namespaceType: single }",
+        "alert.attributes.params.exceptions_list:{ list_id: mine and type: detection }",
+        "alert.attributes.params.exceptions*: mine", "alert.attributes.params.responseActions.actionTypeId: .osquery",
+        "alert.attributes.params.response_actions.action_type_id: .osquery"}) {
+    EXPECT_EQ(found(filter), Ids{"a"}) << filter;
+  }
+  EXPECT_EQ(found("alert.attributes.mapped_params.risk_score: 50 and alert.attributes.params.ruleId: b"), Ids{"b"});
+  EXPECT_EQ(found("alert.attributes.created_at > now-1h and alert.attributes.params.ruleId: b"), Ids{"b"});
+}
+
+TEST_F(RuleRoutes, AnIdAndARuleIdOfAnotherRuleAreRefused) {
+  make("a");
+  const Json a = parsed(call("GET", kRules, {}, {{"rule_id", "a"}}));
+  Json body = a;
+  EXPECT_EQ(call("PUT", kRules, body).status, 200) << "both, of one rule";
+  body["rule_id"] = "other";
+  const std::string id = a["id"];
+  for (const char* method : {"PUT", "PATCH"}) {
+    const net::Response r = call(method, kRules, body);
+    EXPECT_EQ(r.status, 400) << method;
+    EXPECT_EQ(parsed(r)["message"], Json::array({"id: \"" + id +
+                                                 "\" is the rule of rule_id: \"a\", not of rule_id: "
+                                                 "\"other\"; a rule_id can't be changed"}));
+  }
 }
 
 TEST_F(RuleRoutes, AnExportNamesWhatItCouldNotFindAndTakesNoList) {
