@@ -266,8 +266,31 @@ TEST_F(SignalsApi, NotesBelongToTheirAuthor) {
   EXPECT_EQ(call("PATCH", "/api/note", {{"noteId", id}, {"note", {{"note", "mine"}}}}, "bob").status, 403);
   EXPECT_EQ(call("PATCH", "/api/note", {{"note", {{"eventId", "none"}, {"note", "x"}}}}).status, 404);
   EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 1);
+  roles_ = {Role::analyst};
   EXPECT_EQ(call("DELETE", "/api/note", {{"noteId", id}}).status, 200);
   EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 0);
+}
+
+TEST_F(SignalsApi, NotesOfOthersAreDeletedByAdminsAlone) {
+  const auto write = [&](const char* who) {
+    const net::Response r = call("PATCH", "/api/note", {{"note", {{"eventId", ids_[0]}, {"note", "look"}}}}, who);
+    return Json::parse(r.body)["note"]["noteId"].get<std::string>();
+  };
+  const std::string adas = write("ada");
+  const std::string bobs = write("bob");
+  roles_ = {Role::responder};
+  const net::Response refused = call("DELETE", "/api/note", {{"noteIds", {bobs, adas}}}, "bob");
+  EXPECT_EQ(refused.status, 403) << refused.body;
+  EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 2) << "all or none";
+  EXPECT_EQ(call("DELETE", "/api/note", {{"noteIds", {bobs, "none"}}}, "bob").status, 200);
+  roles_ = {Role::admin};
+  EXPECT_EQ(call("DELETE", "/api/note", {{"noteId", adas}}, "eve").status, 200);
+  EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 0);
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'alert_note_removed'"), 2);
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'alert_note_removed' AND actor = 'user:eve' AND detail = "
+                  "'note " +
+                  adas + " of user:ada'"),
+            1);
 }
 
 TEST_F(SignalsApi, AnAlertsHostIsIsolated) {
