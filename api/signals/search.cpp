@@ -488,8 +488,10 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
   out.pop_back();
   out += ",\"hits\":{";
   if (body.value("track_total_hits", Json(true)) != false) {
-    out += "\"total\":{\"value\":" + std::to_string(total) + ",\"relation\":\"" +
-           (whole_way && counted_all ? "eq" : "gte") + "\"},";
+    // What is told ends where counting was to end, even if more of them were counted at no cost.
+    const bool exactly = whole_way && counted_all && total <= most_counted;
+    out += "\"total\":{\"value\":" + std::to_string(std::min(total, most_counted)) + ",\"relation\":\"" +
+           (exactly ? "eq" : "gte") + "\"},";
   }
   out += "\"max_score\":null,\"hits\":[";
   // The list is most of the answer: it stays where it was written, and what goes before it is put there.
