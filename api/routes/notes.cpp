@@ -132,7 +132,9 @@ net::Response remove_notes(const Call& call) {
     ids = body["noteIds"].get<std::vector<std::string>>();
   }
   if (ids.empty()) return problem(400, "[request body]: noteId or noteIds: Required");
-  const auto removed = Workflow(call.parts.store).remove_notes(ids, call.actor());
+  // Whoever manages people may take away what one of them wrote.
+  const bool of_others = call.who.may(Privilege::users_manage);
+  const auto removed = Workflow(call.parts.store).remove_notes(ids, call.actor(), of_others);
   if (!removed) return failed(removed.error());
   return json(200, "{}");
 }

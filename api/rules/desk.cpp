@@ -15,6 +15,7 @@
 #include "engine/ir/typed.h"
 #include "engine/lang/kuery/kuery.h"
 #include "engine/model/ids.h"
+#include "engine/model/rule_uuid.h"
 
 namespace fb::api {
 namespace {
@@ -528,7 +529,7 @@ RuleResult<LoadedRule> RuleDesk::compile(std::string_view doc) const {
   LoadOptions options;
   options.lists_elsewhere = true;
   options.any_names = true;
-  LoadedRules loaded = load_rule_text(engine_text(doc), "api", options);
+  LoadedRules loaded = load_rule_text(engine_text(doc), kRuleOfApi, options);
   if (!loaded.ok() || loaded.rules.size() != 1) {
     LoadedRule broken;
     if (!loaded.rules.empty()) broken = loaded.rules.front();

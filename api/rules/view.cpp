@@ -6,13 +6,13 @@
 #include <map>
 
 #include "engine/base/clock.h"
-#include "engine/base/digest.h"
 #include "engine/base/json.h"
 #include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/compile/diagnostic_codes.h"
 #include "engine/ir/typed.h"
 #include "engine/lang/kuery/kuery.h"
+#include "engine/model/rule_uuid.h"
 
 namespace fb::api {
 namespace {
@@ -116,15 +116,6 @@ Json summary(const Json& rule, const std::string& problem) {
   return Json{{"last_execution", std::move(last)}};
 }
 
-// A UUID that follows from the rule_id: a file's rule has none of its own.
-std::string file_uuid(const std::string& rule_id) {
-  std::string text = hex(sha256_parts({"fb-file-rule-1", rule_id})).substr(0, 32);
-  text[12] = '8';  // version 8: the namer's own
-  text[16] = 'a';
-  for (const size_t at : {8u, 13u, 18u, 23u}) text.insert(at, 1, '-');
-  return text;
-}
-
 std::string changed_at(const std::string& file) {
   std::error_code error;
   const auto time = std::filesystem::last_write_time(file, error);
@@ -179,7 +170,7 @@ RuleViewPtr view_of_file(const LoadedRule& rule) {
   auto view = std::make_shared<RuleView>();
   const RuleMeta& meta = *rule.input.meta;
   view->from_file = true;
-  view->id = file_uuid(meta.rule_id);
+  view->id = file_rule_uuid(meta.rule_id);
   view->rule_id = meta.rule_id;
   view->name = meta.name;
   Json parameters = parse_ordered_json(meta.parameters);

@@ -175,7 +175,7 @@ Status read_one(const std::string& kind, const Json& how, const std::string& at,
     return bad(at + ": is not supported");
   }
   if (!how.is_object() || !how.contains("field") || !how["field"].is_string()) return bad(at + ".field: is missing");
-  spec.field = how["field"].get<std::string>();
+  spec.field = alert_field(how["field"].get_ref<const std::string&>());
   const bool histogram = spec.kind == Kind::dates || spec.kind == Kind::numbers;
   for (const auto& [key, value] : how.items()) {
     const std::string here = at + "." + printable(key.substr(0, 60));

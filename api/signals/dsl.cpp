@@ -4,6 +4,7 @@
 #include <array>
 #include <numeric>
 
+#include "api/signals/fields.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
 #include "engine/base/text.h"
@@ -41,10 +42,24 @@ std::string literal_of(const Json& v, const std::string& at) {
 
 ir::Node field_test(const std::string& field, ir::Op op, std::string literal) {
   ir::Test t;
-  t.field.name = field == "_id" ? "kibana.alert.uuid" : field;
+  t.field.name = field;
   t.op = op;
   t.literal = std::move(literal);
   return ir::test(std::move(t));
+}
+
+// Names of the fields of a parsed query as the alert's document has them.
+void as_in_documents(ir::Node& node) {
+  for (ir::Node& child : node.children) as_in_documents(child);
+  if (node.kind == ir::Node::Kind::nested) node.path = alert_field(node.path);
+  if (node.kind != ir::Node::Kind::test) return;
+  ir::FieldRef& field = node.test.field;
+  if (field.scope == ir::FieldRef::Scope::named) field.name = alert_field(field.name);
+  if (field.scope != ir::FieldRef::Scope::pattern || field.glob.empty()) return;
+  // A pattern is known by how it begins: signal.rule.*, or all of them.
+  if (ir::GlobPart& first = field.glob.front(); first.kind == ir::GlobPart::Kind::literal) {
+    first.text = first.text == "signal." ? "kibana.alert." : alert_field(first.text);
+  }
 }
 
 // What a copy of the tree costs, in nodes.
@@ -80,7 +95,7 @@ class Reader {
         throw Bad{here + ": names a field"};
       }
       only_keys(body, here, {"field"});
-      return inexact(field_test(body["field"].get<std::string>(), ir::Op::exists, ""));
+      return inexact(field_test(alert_field(body["field"].get_ref<const std::string&>()), ir::Op::exists, ""));
     }
     if (name == "query_string" || name == "simple_query_string") return query_string(body, here);
     if (name == "multi_match") return multi_match(body, here);
@@ -203,7 +218,7 @@ class Reader {
       std::string name = f.is_string() ? f.get<std::string>() : "";
       name.resize(std::min(name.find('^'), name.size()));
       if (name.empty() || name.find('*') != std::string::npos) throw Bad{at + ": names of fields, not patterns"};
-      out.push_back(std::move(name));
+      out.push_back(alert_field(name));
     }
     if (out.empty()) throw Bad{at + ": names of fields"};
     return out;
@@ -249,9 +264,9 @@ class Reader {
     bool told = false;
     if (top && !values.empty()) {
       std::vector<std::string>* column = nullptr;
-      if (field == "_id" || field == "kibana.alert.uuid") column = &pick.alert_ids;
+      if (field == "kibana.alert.uuid") column = &pick.alert_ids;
       if (field == "kibana.alert.rule.rule_id") column = &pick.rule_ids;
-      if (field == "kibana.alert.workflow_status" || field == "signal.status") column = &pick.statuses;
+      if (field == "kibana.alert.workflow_status") column = &pick.statuses;
       if (field == "agent.id") column = &pick.agent_ids;
       if (column != nullptr && column->empty()) {
         *column = values;
@@ -260,8 +275,7 @@ class Reader {
     }
     if (!told) exact = false;
     std::vector<ir::Node> any;
-    const std::string name = field == "signal.status" ? "kibana.alert.workflow_status" : field;
-    for (const std::string& v : values) any.push_back(field_test(name, ir::Op::phrase, v));
+    for (const std::string& v : values) any.push_back(field_test(field, ir::Op::phrase, v));
     if (any.empty()) return ir::never();
     return any.size() == 1 ? std::move(any.front()) : ir::any_of(std::move(any));
   }
@@ -283,7 +297,8 @@ class Reader {
       value = &v;
     }
     if (value == nullptr) throw Bad{at + ": names a field"};
-    const std::string here = at + "." + printable(field.substr(0, 100));
+    const std::string here = at + "." + printable(field.substr(0, 100));  // as the client wrote it
+    field = alert_field(field);
     if (field.find('*') != std::string::npos) throw Bad{here + ": a clause takes one field, not a pattern"};
     if (name == "term") only_keys(*value, here, {"value"});
     if (name == "match_phrase") only_keys(*value, here, {"query"});
@@ -435,6 +450,7 @@ class Reader {
       throw Bad{at + ".query: character " + std::to_string(parsed.error().begin + 1) + ": " + parsed.error().message};
     }
     blanks(*parsed, text, at);
+    as_in_documents(*parsed);
     for (const char* key : {"fields", "default_field"}) {
       const auto it = body.find(key);
       if (it == body.end() || *it == "*" || *it == Json::array({"*"})) continue;
@@ -543,6 +559,7 @@ tl::expected<AlertQuery, std::string> read_alert_kuery(std::string_view kuery) {
   }
   AlertQuery out;
   out.condition = std::move(*parsed);
+  as_in_documents(out.condition);
   narrow(out.condition, out.pick);
   return out;
 }

@@ -1,6 +1,7 @@
 #include "api/signals/fields.h"
 
 #include <algorithm>
+#include <array>
 
 #include "engine/base/json.h"
 
@@ -8,6 +9,42 @@ namespace fb::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+struct Alias {
+  std::string_view old_name;
+  std::string_view name;
+};
+
+// Of a field and of all below it; the first that fits counts.
+constexpr auto kAliases = std::to_array<Alias>({
+    {"signal.rule.id", "kibana.alert.rule.uuid"},
+    {"signal.rule.index", "kibana.alert.rule.indices"},
+    {"signal.rule.risk_score", "kibana.alert.risk_score"},
+    {"signal.rule.severity", "kibana.alert.severity"},
+    {"signal.rule.building_block_type", "kibana.alert.building_block_type"},
+    {"signal.rule", "kibana.alert.rule"},
+    {"signal.status", "kibana.alert.workflow_status"},
+    {"signal.original_event", "kibana.alert.original_event"},
+    {"signal.original_time", "kibana.alert.original_time"},
+    {"signal.depth", "kibana.alert.depth"},
+    {"signal.reason", "kibana.alert.reason"},
+    {"signal.ancestors", "kibana.alert.ancestors"},
+    {"signal.group", "kibana.alert.group"},
+    {"signal.threshold_result", "kibana.alert.threshold_result"},
+});
+constexpr std::string_view kOld = "signal.";
+
+bool at_or_below(std::string_view name, std::string_view field) {
+  return name.starts_with(field) && (name.size() == field.size() || name[field.size()] == '.');
+}
+
+// The old name of what stands in the document; "" = it had none.
+std::string old_name_of(std::string_view name) {
+  for (const Alias& a : kAliases) {
+    if (at_or_below(name, a.name)) return std::string(a.old_name) + std::string(name.substr(a.name.size()));
+  }
+  return {};
+}
 
 void values_at(const Json& node, std::string_view path, std::vector<Json>& out) {
   if (node.is_array()) {
@@ -64,9 +101,18 @@ bool glob(std::string_view pattern, std::string_view name) {
 
 }  // namespace
 
+std::string alert_field(std::string_view name) {
+  if (name == "_id") return "kibana.alert.uuid";
+  if (!name.starts_with(kOld)) return std::string(name);
+  for (const Alias& a : kAliases) {
+    if (at_or_below(name, a.old_name)) return std::string(a.name) + std::string(name.substr(a.old_name.size()));
+  }
+  return std::string(name);
+}
+
 std::vector<Json> values_of(const Json& doc, std::string_view field) {
   std::vector<Json> out;
-  values_at(doc, field == "_id" ? "kibana.alert.uuid" : field, out);
+  values_at(doc, field, out);
   return out;
 }
 
@@ -74,6 +120,13 @@ std::vector<std::string> fields_like(const Json& doc, std::string_view pattern) 
   if (pattern.find('*') == std::string_view::npos) return {std::string(pattern)};
   std::vector<std::string> all;
   leaves(doc, "", all);
+  if (pattern.starts_with(kOld)) {
+    const size_t own = all.size();  // an event may have such fields itself
+    for (size_t i = 0; i < own; ++i) {
+      std::string old = old_name_of(all[i]);
+      if (!old.empty() && std::find(all.begin(), all.end(), old) == all.end()) all.push_back(std::move(old));
+    }
+  }
   std::erase_if(all, [&](const std::string& name) { return !glob(pattern, name); });
   return all;
 }

@@ -49,7 +49,7 @@ Result<std::vector<SortKey>> read_sort(const Json& sort) {
         ascending = order == std::string_view(":asc");
         name.resize(name.size() - std::string_view(order).size());
       }
-      keys.push_back({std::move(name), ascending, false});
+      keys.push_back({alert_field(name), ascending, false});
       return {};
     }
     if (!s.is_object() || s.size() != 1) return bad(at + ": a sort is a field or {field: order}");
@@ -62,7 +62,7 @@ Result<std::vector<SortKey>> read_sort(const Json& sort) {
     if (field.starts_with('_') && field != "_id" && field != "_score" && field != "_doc") {
       return bad(at + ": there is no sort by '" + printable(field.substr(0, 60)) + "'");
     }
-    keys.push_back({field, order == "asc", missing == "_first"});
+    keys.push_back({alert_field(field), order == "asc", missing == "_first"});
     return {};
   };
   if (!sort.is_array()) {
@@ -143,7 +143,8 @@ Json fields_of(const Json& doc, const std::vector<FieldAsked>& asked) {
   Json out = Json::object();
   for (const FieldAsked& f : asked) {
     for (const std::string& name : fields_like(doc, f.pattern)) {
-      std::vector<Json> values = values_of(doc, name);
+      std::vector<Json> values = values_of(doc, alert_field(name));
+      if (values.empty()) values = values_of(doc, name);  // the event's own field of that name
       if (values.empty()) continue;
       for (Json& v : values) {
         const auto ms =
@@ -487,8 +488,10 @@ Result<std::string> search_alerts(Store& store, const Clock& clock, std::string_
   out.pop_back();
   out += ",\"hits\":{";
   if (body.value("track_total_hits", Json(true)) != false) {
-    out += "\"total\":{\"value\":" + std::to_string(total) + ",\"relation\":\"" +
-           (whole_way && counted_all ? "eq" : "gte") + "\"},";
+    // What is told ends where counting was to end, even if more of them were counted at no cost.
+    const bool exactly = whole_way && counted_all && total <= most_counted;
+    out += "\"total\":{\"value\":" + std::to_string(std::min(total, most_counted)) + ",\"relation\":\"" +
+           (exactly ? "eq" : "gte") + "\"},";
   }
   out += "\"max_score\":null,\"hits\":[";
   // The list is most of the answer: it stays where it was written, and what goes before it is put there.

@@ -10,6 +10,7 @@
 #include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/event/json_tree.h"
+#include "engine/model/rule_uuid.h"
 #include "engine/ports/endpoint_directory.h"
 
 namespace fb {
@@ -189,7 +190,8 @@ std::string alert_rule_members(const RuleMeta& rule) {
   doc["kibana.alert.rule.consumer"] = "siem";
   doc["kibana.alert.rule.rule_type_id"] = "siem.queryRule";
   doc["kibana.alert.rule.execution.type"] = "scheduled";
-  doc["kibana.alert.rule.uuid"] = rule.rule_id;
+  // What the API shows as the rule's id: that is how one gets from an alert to its rule.
+  doc["kibana.alert.rule.uuid"] = file_rule_uuid(rule.rule_id);
   doc["kibana.alert.rule.rule_id"] = rule.rule_id;
   doc["kibana.alert.rule.name"] = rule.name;
   doc["kibana.alert.rule.description"] = rule.description;
@@ -198,15 +200,37 @@ std::string alert_rule_members(const RuleMeta& rule) {
   doc["kibana.alert.rule.severity"] = to_string(rule.severity);
   doc["kibana.alert.rule.risk_score"] = rule.risk_score;
   doc["kibana.alert.rule.tags"] = rule.tags;
+  doc["kibana.alert.rule.immutable"] = !is_of_api(rule);  // as the API shows it
   if (parameters.is_object()) {
     // A rule of the API has an id beside its rule_id, as in Kibana.
-    if (const auto id = parameters.find("id"); id != parameters.end() && id->is_string()) {
+    if (const auto id = parameters.find("id"); is_of_api(rule) && id != parameters.end() && id->is_string()) {
       doc["kibana.alert.rule.uuid"] = *id;
     }
-    for (const char* key :
-         {"threat", "references", "false_positives", "author", "license", "note", "exceptions_list", "from", "to",
-          "interval", "max_signals", "version", "index", "building_block_type", "timestamp_override",
-          "rule_name_override", "severity_mapping", "risk_score_mapping", "alert_suppression"}) {
+    for (const char* key : {"threat",
+                            "references",
+                            "false_positives",
+                            "author",
+                            "license",
+                            "note",
+                            "exceptions_list",
+                            "from",
+                            "to",
+                            "interval",
+                            "max_signals",
+                            "version",
+                            "index",
+                            "building_block_type",
+                            "timestamp_override",
+                            "rule_name_override",
+                            "severity_mapping",
+                            "risk_score_mapping",
+                            "alert_suppression",
+                            "actions",
+                            "namespace",
+                            "meta",
+                            "timeline_id",
+                            "timeline_title",
+                            "throttle"}) {
       const auto it = parameters.find(key);
       if (it == parameters.end()) continue;
       doc[std::string("kibana.alert.rule.") + (std::string_view(key) == "index" ? "indices" : key)] = *it;

@@ -10,6 +10,7 @@
 
 #include "engine/base/digest.h"
 #include "engine/compile/diagnostic_codes.h"
+#include "engine/model/rule_uuid.h"
 
 namespace fb {
 namespace {
@@ -121,7 +122,7 @@ LoadedRule RuleBook::load_more(const RuleText& text) const {
   LoadOptions load = options_.load;
   load.lists_elsewhere = options_.lists != nullptr;
   load.any_names = true;
-  LoadedRules loaded = load_rule_text(text.text, "api", load);
+  LoadedRules loaded = load_rule_text(text.text, kRuleOfApi, load);
   LoadedRule rule;
   if (!loaded.rules.empty()) rule = std::move(loaded.rules.front());
   for (Diagnostic& d : loaded.file_diagnostics) {

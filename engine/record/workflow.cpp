@@ -282,17 +282,24 @@ Result<std::vector<AlertNote>> Workflow::notes(const std::vector<std::string>& a
   });
 }
 
-Result<int64_t> Workflow::remove_notes(const std::vector<std::string>& ids, const std::string& who) {
+Result<int64_t> Workflow::remove_notes(const std::vector<std::string>& ids, const std::string& who, bool of_others) {
   FB_TRY_VOID(check(ids, who));
   int64_t removed = 0;
   FB_TRY_VOID(store_.impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
     removed = 0;
     for (const std::string& id : ids) {
-      FB_TRY(const auto alert, txn.db.text("SELECT alert_id FROM alert_notes WHERE id = ?", id));
-      if (!alert) continue;
+      FB_TRY(Rows rows, txn.db.query("SELECT id, alert_id, note, created_at, created_by, updated_at, updated_by FROM "
+                                     "alert_notes WHERE id = ?",
+                                     id));
+      FB_TRY(const std::vector<AlertNote> old, read_notes(std::move(rows)));
+      if (old.empty()) continue;
+      const AlertNote& note = old.front();
+      const bool own = note.created_by == who;
+      if (!own && !of_others) return fail(ErrorCode::refused, "only who wrote a note, or an admin, removes it", id);
       FB_TRY_VOID(txn.db.run("DELETE FROM alert_notes WHERE id = ?", id));
       ++removed;
-      FB_TRY_VOID(txn.audit(who, "alert_note_removed", *alert, "note " + id));
+      FB_TRY_VOID(txn.audit(who, "alert_note_removed", note.alert_id,
+                            "note " + id + (own ? std::string() : " of " + note.created_by)));
     }
     return {};
   }));

@@ -79,7 +79,8 @@ class Workflow {
   Result<AlertNote> put_note(const std::string& id, const std::string& alert_id, const std::string& text,
                              const std::string& who);
   Result<std::vector<AlertNote>> notes(const std::vector<std::string>& alert_ids);  // none: all; oldest first
-  Result<int64_t> remove_notes(const std::vector<std::string>& ids, const std::string& who);
+  // All or none: a note of somebody else is removed only with `of_others` (refused).
+  Result<int64_t> remove_notes(const std::vector<std::string>& ids, const std::string& who, bool of_others);
 
  private:
   Result<Changed> change_list(const std::vector<std::string>& alert_ids, bool tags, const std::vector<std::string>& add,

@@ -1,3 +1,4 @@
+#include "engine/pipeline/alert_document.h"
 #include "tests/unit/api_rules/rules_fixture.h"
 
 namespace fb::api {
@@ -95,6 +96,34 @@ TEST_F(RulesApi, PutReplacesPatchChangesAndRevisionsCount) {
   // What was read may be sent back as it is.
   EXPECT_EQ(call("PUT", kRules, replaced).status, 200);
   EXPECT_EQ(call("PUT", kRules, rule("other")).status, 404);
+}
+
+// From an alert to its rule: the id in the alert is the one that the API shows and finds.
+TEST_F(RulesApi, AnAlertNamesItsRuleByTheIdThatTheApiShows) {
+  std::ofstream(dir_.path() + "/rules/b.yml") << R"(id: 11111111-2222-3333-4444-555555555555
+rule_id: with-an-id
+name: File rule with an id
+description: d
+risk_score: 21
+severity: low
+type: query
+query: 'process.name: "evil.exe"'
+)";
+  restart();
+  ASSERT_EQ(call("POST", kRules, rule("of-the-api")).status, 200);
+  size_t looked = 0;
+  const auto look = [&](const RuleMeta& meta) {
+    const Json shown = parsed(call("GET", kRules, {}, {{"rule_id", meta.rule_id}}));
+    const Json alert = Json::parse("{" + alert_rule_members(meta) + "}");
+    const std::string uuid = alert["kibana.alert.rule.uuid"];
+    EXPECT_EQ(uuid, shown["id"]) << meta.rule_id;
+    EXPECT_EQ(parsed(call("GET", kRules, {}, {{"id", uuid}}))["rule_id"], meta.rule_id);
+    EXPECT_EQ(alert["kibana.alert.rule.immutable"], shown["immutable"]) << meta.rule_id;
+    ++looked;
+  };
+  for (const LoadedRule& loaded : book_->file_rules()->rules) look(*loaded.input.meta);
+  look(*desk_->compile(desk_->by_rule_id("of-the-api")->doc).value().input.meta);
+  EXPECT_EQ(looked, 3u);
 }
 
 TEST_F(RulesApi, FileRulesAreShownAndNeverChanged) {

@@ -29,6 +29,108 @@ TEST_F(SignalsApi, EveryClauseFindsWhatItSays) {
             2);
 }
 
+// Elastic's older clients ask by the names that alerts had first.
+TEST_F(SignalsApi, OldNamesOfFieldsAreTheNewOnes) {
+  BatchOutcome b = batch(test::rule("old"), "agent-old", 10);
+  b.planned.clear();
+  Alert& a = b.alerts.back();
+  a.read_time_ms = 1'700'000'200'000;
+  ids_.push_back(a.alert_id);
+  a.doc = Json{
+      {"@timestamp", iso8601(a.read_time_ms)},
+      {"kibana.alert.uuid", a.alert_id},
+      {"kibana.alert.workflow_status", "open"},
+      {"kibana.alert.rule.rule_id", "old"},
+      {"kibana.alert.rule.uuid", "uuid-1"},
+      {"kibana.alert.rule.name", "Old rule"},
+      {"kibana.alert.rule.indices", {"logs-*"}},
+      {"kibana.alert.rule.severity_mapping", {{{"field", "event.severity"}}}},
+      {"kibana.alert.severity", "high"},
+      {"kibana.alert.risk_score", 95},
+      {"kibana.alert.original_event.action", "start"},
+      {"kibana.alert.original_time", "2023-11-14T22:16:40.000Z"},
+      {"kibana.alert.depth", 1},
+      {"kibana.alert.reason", "process event on h1"},
+      {"kibana.alert.ancestors", {{{"id", "t:0:10"}, {"depth", 0}}}},
+      {"kibana.alert.group.id", "g-1"},
+      {"kibana.alert.threshold_result.count",
+       7}}.dump();
+  keep(b);
+  for (const auto& [field, value] : std::initializer_list<std::pair<std::string, Json>>{
+           {"signal.rule.id", "uuid-1"},
+           {"signal.rule.rule_id", "old"},
+           {"signal.rule.name", "Old rule"},
+           {"signal.rule.index", "logs-*"},
+           {"signal.rule.severity", "high"},
+           {"signal.rule.severity_mapping.field", "event.severity"},
+           {"signal.rule.risk_score", 95},
+           {"signal.original_event.action", "start"},
+           {"signal.original_time", "2023-11-14T22:16:40.000Z"},
+           {"signal.depth", 1},
+           {"signal.reason", "process event on h1"},
+           {"signal.ancestors.id", "t:0:10"},
+           {"signal.group.id", "g-1"},
+           {"signal.threshold_result.count", 7},
+           {"_id", a.alert_id},
+       }) {
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    const std::string kql = field + ": \"" + text + "\"";
+    for (const Json& query : std::initializer_list<Json>{
+             {{"term", {{field, value}}}},
+             {{"terms", {{field, Json::array({value})}}}},
+             {{"match", {{field, value}}}},
+             {{"match_phrase", {{field, {{"query", value}}}}}},
+             {{"multi_match", {{"query", value}, {"fields", Json::array({field})}}}},
+             {{"query_string", {{"query", kql}}}},
+             {{"query_string", {{"query", "\"" + text + "\""}, {"default_field", field}}}},
+             {{"bool", {{"must", {{{"exists", {{"field", field}}}}, {{"term", {{field, value}}}}}}}}},
+         }) {
+      EXPECT_EQ(hits(query.dump()), 1) << query;
+    }
+    const Json found = search(Json{{"kuery", kql}, {"fields", Json::array({field})}}.dump());
+    ASSERT_EQ(found["hits"]["hits"].size(), 1u) << kql;
+    EXPECT_EQ(found["hits"]["hits"][0]["fields"][field], Json::array({value})) << field;
+    const Json buckets = search(
+        Json{{"size", 0}, {"query", {{"term", {{field, value}}}}}, {"aggs", {{"x", {{"terms", {{"field", field}}}}}}}}
+            .dump());
+    EXPECT_EQ(buckets["aggregations"]["x"]["buckets"][0]["key"], value) << field;
+  }
+  EXPECT_EQ(hits(R"({"prefix":{"signal.rule.name":"Old"}})"), 1);
+  EXPECT_EQ(hits(R"({"wildcard":{"signal.rule.name":{"value":"*rule"}}})"), 1);
+  EXPECT_EQ(hits(R"({"range":{"signal.rule.risk_score":{"gte":91}}})"), 1);
+  EXPECT_EQ(hits(R"({"range":{"signal.original_time":{"gte":"2023-11-14T22:16","lt":"2023-11-14T22:17"}}})"), 1);
+  EXPECT_EQ(hits(R"({"query_string":{"query":"signal.rule.\\*: \"Old rule\""}})"), 0) << "an escaped * is none";
+  EXPECT_EQ(hits(R"({"query_string":{"query":"signal.rule.*: \"Old rule\""}})"), 1);
+  EXPECT_EQ(hits(R"({"query_string":{"query":"signal.*: \"Old rule\""}})"), 1);
+  const Json sorted = search(R"({"size":1,"sort":[{"signal.rule.risk_score":"desc"}],"_source":false,
+      "fields":["signal.rule.n*","signal.st*"]})")["hits"]["hits"][0];
+  EXPECT_EQ(sorted["sort"], Json::array({95}));
+  EXPECT_EQ(sorted["fields"], Json::parse(R"({"signal.rule.name":["Old rule"],"signal.status":["open"]})"));
+  EXPECT_FALSE(search(R"({"size":1,"fields":["*"]})")["hits"]["hits"][0]["fields"].contains("signal.status"));
+  EXPECT_EQ(search(R"({"size":0,"aggs":{"x":{"filter":{"term":{"signal.rule.id":"uuid-1"}}}}})")["aggregations"]["x"]
+                                                                                                ["doc_count"],
+            1);
+  const Json changed = Json::parse(call("POST", "/api/detection_engine/signals/status",
+                                        {{"query", {{"term", {{"signal.rule.id", "uuid-1"}}}}}, {"status", "closed"}})
+                                       .body);
+  EXPECT_EQ(changed["updated"], 1);
+  EXPECT_EQ(hits(R"({"term":{"signal.status":"closed"}})"), 1);
+}
+
+// What leads by index under its new name does under its old one.
+TEST_F(SignalsApi, OldNamesLeadByIndexToo) {
+  const auto query = [](const std::string& text) { return read_alert_query(text, 0).value(); };
+  const AlertQuery old = query(R"({"bool":{"filter":[{"term":{"signal.rule.rule_id":"r"}},
+      {"terms":{"signal.status":["open"]}},{"match":{"_id":"x"}}]}})");
+  EXPECT_EQ(old.pick.rule_ids, std::vector<std::string>{"r"});
+  EXPECT_EQ(old.pick.statuses, std::vector<std::string>{"open"});
+  EXPECT_EQ(old.pick.alert_ids, std::vector<std::string>{"x"});
+  EXPECT_TRUE(old.exact);
+  const AlertQuery kql = read_alert_kuery("signal.rule.rule_id: r and signal.status: open").value();
+  EXPECT_EQ(kql.pick.rule_ids, std::vector<std::string>{"r"});
+  EXPECT_EQ(kql.pick.statuses, std::vector<std::string>{"open"});
+}
+
 TEST_F(SignalsApi, WhatIsNotSupportedIsNamedWithItsPlace) {
   const auto refused = [&](const std::string& body, const std::string& place) {
     const net::Response r = call("POST", "/api/detection_engine/signals/search", Json::parse(body));
@@ -164,8 +266,31 @@ TEST_F(SignalsApi, NotesBelongToTheirAuthor) {
   EXPECT_EQ(call("PATCH", "/api/note", {{"noteId", id}, {"note", {{"note", "mine"}}}}, "bob").status, 403);
   EXPECT_EQ(call("PATCH", "/api/note", {{"note", {{"eventId", "none"}, {"note", "x"}}}}).status, 404);
   EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 1);
+  roles_ = {Role::analyst};
   EXPECT_EQ(call("DELETE", "/api/note", {{"noteId", id}}).status, 200);
   EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 0);
+}
+
+TEST_F(SignalsApi, NotesOfOthersAreDeletedByAdminsAlone) {
+  const auto write = [&](const char* who) {
+    const net::Response r = call("PATCH", "/api/note", {{"note", {{"eventId", ids_[0]}, {"note", "look"}}}}, who);
+    return Json::parse(r.body)["note"]["noteId"].get<std::string>();
+  };
+  const std::string adas = write("ada");
+  const std::string bobs = write("bob");
+  roles_ = {Role::responder};
+  const net::Response refused = call("DELETE", "/api/note", {{"noteIds", {bobs, adas}}}, "bob");
+  EXPECT_EQ(refused.status, 403) << refused.body;
+  EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 2) << "all or none";
+  EXPECT_EQ(call("DELETE", "/api/note", {{"noteIds", {bobs, "none"}}}, "bob").status, 200);
+  roles_ = {Role::admin};
+  EXPECT_EQ(call("DELETE", "/api/note", {{"noteId", adas}}, "eve").status, 200);
+  EXPECT_EQ(Json::parse(call("GET", "/api/note").body)["totalCount"], 0);
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'alert_note_removed'"), 2);
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'alert_note_removed' AND actor = 'user:eve' AND detail = "
+                  "'note " +
+                  adas + " of user:ada'"),
+            1);
 }
 
 TEST_F(SignalsApi, AnAlertsHostIsIsolated) {

@@ -168,6 +168,18 @@ TEST_F(SignalsApi, CountsNoFurtherThanWasAskedFor) {
   EXPECT_EQ(all["hits"]["total"]["relation"], "eq");
   EXPECT_EQ(all["hits"]["total"]["value"], 10);
   EXPECT_FALSE(search(R"({"size":1,"track_total_hits":false})")["hits"].contains("total"));
+  // However they are counted: by the record, by looking at each, with aggregations, sorted, a page beyond the number.
+  for (const char* rest : {R"("query":{"match_all":{}})", R"("query":{"exists":{"field":"agent.id"}})",
+                           R"("aggs":{"x":{"max":{"field":"@timestamp"}}})", R"("sort":["process.name"])",
+                           R"("query":{"exists":{"field":"agent.id"}},"size":8)"}) {
+    const auto total = [&](const std::string& most) {
+      return search("{\"track_total_hits\":" + most + "," + rest + "}")["hits"]["total"].dump();
+    };
+    EXPECT_EQ(total("3"), R"({"value":3,"relation":"gte"})") << rest;
+    EXPECT_EQ(total("9"), R"({"value":9,"relation":"gte"})") << rest;
+    EXPECT_EQ(total("10"), R"({"value":10,"relation":"eq"})") << rest;
+    EXPECT_EQ(total("true"), R"({"value":10,"relation":"eq"})") << rest;
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/json.h"
+#include "engine/model/rule_uuid.h"
 #include "tests/support/cpu_time.h"
 
 namespace fb {
@@ -43,6 +44,34 @@ TEST(AlertDocument, KeepsTheEventAndSpeaksOfTheRule) {
   EXPECT_EQ(doc["kibana.alert.rule.indices"][0], "logs-*");
   EXPECT_EQ(doc["kibana.alert.rule.parameters"]["rule_id"], "r1");
   EXPECT_EQ(doc["firebreak.rule_set"], "set1");
+}
+
+TEST(AlertDocument, CopiesWhatPeopleSaidOfTheRule) {
+  RuleMeta rule;
+  rule.rule_id = "r1";
+  rule.parameters =
+      R"({"id":"id-1","actions":[{"id":"c","params":{}}],"namespace":"blue","meta":{"from":"1m"},"timeline_id":"t1",
+          "timeline_title":"T","throttle":"no_actions","created_at":"2020-01-01T00:00:00Z","revision":3})";
+  const auto members = [&] { return nlohmann::json::parse("{" + alert_rule_members(rule) + "}"); };
+  rule.file = kRuleOfApi;
+  const auto api = members();
+  EXPECT_EQ(api["kibana.alert.rule.uuid"], "id-1");
+  EXPECT_EQ(api["kibana.alert.rule.actions"][0]["id"], "c");
+  EXPECT_EQ(api["kibana.alert.rule.namespace"], "blue");
+  EXPECT_EQ(api["kibana.alert.rule.meta"]["from"], "1m");
+  EXPECT_EQ(api["kibana.alert.rule.timeline_id"], "t1");
+  EXPECT_EQ(api["kibana.alert.rule.timeline_title"], "T");
+  EXPECT_EQ(api["kibana.alert.rule.throttle"], "no_actions");
+  EXPECT_EQ(api["kibana.alert.rule.immutable"], false);
+  EXPECT_FALSE(api.contains("kibana.alert.rule.created_at") || api.contains("kibana.alert.rule.revision"));
+  rule.file = "rules/a.yml";
+  const auto file = members();
+  EXPECT_EQ(file["kibana.alert.rule.uuid"], file_rule_uuid("r1")) << "an id in a file is none";
+  EXPECT_EQ(file["kibana.alert.rule.immutable"], true);
+  rule.parameters = R"({"rule_id":"r1"})";
+  EXPECT_FALSE(members().contains("kibana.alert.rule.actions"));
+  // It stands in records: it may not change.
+  EXPECT_EQ(file_rule_uuid("r1"), "29ff9e80-3dad-8613-a78a-2500a3035e7b");
 }
 
 TEST(AlertDocument, DottedEventFieldsCountToo) {
