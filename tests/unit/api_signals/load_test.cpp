@@ -56,7 +56,10 @@ class SignalsLoad : public test::RecordTest {
 // The limits are far above what was measured, for slow and busy machines; what they hold is the order of magnitude.
 TEST_F(SignalsLoad, EverySearchEndsSoon) {
   EXPECT_LT(took("newest 100", R"({"size":100,"sort":[{"@timestamp":"desc"}]})",
-                 [](const std::string& a) { has(a, "\"value\":100000"); }),
+                 [](const std::string& a) { has(a, "\"value\":10000,\"relation\":\"gte\""); }),
+            1'000);
+  EXPECT_LT(took("newest 100, all counted", R"({"size":100,"track_total_hits":true,"sort":[{"@timestamp":"desc"}]})",
+                 [](const std::string& a) { has(a, "\"value\":100000,\"relation\":\"eq\""); }),
             1'000);
   EXPECT_LT(took("open ones of the last minute", R"({"size":100,"query":{"bool":{"filter":[
       {"term":{"kibana.alert.workflow_status":"open"}},
@@ -64,6 +67,9 @@ TEST_F(SignalsLoad, EverySearchEndsSoon) {
                  [](const std::string& a) { has(a, "\"timed_out\":false"); }),
             1'000);
   EXPECT_LT(took("of one rule", R"({"size":100,"query":{"term":{"kibana.alert.rule.rule_id":"rule-7"}}})",
+                 [](const std::string& a) { has(a, "\"value\":1000,\"relation\":\"eq\""); }),
+            1'000);
+  EXPECT_LT(took("of one rule by its old name", R"({"size":100,"query":{"term":{"signal.rule.rule_id":"rule-7"}}})",
                  [](const std::string& a) { has(a, "\"value\":1000,\"relation\":\"eq\""); }),
             1'000);
   EXPECT_LT(took("by a field of the event, counted to 10,000",
