@@ -480,7 +480,8 @@ class Run:
                                              for s in ep.get_actions_status(agent_ids=["agent-2", "agent-3"])["data"]), 10)
         same([s["agent_id"] for s in ep.get_actions_status(agent_ids="agent-2")["data"]], ["agent-2"], "pending actions, of one")
 
-        same(ep.get_actions_list(agent_ids="agent-2", commands=["isolate"], types=["manual"])["total"], 1, "the history: by agent, command, type")
+        same([ep.get_actions_list(agent_ids="agent-2", commands=["isolate"], types=[kind])["total"] for kind in ("automated", "manual")],
+             [1, 0], "the history: by agent, command, type; asked for with an alert is automated, as in Kibana")
         same(ep.get_actions_list(agent_ids=["agent-2", "agent-3"], user_ids=["admin"], start_date="now-1h", end_date="now",
                                  agent_types="endpoint", page=1, page_size=5)["total"], 1, "by user, dates, agent type")
         same(ep.get_actions_list(user_ids="nobody")["total"], 0, "nobody did nothing")
