@@ -142,13 +142,14 @@ Result<ValueListSent> read_value_list_body(std::string_view body, ValueBody use)
     FB_TRY(sent.version_token, string_of(json, "_version", false));
     return sent;
   }
-  FB_TRY(const auto type, string_of(json, "type", true));
-  if (!is_value_type(*type)) {
+  FB_TRY(const auto type_sent, string_of(json, "type", true));
+  const std::string type = type_sent.value_or("");
+  if (!is_value_type(type)) {
     std::string all;
     for (const std::string_view t : kTypes) all += (all.empty() ? "'" : " | '") + std::string(t) + "'";
-    return wrong("type", "Invalid enum value. Expected " + all + ", received '" + *type + "'");
+    return wrong("type", "Invalid enum value. Expected " + all + ", received '" + type + "'");
   }
-  sent.type = *type;
+  sent.type = type;
   FB_TRY(const auto serializer, string_of(json, "serializer", false));
   FB_TRY(const auto deserializer, string_of(json, "deserializer", false));
   sent.serializer = serializer.value_or("");
@@ -161,7 +162,7 @@ Result<ValueSent> read_value_body(std::string_view body, ValueBody use) {
   ValueSent sent;
   if (use == ValueBody::create) {
     FB_TRY(const auto list_id, string_of(json, "list_id", true));
-    sent.list_id = *list_id;
+    sent.list_id = list_id.value_or("");
   }
   FB_TRY(const auto id, string_of(json, "id", use != ValueBody::create));
   sent.id = id.value_or("");
