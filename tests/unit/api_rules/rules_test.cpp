@@ -116,8 +116,8 @@ query: 'process.name: "evil.exe"'
     const Json shown = parsed(call("GET", kRules, {}, {{"rule_id", meta.rule_id}}));
     const Json alert = Json::parse("{" + alert_rule_members(meta) + "}");
     const std::string uuid = alert["kibana.alert.rule.uuid"];
-    EXPECT_EQ(uuid, shown["id"]) << meta.rule_id;
-    EXPECT_EQ(parsed(call("GET", kRules, {}, {{"id", uuid}}))["rule_id"], meta.rule_id);
+    EXPECT_EQ(shown["id"].get<std::string>(), uuid) << meta.rule_id;
+    EXPECT_EQ(parsed(call("GET", kRules, {}, {{"id", uuid}}))["rule_id"].get<std::string>(), meta.rule_id);
     EXPECT_EQ(alert["kibana.alert.rule.immutable"], shown["immutable"]) << meta.rule_id;
     ++looked;
   };
