@@ -116,7 +116,7 @@ TEST(StringList, AgreesWithTheTree) {
   const char* const pieces[] = {"[",    "]", "\"", ",",    "a",  "b c", "\\",    "\\u0041", "\\\"", "\xc3\xa9",
                                 "\xff", " ", "1",  "null", "{}", "\n",  "\"x\"", "\"\"",    "[]",   "\"y\",\"z\""};
   size_t filled = 0;
-  for (int i = 0; i < 200'000; ++i) {
+  for (int i = 0; i < 50'000; ++i) {
     std::string text = pick(4) == 0 ? "" : "[";
     for (size_t n = pick(6); n > 0; --n) text += pieces[pick(std::size(pieces))];
     if (pick(4) != 0) text += ']';
@@ -130,7 +130,7 @@ TEST(StringList, AgreesWithTheTree) {
     ASSERT_EQ(record::string_list(text), wanted) << text;
     filled += wanted.empty() ? 0 : 1;
   }
-  EXPECT_GT(filled, 1000u);
+  EXPECT_GT(filled, 250u);
   for (const std::vector<std::string>& list :
        {std::vector<std::string>{}, {""}, {"a", "b"}, {"\"", "\\", "\n", "\x01"}, {"\xc3\xa9"}, {"a,b", "[c]"}}) {
     EXPECT_EQ(record::string_list_json(list), nlohmann::json(list).dump());
