@@ -166,7 +166,8 @@ TEST_F(Pages, AndLookingAtEverything) {
       {"history", "GET", "/api/endpoint/action?pageSize=10", "", "\"total\":100000"},
       {"history by rules", "GET", "/api/endpoint/action?pageSize=10&types=automated", "", "\"total\":100000"},
       {"open alerts, counted", "POST", "/api/detection_engine/signals/search",
-       R"({"size":20,"query":{"bool":{"filter":[{"term":{"kibana.alert.workflow_status":"open"}}]}}})",
+       R"({"size":20,"track_total_hits":true,)"
+       R"("query":{"bool":{"filter":[{"term":{"kibana.alert.workflow_status":"open"}}]}}})",
        "\"value\":100000"},
       {"endpoints by KQL", "GET", "/api/endpoint/metadata?kuery=united.endpoint.host.hostname:host-99*", "",
        "\"total\":111"},
