@@ -366,11 +366,13 @@ Status Store::Impl::make_intent(Txn& txn, const std::string& action_id, Verb ver
       overtaken.push_back({rows.string(0), rows.integer(1) != 0});
     }
   }
-  // Told by the id that lists have it under.
-  FB_TRY(const auto later, txn.db.text("SELECT request_id FROM actions WHERE action_id = ?", action_id));
+  std::string why;
+  if (!overtaken.empty()) {  // told by the id that lists have it under
+    FB_TRY(const auto later, txn.db.text("SELECT request_id FROM actions WHERE action_id = ?", action_id));
+    why = "superseded by " + later.value_or(action_id);
+  }
   for (const Overtaken& o : overtaken) {
-    FB_TRY_VOID(
-        end_action(txn, o.id, ActionState::superseded, requested_by, "superseded by " + later.value_or(action_id)));
+    FB_TRY_VOID(end_action(txn, o.id, ActionState::superseded, requested_by, why));
     if (o.waited) {
       FB_TRY_VOID(
           txn.db.run("INSERT INTO action_alerts(action_id, alert_id) SELECT ?, alert_id FROM action_alerts "
