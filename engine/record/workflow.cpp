@@ -119,13 +119,16 @@ Result<bool> make_row(Txn& txn, const std::string& alert_id) {
   return there.has_value();
 }
 
-Result<std::vector<AlertNote>> read_notes(Rows rows) {
+#define FB_NOTES "SELECT id, alert_id, note, created_at, created_by, updated_at, updated_by FROM alert_notes "
+
+Result<std::vector<AlertNote>> read_notes(Result<Rows> rows) {
+  if (!rows) return tl::unexpected<Error>(std::move(rows).error());
   std::vector<AlertNote> list;
   for (;;) {
-    FB_TRY(const bool more, rows.next());
+    FB_TRY(const bool more, rows->next());
     if (!more) return list;
-    list.push_back({rows.string(0), rows.string(1), rows.string(2), rows.integer(3), rows.string(4), rows.integer(5),
-                    rows.string(6)});
+    list.push_back({rows->string(0), rows->string(1), rows->string(2), rows->integer(3), rows->string(4),
+                    rows->integer(5), rows->string(6)});
   }
 }
 
@@ -248,10 +251,7 @@ Result<AlertNote> Workflow::put_note(const std::string& id, const std::string& a
   FB_TRY_VOID(store_.impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
     note = {id, alert_id, text, txn.now_ms, who, txn.now_ms, who};
     if (!id.empty()) {
-      FB_TRY(Rows rows, txn.db.query("SELECT id, alert_id, note, created_at, created_by, updated_at, updated_by FROM "
-                                     "alert_notes WHERE id = ?",
-                                     id));
-      FB_TRY(const std::vector<AlertNote> old, read_notes(std::move(rows)));
+      FB_TRY(const std::vector<AlertNote> old, read_notes(txn.db.query(FB_NOTES "WHERE id = ?", id)));
       if (old.empty()) return fail(ErrorCode::not_found, "there is no note with this id", id);
       if (old.front().created_by != who) return fail(ErrorCode::refused, "only who wrote a note changes it", id);
       note.alert_id = old.front().alert_id;
@@ -274,11 +274,9 @@ Result<AlertNote> Workflow::put_note(const std::string& id, const std::string& a
 
 Result<std::vector<AlertNote>> Workflow::notes(const std::vector<std::string>& alert_ids) {
   return store_.impl_->readers->with<std::vector<AlertNote>>([&](Sqlite& db) -> Result<std::vector<AlertNote>> {
-    FB_TRY(Rows rows, db.query("SELECT id, alert_id, note, created_at, created_by, updated_at, updated_by FROM "
-                               "alert_notes WHERE ?1 = '' OR alert_id IN (SELECT value FROM json_each(?1)) "
-                               "ORDER BY created_at, id LIMIT 10000",
+    return read_notes(db.query(FB_NOTES "WHERE ?1 = '' OR alert_id IN (SELECT value FROM json_each(?1)) "
+                                        "ORDER BY created_at, id LIMIT 10000",
                                asked(alert_ids)));
-    return read_notes(std::move(rows));
   });
 }
 
@@ -288,10 +286,7 @@ Result<int64_t> Workflow::remove_notes(const std::vector<std::string>& ids, cons
   FB_TRY_VOID(store_.impl_->writer->run(Writer::Kind::control, [&](Txn& txn) -> Status {
     removed = 0;
     for (const std::string& id : ids) {
-      FB_TRY(Rows rows, txn.db.query("SELECT id, alert_id, note, created_at, created_by, updated_at, updated_by FROM "
-                                     "alert_notes WHERE id = ?",
-                                     id));
-      FB_TRY(const std::vector<AlertNote> old, read_notes(std::move(rows)));
+      FB_TRY(const std::vector<AlertNote> old, read_notes(txn.db.query(FB_NOTES "WHERE id = ?", id)));
       if (old.empty()) continue;
       const AlertNote& note = old.front();
       const bool own = note.created_by == who;
