@@ -26,6 +26,7 @@ NET = "10.97.0"
 ADDRESS = {"svc": f"{NET}.10", "exc": f"{NET}.20", "exc2": f"{NET}.21", "att": f"{NET}.30", "h1": f"{NET}.1", "h2": f"{NET}.2"}
 ECHO = 7000
 SERVICE = "service.firebreak.test"
+BACK = 45  # seconds: an agent that lost the service for long tries again every 30 s at the latest
 
 
 def say(text):
@@ -500,7 +501,7 @@ class Run:
         del self.service.config["response"]["lease"]
         self.service.write()
         self.service.start()
-        until("the release in the record", 20, lambda: self.service.endpoint("h1")[:2] == ("released", "released"))
+        until("the release in the record", BACK, lambda: self.service.endpoint("h1")[:2] == ("released", "released"))
         # Whichever came first: what the host told, or the service's own clock.
         by_lease = self.service.ask("SELECT count(*) FROM v_actions WHERE command = 'release' AND requested_by = 'lease'")[0][0]
         check(self.service.audited("released_locally") + by_lease > 0, "the service knows why")
@@ -616,6 +617,10 @@ def main():
             it.net.close()
             shutil.rmtree(work, ignore_errors=True)
         elif not good:
+            for log in (f"{work}/service.log", f"{work}/h1/log", f"{work}/h2/log"):
+                if os.path.exists(log):
+                    with open(log, errors="replace") as f:
+                        print(f"the end of {log}:", *f.readlines()[-15:], sep="\n  ", flush=True)
             say(f"left for you to look at: {work}")
     say(f"{len(parts)} passed, 0 failed")
 
