@@ -28,9 +28,16 @@ if(FB_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 find_program(FB_MOLD mold)
 
+# A warning is an error with the compiler that the project's own run has. A newer one warns of more, falsely too, which must not
+# end the build of somebody who only wants to try this.
+set(FB_WERROR "")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  set(FB_WERROR -Werror)
+endif()
+
 add_library(fb_flags INTERFACE)
 target_compile_options(fb_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion -Wshadow $<$<NOT:$<BOOL:$<TARGET_PROPERTY:FB_WARNS_ONLY>>>:-Werror>
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow $<$<NOT:$<BOOL:$<TARGET_PROPERTY:FB_WARNS_ONLY>>>:${FB_WERROR}>
   -fstack-protector-strong -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 target_include_directories(fb_flags INTERFACE ${CMAKE_SOURCE_DIR})
 if(FB_MOLD)
