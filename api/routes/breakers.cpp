@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "api/routes/member.h"
 #include "engine/base/json.h"
 #include "engine/record/queries.h"
 
@@ -25,14 +26,19 @@ net::Response list(const Call& call) {
 
 net::Response reset(const Call& call) {
   const auto body = parse_json(call.request.body);
-  if (!body.is_object()) return problem(400, "the body is {\"breaker\": \"RULE_ID|fleet\", \"comment\": \"why\"}");
-  const std::string breaker = body.value("breaker", "");
-  const std::string why = body.value("comment", "");
-  if (breaker.empty() || why.empty()) return problem(400, "name the breaker and say why in \"comment\"");
-  const auto was_open = call.parts.store.reset_trip(breaker == kFleet ? "" : breaker, call.actor(), why);
+  if (!body.is_object() || !body.contains("breaker")) {
+    return problem(400,
+                   "the body is {\"breaker\": \"RULE_ID|fleet\", \"comment\": \"why\"}; the comment may be left out");
+  }
+  const auto breaker = member<std::string>(body, "breaker", "");
+  if (!breaker) return failed(breaker.error());
+  if (breaker->empty()) return problem(400, "'breaker' is a rule id or fleet");
+  const auto why = member<std::string>(body, "comment", "");
+  if (!why) return failed(why.error());
+  const auto was_open = call.parts.store.reset_trip(*breaker == kFleet ? "" : *breaker, call.actor(), *why);
   if (!was_open) return failed(was_open.error());
-  if (!*was_open) return problem(404, "the breaker '" + breaker + "' has not tripped");
-  return json(200, nlohmann::json{{"breaker", breaker}, {"reset", true}}.dump());
+  if (!*was_open) return problem(404, "the breaker '" + *breaker + "' has not tripped");
+  return json(200, nlohmann::json{{"breaker", *breaker}, {"reset", true}}.dump());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "api/routes/member.h"
 #include "engine/base/json.h"
 
 namespace fb::api {
@@ -16,12 +17,12 @@ net::Response get(const Call& call) {
 net::Response set(const Call& call) {
   const auto body = parse_json(call.request.body);
   if (!body.is_object() || !body.contains("on") || !body["on"].is_boolean()) {
-    return problem(400, "the body is {\"on\": true|false, \"comment\": \"why\"}");
+    return problem(400, "the body is {\"on\": true|false, \"comment\": \"why\"}; the comment may be left out");
   }
-  const std::string why = body.value("comment", "");
-  if (why.empty()) return problem(400, "say why in \"comment\"");
+  const auto why = member<std::string>(body, "comment", "");
+  if (!why) return failed(why.error());
   const bool on = body["on"];
-  if (const Status done = call.parts.store.set_kill_switch(on, call.actor(), why); !done) return failed(done.error());
+  if (const Status done = call.parts.store.set_kill_switch(on, call.actor(), *why); !done) return failed(done.error());
   call.parts.wake_dispatcher();
   return json(200, nlohmann::json{{"on", on}}.dump());
 }

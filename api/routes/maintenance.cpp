@@ -3,6 +3,7 @@
 #include "api/router.h"
 #include "api/routes/answers.h"
 #include "api/routes/hosts.h"
+#include "api/routes/member.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
 #include "engine/base/json_dump.h"
@@ -30,19 +31,6 @@ net::Response list(const Call& call) {
   std::string body;
   for (const MaintenanceWindow& w : *windows) body += line_of(w) + '\n';
   return ndjson(std::move(body));
-}
-
-// A member of the right type, or the message of a 400.
-template <class T>
-Result<T> member(const nlohmann::json& body, const char* key, T otherwise) {
-  const auto it = body.find(key);
-  if (it == body.end() || it->is_null()) return otherwise;
-  const bool fits = std::is_same_v<T, bool> ? it->is_boolean() : it->is_string();
-  if (!fits) {
-    return fail(ErrorCode::invalid_argument,
-                std::string("'") + key + "' is " + (std::is_same_v<T, bool> ? "true or false" : "a text"));
-  }
-  return it->template get<T>();
 }
 
 Result<MaintenanceWindow> window_of(const Call& call) {
@@ -90,7 +78,7 @@ net::Response add(const Call& call) {
 
 net::Response remove(const Call& call) {
   const auto body = parse_json(call.request.body.empty() ? "{}" : call.request.body);
-  if (!body.is_object()) return problem(400, "the body is {\"comment\": \"why\"}");
+  if (!body.is_object()) return problem(400, "the body is {\"comment\": \"why\"}; the comment may be left out");
   const auto why = member<std::string>(body, "comment", "");
   if (!why) return failed(why.error());
   const std::string& id = call.params.at("id");

@@ -307,7 +307,7 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& reset = *breakers->add_subcommand("reset", "Let a rule (or the fleet) isolate again");
   add_connect(reset, c.act.connect);
   reset.add_option("BREAKER", c.breaker, "a rule id, or fleet")->required();
-  reset.add_option("--comment", c.act.comment, "why")->required();
+  reset.add_option("--comment", c.act.comment, "why");
   example(reset, "firebreak breakers reset office-starts-shell --comment 'the rule is mended'");
   reset.callback([&c, &chosen] { chosen = [&c] { return run_breaker_reset(c.breaker, c.act); }; });
   auto* endpoints = add("endpoints", "The known endpoints and whether they are isolated", "firebreak endpoints");
@@ -335,7 +335,7 @@ void add_maintenance(CLI::App& app, Commands& c, Chosen& chosen) {
   add.add_option("--to", o.to, "ISO time")->required();
   add.add_flag("--suppress", o.suppress, "leave isolations out instead of asking a person");
   add.add_flag("--include-critical", o.include_critical, "rules of severity critical too");
-  add.add_option("--comment", o.comment, "why; kept in the audit")->required();
+  add.add_option("--comment", o.comment, "why; kept in the audit");
   example(
       add,
       "firebreak maintenance add --tag site:berlin --from 2026-12-01T20:00Z --to 2026-12-02T02:00Z --comment patches");
@@ -546,7 +546,7 @@ void add_agent_commands(CLI::App& agents, Commands& c, Chosen& chosen) {
                                      approve ? "Let a waiting agent take over its host" : "Refuse a waiting enrolment");
     add_connect(s, c.act.connect);
     s.add_option("AGENT", c.act.host, "agent id, as `agents list` shows it")->required();
-    s.add_option("--comment", c.act.comment, "why; kept in the audit")->required();
+    s.add_option("--comment", c.act.comment, "why; kept in the audit");
     example(s, std::string("firebreak agents ") + (approve ? "approve" : "deny") +
                    " 5f0e9a54 --comment 'reinstalled on ticket 7'");
     s.callback([&c, &chosen, approve] { chosen = [&c, approve] { return run_enrollment_decision(approve, c.act); }; });
@@ -594,7 +594,7 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
     auto& s = *stop.add_subcommand(on ? "on" : "off",
                                    on ? "No new isolation until it is off" : "Isolations may go out again");
     add_connect(s, c.act.connect);
-    s.add_option("--comment", c.act.comment, "why")->required();
+    s.add_option("--comment", c.act.comment, "why");
     example(s, std::string("firebreak kill-switch ") + (on ? "on" : "off") + " --comment 'rule 7f0c misfires'");
     s.callback([&c, &chosen, on] { chosen = [&c, on] { return run_kill_switch(on, c.act); }; });
   }

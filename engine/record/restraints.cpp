@@ -33,7 +33,6 @@ Status check_window(const MaintenanceWindow& w, int64_t now_ms) {
   }
   if (w.ends_at_ms <= now_ms) return fail(ErrorCode::invalid_argument, "the window is over already");
   if (w.set_by.empty()) return fail(ErrorCode::invalid_argument, "a window names who set it");
-  if (w.why.empty()) return fail(ErrorCode::invalid_argument, "say why in a comment");
   return {};
 }
 

@@ -428,7 +428,7 @@ class Demo(Case):
         self.assertEqual((code, "verified" in out), (0, True), out + err)
         self.assertEqual([e["observed"] for e in rows("endpoints") if e["endpoint_id"] == host["endpoint_id"]], ["released"])
         self.assertEqual(ask("isolate", host["host_id"], "--comment", "once more")[0], 0)
-        self.assertEqual(ask("kill-switch", "on", "--comment", "test")[0], 0)
+        self.assertEqual(ask("kill-switch", "on")[0], 0, "whoever must stop it at once need not say why")
         self.assertEqual(ask("release", host["endpoint_id"])[0], 0)
         code, out, _ = ask("isolate", host["endpoint_id"])
         self.assertEqual(code, 1)
@@ -449,6 +449,11 @@ class Demo(Case):
         window = rows("maintenance", "list")[0]
         self.assertEqual((window["scope"], window["effect"], window["comment"]), ("tag:site:x", "suppress", "patches"))
         self.assertEqual(ask("maintenance", "rm", window["id"])[0], 0)
+        self.assertEqual(ask("maintenance", "add", "--tag", "site:x", *times)[0], 0)
+        self.assertEqual(ask("maintenance", "rm", rows("maintenance", "list")[0]["id"])[0], 0)
+        for command in (("breakers", "reset", "fleet"), ("agents", "approve", "nobody"), ("agents", "deny", "nobody")):
+            code, out, err = ask(*command)
+            self.assertEqual((code, "--comment" in out + err), (2, False), out + err)
         self.assertEqual(rows("maintenance", "list"), [])
         code, _, err = ask("actions", "approve", *[str(n) for n in range(21)])
         self.assertEqual((code, "at most 20" in err), (2, True), err)

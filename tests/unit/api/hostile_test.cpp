@@ -47,6 +47,8 @@ TEST_F(Hostile, BodiesThatAreNoneOrTooMuch) {
   EXPECT_EQ(post(std::string(kBodyBytes + 1, ' ')), 413);
   EXPECT_EQ(post("[" + std::string(kBodyBytes - 2, '[')), 400) << "depth";
   EXPECT_EQ(post(R"({"on": "yes", "comment": 5})"), 400);
+  EXPECT_EQ(post(R"({"on": true, "comment": 5})"), 400);
+  EXPECT_FALSE(store_->kill_switch().value()) << "a comment that is none changes nothing";
   const std::string chunk = "ffff\r\n" + std::string(0xffff, 'x') + "\r\n";
   EXPECT_EQ(send(head("POST /api/firebreak/kill_switch", authorized() + "Transfer-Encoding: chunked\r\n") + "\r\n" +
                  chunk + chunk),
