@@ -62,6 +62,14 @@ std::string reason_in(const net::Request& request) {
   return "";
 }
 
+// What a refusal's answer says of why.
+std::string message_of(const net::Response& response) {
+  const auto body = parse_json(response.body);
+  const auto it = body.is_object() ? body.find("message") : body.end();
+  return it != body.end() && it->is_string() ? printable(it->get_ref<const std::string&>().substr(0, kMaxReasonBytes))
+                                             : std::string("refused");
+}
+
 class Api {
  public:
   explicit Api(Parts p)
@@ -105,6 +113,9 @@ class Api {
     const bool is_open = match.handle != nullptr && !match.privilege;
     // Who may not come in does not learn which paths there are.
     if (!is_open && caller.status != 0) return not_let_in(request, caller);
+    // What is open is open to those who show nothing. A wrong password tried there is told and counted as anywhere.
+    const bool shows = request.headers.count("authorization") != 0;
+    if (is_open && shows && (caller.status == 401 || caller.status == 429)) return not_let_in(request, caller);
     if (match.handle == nullptr) {
       return problem(404, in_space ? "Not Found" : "there is no such space, only the default one");
     }
@@ -127,11 +138,19 @@ class Api {
     if (may_be_json(request.body) && is_nested_deeper(request.body)) {
       return problem(400, "the body is nested deeper than " + std::to_string(kMostJsonLevels) + " levels");
     }
+    if (may_be_json(request.body)) {
+      if (const auto twice = repeated_key(request.body)) {
+        return problem(400, "the body has the key \"" + printable(twice->substr(0, 100)) + "\" twice in one object");
+      }
+    }
     net::Response response = call(request, match, caller);
     if (has_version(match.pattern)) response.headers.try_emplace("Elastic-Api-Version", kApiVersion);
     // What was answered with 5xx may have changed something before it failed: a part of many rules, say.
     const bool failed = response.status >= 500 && response.status != 501;
-    const bool done = response.status < 400 || response.status == 403 || failed;
+    const bool done = response.status < 400 || failed;
+    if (response.status == 403) note_refusal(request, caller, "403 " + message_of(response));
+    // A login that has to wait: those that were wrong stand in the audit by themselves.
+    if (is_open && response.status == 429) note_refusal(request, caller, "429 " + message_of(response));
     if (done && writes && match.privilege && !match.only_reads && !is_reading(*match.privilege)) {
       note_change(request, caller, response.status);
     }
@@ -143,9 +162,11 @@ class Api {
     const auto host = request.headers.find("host");
     Identified nobody;
     nobody.who.address = request.peer;
-    if (host == request.headers.end() || !is_our_host(host->second, parts_.host_names)) {
+    const std::string_view named = host_in_target(request.target);
+    if (host == request.headers.end() || !is_our_host(host->second, parts_.host_names) ||
+        (!named.empty() && !is_our_host(named, parts_.host_names))) {
       note_refusal(request, nobody, "421 for another host");
-      return problem(421, "the Host header names another host; the config key http.names lists the names of this one");
+      return problem(421, "the request names another host; the config key http.names lists the names of this one");
     }
     const bool reads = request.method == "GET" || request.method == "HEAD";
     if (!reads && is_cross_origin(request)) {

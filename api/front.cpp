@@ -4,6 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "engine/base/json.h"
 
 namespace fb::api {
 namespace {
@@ -38,6 +43,39 @@ const std::string& own_name() {
   return name;
 }
 
+// Sees a JSON text as it is read and stops at the first key that its object has already.
+class RepeatedKey final : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  std::optional<std::string> found;
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(size_t) override {
+    open_.emplace_back();
+    return true;
+  }
+  bool key(string_t& name) override {
+    if (open_.back().insert(name).second) return true;
+    found = std::move(name);
+    return false;
+  }
+  bool end_object() override {
+    open_.pop_back();
+    return true;
+  }
+  bool start_array(size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
+
+ private:
+  std::vector<std::set<std::string>> open_;
+};
+
 const std::string* header(const net::Request& request, const char* name) {
   const auto it = request.headers.find(name);
   return it == request.headers.end() ? nullptr : &it->second;
@@ -46,7 +84,6 @@ const std::string* header(const net::Request& request, const char* name) {
 }  // namespace
 
 std::optional<std::string> path_in_space(std::string_view target) {
-  // The absolute form "http://host/path" names the host once more.
   if (!target.starts_with('/')) {
     const size_t scheme = target.find("://");
     const size_t path = scheme == std::string_view::npos ? scheme : target.find('/', scheme + 3);
@@ -94,6 +131,19 @@ bool takes_media(const net::Request& request) {
                                                 "application/x-www-form-urlencoded",
                                                 "multipart/form-data"};
   return media.ends_with("+json") || std::find(std::begin(kTaken), std::end(kTaken), media) != std::end(kTaken);
+}
+
+std::optional<std::string> repeated_key(std::string_view json) {
+  RepeatedKey reader;
+  nlohmann::json::sax_parse(json, &reader);
+  return std::move(reader.found);
+}
+
+std::string_view host_in_target(std::string_view target) {
+  const size_t scheme = target.starts_with('/') ? std::string_view::npos : target.find("://");
+  if (scheme == std::string_view::npos) return {};
+  target.remove_prefix(scheme + 3);
+  return target.substr(0, target.find_first_of("/?#"));
 }
 
 bool may_be_json(std::string_view text) {

@@ -27,6 +27,13 @@ bool is_cross_origin(const net::Request& request);
 // were not told what they send. Not text, XML, or anything compressed.
 bool takes_media(const net::Request& request);
 
+// A key that stands twice in one object of a JSON text: readers differ in which of the two they take. Nothing: there is
+// none, or the text is no JSON. Cost: one pass; each object's keys are held while it is open.
+std::optional<std::string> repeated_key(std::string_view json);
+
+// The host that a target in the absolute form ("http://host:port/path") names; "" in every other form.
+std::string_view host_in_target(std::string_view target);
+
 // Whether a JSON reader would take the text for an object or a list: the blanks and the byte order mark that it skips
 // are skipped here, too.
 bool may_be_json(std::string_view text);

@@ -1,4 +1,7 @@
 // People and their roles. Nobody can give rights that they don't have themselves.
+#include <algorithm>
+#include <initializer_list>
+
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
@@ -47,6 +50,17 @@ Result<nlohmann::json> body_of(const Call& call) {
   return body;
 }
 
+Status takes_only(const nlohmann::json& body, std::initializer_list<std::string_view> known) {
+  for (const auto& [key, value] : body.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    std::string names;
+    for (const std::string_view name : known) names += (names.empty() ? "" : ", ") + std::string(name);
+    return fail(ErrorCode::invalid_argument,
+                "there is no field '" + printable(key.substr(0, 60)) + "'; the body takes " + names);
+  }
+  return {};
+}
+
 Result<UserRow> named(const Call& call) {
   const std::string& name = call.params.at("name");
   FB_TRY(auto user, call.parts.store.user(name));
@@ -70,6 +84,7 @@ net::Response list(const Call& call) {
 
 Result<Json> add_one(const Call& call) {
   FB_TRY(const nlohmann::json body, body_of(call));
+  FB_TRY_VOID(takes_only(body, {"name", "roles", "password", "comment"}));
   UserRow user;
   user.name = body.value("name", "");
   FB_TRY(user.roles, roles_in(body));
@@ -87,10 +102,7 @@ Result<Json> change(const Call& call) {
   FB_TRY(const UserRow user, named(call));
   FB_TRY_VOID(check_reach(call, user.roles));
   const std::string why = body.value("comment", "");
-  for (const auto& [key, value] : body.items()) {
-    if (key != "roles" && key != "disabled" && key != "comment")
-      return fail(ErrorCode::invalid_argument, "the body takes roles, disabled and comment");
-  }
+  FB_TRY_VOID(takes_only(body, {"roles", "disabled", "comment"}));
   // All of it is looked at before anything is changed.
   UserChange wanted;
   if (body.contains("roles")) {
@@ -107,6 +119,7 @@ Result<Json> set_password(const Call& call) {
   FB_TRY(const nlohmann::json body, body_of(call));
   FB_TRY(const UserRow user, named(call));
   FB_TRY_VOID(check_reach(call, user.roles));
+  FB_TRY_VOID(takes_only(body, {"password", "comment"}));
   if (!body.contains("password") || !body["password"].is_string())
     return fail(ErrorCode::invalid_argument, R"(the body is {"password": "..."})");
   FB_TRY(const std::string hash, hash_password(body["password"].get<std::string>()));

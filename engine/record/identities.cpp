@@ -29,7 +29,9 @@ Status check_name(const std::string& name) {
     return fail(ErrorCode::invalid_argument,
                 "a user's name is 1 to 64 letters, digits, '.', '_', '-', '@' or '+', and does not begin with '-'");
   }
-  if (name == "local" || name == "service") return fail(ErrorCode::invalid_argument, "this name is Firebreak's own");
+  std::string small = name;  // names are one without regard to case
+  for (char& c : small) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  if (small == "local" || small == "service") return fail(ErrorCode::invalid_argument, "this name is Firebreak's own");
   return {};
 }
 

@@ -177,6 +177,59 @@ TEST_F(Access, RefusalsAreAuditedButNoFloodOfThem) {
   EXPECT_NE(last.find("480 refusals before it are not listed"), std::string::npos) << last;
 }
 
+// What is open is no place to try passwords unseen.
+TEST_F(Access, WrongCredentialsAreRefusedAndAuditedOnOpenRoutesToo) {
+  add_user("ada", {Role::admin}, kPassword);
+  const std::string wrong = basic("ada", "not her password");
+  int64_t refused = 0;
+  for (const char* path : {"/api/firebreak/session", "/api/status", "/healthz"}) {
+    EXPECT_EQ(status(with(request("GET", path), "authorization", wrong)), 401) << path;
+    EXPECT_EQ(audited("api_refused"), ++refused) << path;
+    EXPECT_NE(status(request("GET", path)), 429) << "without credentials it is as ever";
+  }
+  const std::string row = ask("SELECT detail FROM audit WHERE what = 'api_refused' ORDER BY seq DESC LIMIT 1");
+  EXPECT_NE(row.find("192.0.2.7"), std::string::npos) << row;
+  for (int i = 0; i < 10; ++i) status(with(request("GET", "/api/status"), "authorization", wrong));
+  const net::Response later = ask(with(request("GET", "/api/firebreak/session"), "authorization", wrong));
+  EXPECT_EQ(later.status, 429);
+  EXPECT_EQ(later.headers.count("Retry-After"), 1u);
+  const int64_t before = audited("api_refused");
+  EXPECT_EQ(log_in("ada", kPassword).status, 429);
+  EXPECT_EQ(audited("api_refused"), before + 1) << "a login that has to wait";
+}
+
+TEST_F(Access, WhatAHandlerRefusesIsAuditedWithItsReason) {
+  add_user("root", {Role::admin});
+  add_user("ada", {Role::viewer});
+  const std::string narrow = add_key("root", {Privilege::users_manage});
+  const net::Request raise = request("PATCH", "/api/firebreak/users/ada", R"({"roles": ["admin"]})");
+  EXPECT_EQ(status(with(raise, "authorization", narrow)), 403);
+  EXPECT_EQ(audited("api_request"), 0);
+  const std::string row = ask("SELECT actor || ' ' || ref || ' ' || detail FROM audit WHERE what = 'api_refused'");
+  EXPECT_TRUE(row.starts_with("user:root PATCH /api/firebreak/users/ada 403 these roles may do what you may not, key "))
+      << row;
+}
+
+TEST_F(Access, ABodyOfPeopleAndKeysTakesNothingThatItDoesNotKnow) {
+  add_user("root", {Role::admin});
+  const std::string admin = add_key("root");
+  const auto post = [&](const std::string& path, const std::string& body) {
+    return ask(with(request("POST", path, body), "authorization", admin));
+  };
+  const int64_t keys = count("SELECT count(*) FROM api_keys");
+  for (const char* body : {R"({"user": "root", "expires": "1d"})", R"({"user": "root", "scope": ["rules_read"]})"}) {
+    const net::Response r = post("/api/firebreak/keys", body);
+    EXPECT_EQ(r.status, 400) << body;
+    EXPECT_NE(r.body.find("there is no field '"), std::string::npos) << r.body;
+  }
+  EXPECT_EQ(count("SELECT count(*) FROM api_keys"), keys) << "no key without the limit that was meant";
+  EXPECT_EQ(post("/api/firebreak/users", R"({"name": "bob", "roles": ["viewer"], "disabled": true})").status, 400);
+  EXPECT_EQ(post("/api/firebreak/users", R"({"name": "Local", "roles": ["viewer"]})").status, 400);
+  EXPECT_EQ(post("/api/firebreak/users", R"({"name": "SERVICE", "roles": ["viewer"]})").status, 400);
+  EXPECT_EQ(post("/api/firebreak/users", R"({"name": "bob", "roles": ["viewer"], "roles": ["admin"]})").status, 400);
+  EXPECT_EQ(count("SELECT count(*) FROM users"), 1);
+}
+
 TEST_F(Access, AChangeIsAuditedWithKeyAddressAndReason) {
   add_user("ada", {Role::admin});
   std::string id;

@@ -15,6 +15,9 @@ TEST_F(Hostile, CredentialsOfEveryWrongKind) {
   EXPECT_EQ(
       send("GET /api/firebreak/users HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n" + authorized() + "\r\n"),
       421);
+  EXPECT_EQ(send("GET http://evil.example/api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), 421)
+      << "the target names the host, too";
+  EXPECT_EQ(send("GET http://localhost/api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), 200);
   expect_serving("after wrong credentials");
 }
 
@@ -48,6 +51,8 @@ TEST_F(Hostile, BodiesThatAreNoneOrTooMuch) {
   EXPECT_EQ(post("[" + std::string(kBodyBytes - 2, '[')), 400) << "depth";
   EXPECT_EQ(post(R"({"on": "yes", "comment": 5})"), 400);
   EXPECT_EQ(post(R"({"on": true, "comment": 5})"), 400);
+  EXPECT_EQ(post(R"({"on": true, "on": false})"), 400) << "a key twice";
+  EXPECT_EQ(post(R"({"on": true, "more": [{"a": 1, "b": {"c": 1, "\u0063": 2}}]})"), 400) << "in another spelling";
   EXPECT_FALSE(store_->kill_switch().value()) << "a comment that is none changes nothing";
   const std::string chunk = "ffff\r\n" + std::string(0xffff, 'x') + "\r\n";
   EXPECT_EQ(send(head("POST /api/firebreak/kill_switch", authorized() + "Transfer-Encoding: chunked\r\n") + "\r\n" +
