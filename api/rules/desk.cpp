@@ -10,12 +10,14 @@
 #include "api/rules/view.h"
 #include "engine/base/json.h"
 #include "engine/base/json_dump.h"
+#include "engine/base/log.h"
 #include "engine/base/text.h"
 #include "engine/ir/oracle.h"
 #include "engine/ir/typed.h"
 #include "engine/lang/kuery/kuery.h"
 #include "engine/model/ids.h"
 #include "engine/model/rule_uuid.h"
+#include "engine/record/store.h"
 
 namespace fb::api {
 namespace {
@@ -25,6 +27,18 @@ using Json = nlohmann::ordered_json;
 // What the desk says of a rule, not who writes it.
 constexpr const char* kStamps[] = {"id",         "immutable",  "rule_source", "created_at",
                                    "created_by", "updated_at", "updated_by",  "revision"};
+
+constexpr size_t kMostNamed = 50;
+
+void note_withheld(Store& store, const std::string& who, const std::vector<std::string>& rule_ids) {
+  std::string names;
+  for (size_t i = 0; i < std::min(rule_ids.size(), kMostNamed); ++i) {
+    names += (i == 0 ? "" : ", ") + printable(rule_ids[i].substr(0, 100));
+  }
+  if (rule_ids.size() > kMostNamed) names += " and " + std::to_string(rule_ids.size() - kMostNamed) + " more";
+  const Status noted = store.note(who, "rule_refused", names, "isolates hosts, which needs the privilege isolate too");
+  if (!noted) log(LogLevel::error, "audit_not_written", noted.error().describe());
+}
 
 enum class Difference : uint8_t { none, switched, more };  // switched: on or off, and nothing else
 
@@ -302,6 +316,7 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
     RuleWrite write;
   };
   std::vector<Made> made;
+  std::vector<std::string> withheld;  // rule ids: they would isolate, and the author may not
   for (size_t i = 0; i < changes.size(); ++i) {
     Change& c = changes[i];
     if (c.rule && c.rule->from_file) {
@@ -336,6 +351,7 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
     if (!by.may_isolate && isolates_anew(standing ? standing->doc : "", c.doc)) {
       results[i] = tl::unexpected(refuse(
           403, "who makes, changes or switches on a rule that isolates hosts needs the privilege [isolate] too"));
+      withheld.push_back(rule_id);
       continue;
     }
     if (standing && c.what != "restored") {
@@ -357,6 +373,9 @@ std::vector<RuleResult<RuleViewPtr>> RuleDesk::apply(std::vector<Change> changes
     }
     made.push_back({i, {id, rule_id, c.what, stamped(standing.get(), id, c.doc, by.who, self.clock.wall_ms())}});
   }
+
+  // An import or a bulk action answers 200 though it refuses a part: the audit has it from here.
+  if (!withheld.empty()) note_withheld(self.store, by.who, withheld);
 
   // Until none of the changed ones is broken: each round names at least one.
   ReloadReport report;

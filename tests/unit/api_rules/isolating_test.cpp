@@ -156,6 +156,7 @@ TEST_F(Isolating, NoOtherWayLeadsThere) {
                                  {{"content-type", "multipart/form-data; boundary=B"}}));
   EXPECT_EQ(taken["success_count"], 1) << taken;
   EXPECT_EQ(taken["errors"][0]["error"]["status_code"], 403) << taken;
+  EXPECT_EQ(count("SELECT count(*) FROM audit WHERE what = 'rule_refused' AND ref = 'c'"), 1) << "though it is a 200";
   EXPECT_EQ(call("DELETE", kRules, {}, {{"rule_id", "a"}}).status, 200);
   EXPECT_EQ(call("POST", "/api/firebreak/rules/" + id + "/restore", {{"version", 1}}).status, 403);
   EXPECT_EQ(running(), 1u);
