@@ -3,7 +3,11 @@
 #include <map>
 #include <utility>
 
+#include "engine/base/clock.h"
+#include "engine/base/json.h"
+#include "engine/base/json_dump.h"
 #include "engine/record/exception_audit.h"
+#include "engine/record/exception_policies.h"
 #include "engine/record/impl.h"
 
 namespace fb {
@@ -249,6 +253,33 @@ Result<T> or_conflict(Result<T> done) {
 
 ExceptionStore Store::exceptions() {
   return ExceptionStore(*impl_);
+}
+
+Status record::forget_policy(Txn& txn, const Store::Impl& impl, const std::string& policy_id, const std::string& who) {
+  FB_TRY(std::vector<ExceptionRow> naming,
+         all_rows(txn.db.query(
+             FB_ITEM "WHERE address <> '' AND EXISTS(SELECT 1 FROM json_each(policies) WHERE value = ?) ORDER BY seq",
+             policy_id)));
+  if (naming.empty()) return {};
+  Tally tally;
+  for (ExceptionRow& row : naming) {
+    std::erase(row.opens->policies, policy_id);
+    auto doc = parse_ordered_json(row.doc);
+    if (!doc.is_object() || !doc["tags"].is_array())
+      return fail(ErrorCode::corrupt, "an exception without tags", row.id);
+    auto tags = nlohmann::ordered_json::array();
+    for (const auto& tag : doc["tags"]) {
+      if (tag != "policy:" + policy_id) tags.push_back(tag);
+    }
+    doc["tags"] = std::move(tags);
+    doc["updated_at"] = iso8601(txn.now_ms);
+    doc["updated_by"] = who.starts_with("user:") ? who.substr(5) : who;
+    row.updated_at_ms = txn.now_ms;
+    row.doc = dumped(doc);
+    FB_TRY_VOID(change_item_row(txn, row, row.seq_no, who, tally));
+  }
+  tell_changed(txn, impl);
+  return {};
 }
 
 Result<std::optional<ExceptionRow>> ExceptionStore::list(bool agnostic, By by, const std::string& key) {

@@ -5,6 +5,7 @@
 #include "engine/base/json_dump.h"
 #include "engine/base/text.h"
 #include "engine/model/ids.h"
+#include "engine/record/exception_policies.h"
 #include "engine/record/impl.h"
 
 namespace fb {
@@ -220,6 +221,7 @@ Result<bool> Store::remove_policy(const std::string& id, const std::string& who,
     FB_TRY(const int64_t gone, txn.db.change("DELETE FROM policies WHERE id = ?", id));
     removed = gone > 0;
     if (!removed) return {};
+    FB_TRY_VOID(record::forget_policy(txn, *impl_, id, who));
     return txn.audit(who, "policy_removed", id, to_utf8(why));
   }));
   return removed;

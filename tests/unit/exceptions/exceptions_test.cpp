@@ -177,6 +177,42 @@ TEST_F(ExceptionsTest, TagsNamePoliciesThatExist) {
   EXPECT_EQ(a.body["tags"], body["tags"]);
 }
 
+// Another policy of the same id, later, must not open what was meant for the first one.
+TEST_F(ExceptionsTest, APolicyThatGoesIsTakenOutOfTheItemsThatNameIt) {
+  make_list();
+  EndpointPolicy servers, clients;
+  servers.id = "servers", servers.name = "Servers";
+  clients.id = "clients", clients.name = "Clients";
+  ASSERT_TRUE(store_->add_policy(servers, "user:x"));
+  ASSERT_TRUE(store_->add_policy(clients, "user:x"));
+  Json body = item_body("10.10.0.1", "both");
+  body["tags"] = {"policy:servers", "words", "policy:clients"};
+  ASSERT_EQ(add(body).status, 200);
+  body = item_body("10.10.0.2", "one");
+  body["tags"] = {"policy:servers"};
+  ASSERT_EQ(add(body).status, 200);
+  const Answer other = add(item_body("10.10.0.3", "all"));
+  const int told = told_;
+  ASSERT_EQ(ask("DELETE", "/api/firebreak/policies/servers", {}, "", "anna").status, 200);
+  EXPECT_EQ(told_, told + 1) << "isolated hosts";
+  const auto item = [&](const char* item_id) {
+    return ask("GET", "/api/exception_lists/items", {{"item_id", item_id}, {"namespace_type", "agnostic"}}).body;
+  };
+  EXPECT_EQ(item("both")["tags"], Json({"words", "policy:clients"}));
+  EXPECT_EQ(item("both")["updated_by"], "anna");
+  EXPECT_EQ(item("one")["tags"], Json::array());
+  EXPECT_EQ(item("all"), other.body) << "as it was";
+  const auto opened = store_->exceptions().open_addresses();
+  ASSERT_TRUE(opened);
+  for (const OpenAddress& open : *opened) {
+    EXPECT_EQ(std::count(open.policies.begin(), open.policies.end(), "servers"), 0) << open.address;
+  }
+  Json again = item("one");
+  for (const char* key : {"created_at", "created_by", "updated_at", "updated_by", "tie_breaker_id", "id"})
+    again.erase(key);
+  EXPECT_EQ(change(again).status, 200) << "it can be written as it is read";
+}
+
 TEST_F(ExceptionsTest, AVersionIsForOneStateOnly) {
   EXPECT_EQ(api::version_token(2118), "WzIxMTgsMV0=");
   EXPECT_EQ(*api::read_version_token("WzQsMV0="), 4);
