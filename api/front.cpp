@@ -43,7 +43,7 @@ const std::string& own_name() {
   return name;
 }
 
-// Sees a JSON text as it is read and stops at the first key that its object has already.
+// Sees a JSON text as it is read and keeps the first key that its object has already.
 class RepeatedKey final : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::optional<std::string> found;
@@ -60,9 +60,8 @@ class RepeatedKey final : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool key(string_t& name) override {
-    if (open_.back().insert(name).second) return true;
-    found = std::move(name);
-    return false;
+    if (!open_.back().insert(name).second && !found) found = name;
+    return true;
   }
   bool end_object() override {
     open_.pop_back();
@@ -135,7 +134,7 @@ bool takes_media(const net::Request& request) {
 
 std::optional<std::string> repeated_key(std::string_view json) {
   RepeatedKey reader;
-  nlohmann::json::sax_parse(json, &reader);
+  if (!nlohmann::json::sax_parse(json, &reader)) return std::nullopt;
   return std::move(reader.found);
 }
 

@@ -28,7 +28,8 @@ bool is_cross_origin(const net::Request& request);
 bool takes_media(const net::Request& request);
 
 // A key that stands twice in one object of a JSON text: readers differ in which of the two they take. Nothing: there is
-// none, or the text is no JSON. Cost: one pass; each object's keys are held while it is open.
+// none, or the text is not one JSON value (lines of them are looked at by who reads them). Cost: one pass; each
+// object's keys are held while it is open.
 std::optional<std::string> repeated_key(std::string_view json);
 
 // The host that a target in the absolute form ("http://host:port/path") names; "" in every other form.

@@ -28,6 +28,21 @@ TEST(Front, KnowsItsOwnNames) {
   }
 }
 
+TEST(Front, FindsAKeyThatStandsTwiceInOneObject) {
+  EXPECT_EQ(repeated_key(R"({"a": 1, "b": [{"c": 1}, {"c": 2}], "d": {"a": 1}})"), std::nullopt);
+  EXPECT_EQ(repeated_key(R"({"a": {"b": 1, "c": {}, "b": 2}})"), "b");
+  EXPECT_EQ(repeated_key(R"([{"a": 1}, {"x": [], "\u0078": 2, "a": 1, "a": 2}])"), "x");
+  EXPECT_EQ(repeated_key("{\"a\": 1, \"a\": 2}\n{\"a\": 1}"), std::nullopt) << "lines are looked at one by one";
+  EXPECT_EQ(repeated_key(R"({"a": 1, "a": )"), std::nullopt) << "no JSON";
+  EXPECT_EQ(repeated_key(""), std::nullopt);
+}
+
+TEST(Front, ATargetMayNameTheHost) {
+  EXPECT_EQ(host_in_target("http://evil.example:1/api/status"), "evil.example:1");
+  EXPECT_EQ(host_in_target("https://a?x=http://b/"), "a");
+  for (const char* without : {"/api/status", "/http://a/b", "*", "", "a/b"}) EXPECT_EQ(host_in_target(without), "");
+}
+
 using FrontApi = ApiTest;
 
 TEST_F(FrontApi, StatusTellsAllToWhoIsKnownAndLittleToOthers) {
