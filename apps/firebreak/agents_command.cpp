@@ -1,6 +1,7 @@
 // firebreak agents approve, deny, revoke, rotate, rotate-signing-key; firebreak break-glass.
 #include <cstdio>
 
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -18,10 +19,7 @@ tl::expected<Json, int> ask(const ActOptions& options, const std::string& route,
   auto client = ApiClient::connect(options.connect);
   if (!client) return tl::unexpected<int>(complain(client.error(), kCantRun));
   const auto answer = client->post("/api/firebreak/agents/" + route, dumped(body));
-  if (!answer) {
-    const bool found = answer.error().code == ErrorCode::conflict;
-    return tl::unexpected<int>(complain(answer.error(), found ? kFound : kCantRun));
-  }
+  if (!answer) return tl::unexpected<int>(give_up(*client, answer.error()));
   Json json = parse_ordered_json(*answer);
   if (!json.is_object()) return tl::unexpected<int>(complain("the service's answer is not JSON", kCantRun));
   return json;

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -28,13 +29,6 @@ std::string text_of(const Json& from, const char* key) {
   const auto it = from.find(key);
   if (it == from.end() || it->is_null()) return "";
   return it->is_string() ? it->get<std::string>() : it->dump();
-}
-
-// What the service refused was asked and answered; a wrong address or name, as everything else, kept it from being
-// done.
-int told(const ApiClient& client, const Error& error) {
-  const int status = client.last_status();
-  return complain(error, status == 403 || status == 409 ? kFound : kCantRun);
 }
 
 // True: it was there or was made.
@@ -73,7 +67,7 @@ std::string address_of(const Json& item) {
 int run_exceptions_add(const ExceptionsOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
-  if (const auto list = make_list(*client); !list) return told(*client, list.error());
+  if (const auto list = make_list(*client); !list) return give_up(*client, list.error());
   Json tags = Json::array();
   for (const std::string& policy : options.policies) tags.push_back("policy:" + policy);
   if (tags.empty()) tags.push_back("policy:all");
@@ -90,7 +84,7 @@ int run_exceptions_add(const ExceptionsOptions& options) {
   if (!options.comment.empty()) item["comments"] = {{{"comment", options.comment}}};
   if (!options.expires.empty()) item["expire_time"] = options.expires;
   const auto body = client->post(kItems, dumped(item));
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   if (options.format == Format::json) {
     std::printf("%s\n", body->c_str());
     return kDone;
@@ -110,7 +104,7 @@ int run_exceptions_list(const ExceptionsOptions& options) {
     const auto body = client->get(std::string(kItems) + "/_find" + list_query() + "&page=" + std::to_string(page) +
                                   "&per_page=" + std::to_string(kPerPage));
     if (!body && client->last_status() == 404) break;  // nobody has made the list yet
-    if (!body) return told(*client, body.error());
+    if (!body) return give_up(*client, body.error());
     const Json found = parse_ordered_json(*body);
     if (!found.is_object() || !found.contains("data")) return complain("the service's answer is not JSON", kCantRun);
     for (const Json& item : found["data"]) {
@@ -140,7 +134,7 @@ int run_exceptions_remove(const ExceptionsOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto body =
       client->remove(std::string(kItems) + "?item_id=" + url_encoded(options.item_id) + "&namespace_type=agnostic");
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   std::printf("removed: %s\n", printable(options.item_id).c_str());
   return kDone;
 }
@@ -149,12 +143,12 @@ int run_exceptions_export(const ExceptionsOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto list = client->get(kLists + list_query());
-  if (!list) return told(*client, list.error());
+  if (!list) return give_up(*client, list.error());
   const Json found = parse_ordered_json(*list);
   if (!found.is_object()) return complain("the service's answer is not JSON", kCantRun);
   const auto body =
       client->post(std::string(kLists) + "/_export" + list_query() + "&id=" + url_encoded(text_of(found, "id")), "");
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   if (options.file.empty() || options.file == "-") {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
@@ -173,10 +167,10 @@ int run_exceptions_import(const ExceptionsOptions& options) {
   if (!in) return complain("can't read " + printable(options.file), kCantRun);
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
-  if (const auto list = make_list(*client); !list) return told(*client, list.error());
+  if (const auto list = make_list(*client); !list) return give_up(*client, list.error());
   const auto body = client->upload(std::string(kLists) + "/_import" + (options.overwrite ? "?overwrite=true" : ""),
                                    "exceptions.ndjson", text.str());
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   const Json summary = parse_ordered_json(*body);
   if (!summary.is_object()) return complain("the service's answer is not JSON", kCantRun);
   bool all = true;

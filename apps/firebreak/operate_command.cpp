@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "apps/firebreak/action_view.h"
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -57,7 +58,7 @@ int run_list(const std::string& what, const ListOptions& options) {
   const bool for_people = options.format == Format::text;
   if (for_people && what == "endpoints") add("tags", "1");
   auto body = client->get(path);
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
+  if (!body) return give_up(*client, body.error());
   if (!for_people) {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
@@ -74,7 +75,7 @@ int run_act(const std::string& verb, const ActOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   auto action = submit_action(*client, verb, options.host, options.comment, options.override_protected);
-  if (!action) return complain(action.error(), exit_code_of(action.error()));
+  if (!action) return give_up(*client, action.error());
   auto followed = follow(*client, *action, wait->seconds, wait->hooks);
   if (!followed) return complain(followed.error(), kCantRun);
   if (options.format == Format::json) {
@@ -97,7 +98,7 @@ int run_decide(bool approve, const std::string& action_id, const ActOptions& opt
   const Json request{{"comment", options.comment}};
   auto body = client->post("/api/firebreak/actions/" + url_encoded(action_id) + (approve ? "/approve" : "/deny"),
                            request.dump());
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
+  if (!body) return give_up(*client, body.error());
   const Json action = parse_ordered_json(*body);
   if (!action.is_object()) return complain("the service's answer is not JSON", kCantRun);
   print_decision(approve, action);
@@ -115,7 +116,7 @@ int run_kill_switch(bool on, const ActOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const Json request{{"on", on}, {"comment", options.comment}};
   auto body = client->post("/api/firebreak/kill_switch", request.dump());
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
+  if (!body) return give_up(*client, body.error());
   std::printf("%s\n", on ? "the kill switch is on: no new isolation goes out; releases and detection go on"
                          : "the kill switch is off: isolations may go out");
   return kDone;
@@ -126,7 +127,7 @@ int run_breaker_reset(const std::string& breaker, const ActOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const Json request{{"breaker", breaker}, {"comment", options.comment}};
   auto body = client->post("/api/firebreak/breakers/reset", dumped(request));
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
+  if (!body) return give_up(*client, body.error());
   std::printf("reset: %s\n", printable(breaker).c_str());
   return kDone;
 }
@@ -138,7 +139,7 @@ int run_token(const TokenOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   auto body = client->post("/api/firebreak/agents/tokens", Json{{"ttl_ms", *ttl}}.dump());
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
+  if (!body) return give_up(*client, body.error());
   const Json answer = parse_ordered_json(*body);
   // The token alone on standard output, so that it can go into a file.
   std::printf("%s\n", text_of(answer, "token").c_str());

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "apps/firebreak/action_view.h"
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -18,12 +19,6 @@ std::string field_of(const Json& line, const char* key) {
   const auto it = line.find(key);
   if (it == line.end() || it->is_null()) return "";
   return it->is_string() ? it->get<std::string>() : it->dump();
-}
-
-// Forbidden and conflicting are answers to what was asked; everything else kept it from being asked.
-int told(const ApiClient& client, const Error& error) {
-  const bool answered = client.last_status() == 403 || client.last_status() == 409;
-  return complain(error, answered ? kFound : kCantRun);
 }
 
 template <class Each>
@@ -49,7 +44,7 @@ int run_maintenance_add(const MaintenanceOptions& options) {
                {"comment", options.comment}};
   request[options.host.empty() ? "tag" : "host"] = options.host.empty() ? options.tag : options.host;
   const auto body = client->post("/api/firebreak/maintenance", dumped(request));
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   const Json window = parse_ordered_json(*body);
   if (!window.is_object()) return complain("the service's answer is not JSON", kCantRun);
   std::printf("%s: %s until %s\n", printable(field_of(window, "id")).c_str(),
@@ -61,7 +56,7 @@ int run_maintenance_list(const ConnectOptions& connect, Format format) {
   auto client = ApiClient::connect(connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->get("/api/firebreak/maintenance");
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   if (format == Format::json) {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
@@ -85,7 +80,7 @@ int run_maintenance_remove(const std::string& id, const ActOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post("/api/firebreak/maintenance/" + url_encoded(id) + "/remove",
                                  dumped(Json{{"comment", options.comment}}));
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   std::printf("removed: %s\n", printable(id).c_str());
   return kDone;
 }
@@ -95,7 +90,7 @@ int run_tag(const std::string& op, const std::string& tag, const ActOptions& opt
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post("/api/firebreak/endpoints/" + url_encoded(options.host) + "/tags",
                                  dumped(Json{{"tag", tag}, {"op", op}, {"comment", options.comment}}));
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   const Json answer = parse_ordered_json(*body);
   const std::string result = answer.is_object() ? field_of(answer, "result") : "";
   if (result == "waits") {
@@ -114,7 +109,7 @@ int run_decide_many(bool approve, const std::vector<std::string>& ids, const Act
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post(std::string("/api/firebreak/actions/") + (approve ? "_approve" : "_deny"),
                                  dumped(Json{{"ids", ids}, {"comment", options.comment}}));
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   bool all = true;
   each_line(*body, [&](const Json& line) {
     const std::string error = field_of(line, "error");

@@ -1,6 +1,7 @@
 // firebreak users add|list|set-roles|disable|enable|passwd, firebreak keys create|list|revoke.
 #include <cstdio>
 
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -12,12 +13,6 @@ namespace fb::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Refused and in conflict are answers to what was asked; everything else kept it from being asked.
-int told(const ApiClient& client, const Error& error) {
-  const int status = client.last_status();
-  return complain(error, status == 403 || status == 404 || status == 409 ? kFound : kCantRun);
-}
 
 std::string text_of(const Json& line, const char* key) {
   const auto it = line.find(key);
@@ -33,7 +28,7 @@ int print_lines(const ConnectOptions& connect, Format format, const std::string&
   auto client = ApiClient::connect(connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->get(path);
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   if (format == Format::json) {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
@@ -55,7 +50,7 @@ int change(const ConnectOptions& connect, const char* method, const std::string&
   auto client = ApiClient::connect(connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto answer = client->send(method, path, body.is_null() ? "" : dumped(body));
-  if (!answer) return told(*client, answer.error());
+  if (!answer) return give_up(*client, answer.error());
   const Json json = parse_ordered_json(*answer);
   if (!json.is_object()) return complain("the service's answer is not JSON", kCantRun);
   show(json);

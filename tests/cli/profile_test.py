@@ -109,7 +109,7 @@ class Profiles(Case):
 
     def test_a_wrong_key_is_not_kept(self):
         code, out, err = self.run_it("login", "--url", self.stub.url, stdin="wrong\n")
-        self.assertEqual((code, out), (1, ""))
+        self.assertEqual((code, out), (2, ""))
         self.assertIn("wrong, expired or revoked", err)
         self.assertFalse(os.path.exists(self.profiles))
         code, _, err = self.run_it("login", "--url", "http://127.0.0.1:1", stdin=KEY + "\n")
