@@ -1,4 +1,5 @@
 // `firebreak exceptions`: which addresses isolated hosts may still talk to.
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -60,6 +61,31 @@ std::string address_of(const Json& item) {
   const auto it = item.find("entries");
   if (it == item.end() || !it->is_array() || it->empty()) return "";
   return text_of((*it)[0], "value");
+}
+
+// The lines of a file that are JSON objects, and the numbers of those that are not. The service takes a file line by
+// line too, but does not say which line it means.
+struct Lines {
+  std::string objects;
+  std::vector<size_t> others;
+};
+
+Lines lines_of(const std::string& text) {
+  Lines lines;
+  size_t number = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = std::string_view(text).substr(at, end - at);
+    at = end + 1;
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    if (parse_ordered_json(line).is_object()) {
+      lines.objects.append(line).append("\n");
+    } else {
+      lines.others.push_back(number);
+    }
+  }
+  return lines;
 }
 
 }  // namespace
@@ -164,22 +190,33 @@ int run_exceptions_import(const ExceptionsOptions& options) {
   std::ifstream in(options.file, std::ios::binary);
   std::ostringstream text;
   text << in.rdbuf();
-  if (!in) return complain("can't read " + printable(options.file), kCantRun);
+  const std::string file = printable(options.file);
+  if (!in) return complain("can't read " + file, kCantRun);
+  const Lines lines = lines_of(text.str());
+  const auto told = [&file](size_t line) {
+    return file + ":" + std::to_string(line) + ": the line is not a JSON object";
+  };
+  if (lines.objects.empty()) {
+    return complain(lines.others.empty() ? file + ": there is nothing in it" : told(lines.others.front()), kCantRun);
+  }
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   if (const auto list = make_list(*client); !list) return give_up(*client, list.error());
   const auto body = client->upload(std::string(kLists) + "/_import" + (options.overwrite ? "?overwrite=true" : ""),
-                                   "exceptions.ndjson", text.str());
+                                   "exceptions.ndjson", lines.objects);
   if (!body) return give_up(*client, body.error());
   const Json summary = parse_ordered_json(*body);
   if (!summary.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  bool all = true;
+  bool all = lines.others.empty();
+  for (const size_t line : lines.others) std::fprintf(stderr, "%s\n", told(line).c_str());
   for (const Json& error : summary.value("errors", Json::array())) {
     const std::string item = text_of(error, "item_id");
+    const std::string list = text_of(error, "list_id");
     // The list itself is always there; that it was is no failure.
-    if (item.empty() && text_of(error, "list_id") == kList) continue;
+    if (item.empty() && list == kList) continue;
     all = false;
-    std::fprintf(stderr, "%s: %s\n", printable(item.empty() ? text_of(error, "list_id") : item).c_str(),
+    const std::string which = printable(item.empty() ? list : item);
+    std::fprintf(stderr, "%s%s%s: %s\n", file.c_str(), which.empty() ? "" : ": ", which.c_str(),
                  printable(text_of(error.value("error", Json::object()), "message")).c_str());
   }
   std::printf("imported: %s items\n", printable(text_of(summary, "success_count_exception_list_items")).c_str());
