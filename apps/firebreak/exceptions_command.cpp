@@ -111,15 +111,10 @@ int run_exceptions_add(const ExceptionsOptions& options) {
   if (!options.expires.empty()) item["expire_time"] = options.expires;
   const auto body = client->post(kItems, dumped(item));
   if (!body) return give_up(*client, body.error());
-  if (options.format == Format::json) {
-    std::printf("%s\n", body->c_str());
-    return kDone;
-  }
-  const Json made = parse_ordered_json(*body);
-  if (!made.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  std::printf("added: %s for %s (%s)\n", printable(address_of(made)).c_str(), printable(joined(made, "tags")).c_str(),
-              printable(text_of(made, "item_id")).c_str());
-  return kDone;
+  return show_answer(options.format, *body, [](const Json& made) {
+    std::printf("added: %s for %s (%s)\n", printable(address_of(made)).c_str(), printable(joined(made, "tags")).c_str(),
+                printable(text_of(made, "item_id")).c_str());
+  });
 }
 
 int run_exceptions_list(const ExceptionsOptions& options) {
@@ -161,8 +156,9 @@ int run_exceptions_remove(const ExceptionsOptions& options) {
   const auto body =
       client->remove(std::string(kItems) + "?item_id=" + url_encoded(options.item_id) + "&namespace_type=agnostic");
   if (!body) return give_up(*client, body.error());
-  std::printf("removed: %s\n", printable(options.item_id).c_str());
-  return kDone;
+  return show_answer(options.format, *body,
+                     [&](const Json&) { std::printf("removed: %s\n", printable(options.item_id).c_str()); },
+                     {{"item_id", options.item_id}, {"removed", true}});
 }
 
 int run_exceptions_export(const ExceptionsOptions& options) {
@@ -219,8 +215,10 @@ int run_exceptions_import(const ExceptionsOptions& options) {
     std::fprintf(stderr, "%s%s%s: %s\n", file.c_str(), which.empty() ? "" : ": ", which.c_str(),
                  printable(text_of(error.value("error", Json::object()), "message")).c_str());
   }
-  std::printf("imported: %s items\n", printable(text_of(summary, "success_count_exception_list_items")).c_str());
-  return all ? kDone : kFound;
+  const int shown = show_answer(options.format, *body, [](const Json& answer) {
+    std::printf("imported: %s items\n", printable(text_of(answer, "success_count_exception_list_items")).c_str());
+  });
+  return shown != kDone ? shown : all ? kDone : kFound;
 }
 
 }  // namespace fb::cli

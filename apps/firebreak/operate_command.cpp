@@ -100,14 +100,18 @@ int run_decide(bool approve, const std::string& action_id, const ActOptions& opt
                            request.dump());
   if (!body) return give_up(*client, body.error());
   const Json action = parse_ordered_json(*body);
-  if (!action.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  print_decision(approve, action);
-  if (!approve) return kDone;
+  const auto decided = [&](const Json& a) { print_decision(approve, a); };
+  if (!approve || !action.is_object()) return show_answer(options.format, *body, decided);
+  const bool for_people = options.format == Format::text;
+  if (for_people) decided(action);
   std::fflush(stdout);
   const auto followed = follow(*client, action, wait->seconds, wait->hooks);
+  if (!for_people) std::printf("%s\n", dumped(followed ? *followed : action).c_str());
   if (!followed) return complain(followed.error(), kCantRun);
-  print_action(*followed);
-  print_outlook(*followed);
+  if (for_people) {
+    print_action(*followed);
+    print_outlook(*followed);
+  }
   return ended_badly(text_of(*followed, "status")) && !was_joined(*followed) ? kFound : kDone;
 }
 
@@ -117,9 +121,13 @@ int run_kill_switch(bool on, const ActOptions& options) {
   const Json request{{"on", on}, {"comment", options.comment}};
   auto body = client->post("/api/firebreak/kill_switch", request.dump());
   if (!body) return give_up(*client, body.error());
-  std::printf("%s\n", on ? "the kill switch is on: no new isolation goes out; releases and detection go on"
-                         : "the kill switch is off: isolations may go out");
-  return kDone;
+  return show_answer(options.format, *body,
+                     [on](const Json&) {
+                       std::printf("%s\n",
+                                   on ? "the kill switch is on: no new isolation goes out; releases and detection go on"
+                                      : "the kill switch is off: isolations may go out");
+                     },
+                     {{"on", on}});
 }
 
 int run_breaker_reset(const std::string& breaker, const ActOptions& options) {
@@ -128,8 +136,9 @@ int run_breaker_reset(const std::string& breaker, const ActOptions& options) {
   const Json request{{"breaker", breaker}, {"comment", options.comment}};
   auto body = client->post("/api/firebreak/breakers/reset", dumped(request));
   if (!body) return give_up(*client, body.error());
-  std::printf("reset: %s\n", printable(breaker).c_str());
-  return kDone;
+  return show_answer(options.format, *body,
+                     [&](const Json&) { std::printf("reset: %s\n", printable(breaker).c_str()); },
+                     {{"breaker", breaker}, {"reset", true}});
 }
 
 int run_token(const TokenOptions& options) {
@@ -140,12 +149,12 @@ int run_token(const TokenOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   auto body = client->post("/api/firebreak/agents/tokens", Json{{"ttl_ms", *ttl}}.dump());
   if (!body) return give_up(*client, body.error());
-  const Json answer = parse_ordered_json(*body);
-  // The token alone on standard output, so that it can go into a file.
-  std::printf("%s\n", text_of(answer, "token").c_str());
-  std::fprintf(stderr, "good for one agent until %s; CA fingerprint %s\n", text_of(answer, "expires_at").c_str(),
-               text_of(answer, "ca_fingerprint").c_str());
-  return kDone;
+  return show_answer(options.format, *body, [](const Json& answer) {
+    // The token alone on standard output, so that it can go into a file.
+    std::printf("%s\n", text_of(answer, "token").c_str());
+    std::fprintf(stderr, "good for one agent until %s; CA fingerprint %s\n", text_of(answer, "expires_at").c_str(),
+                 text_of(answer, "ca_fingerprint").c_str());
+  });
 }
 
 }  // namespace fb::cli

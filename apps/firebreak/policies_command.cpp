@@ -42,14 +42,7 @@ void show(const Json& policy) {
 
 // Shows a policy as it came back.
 int print_policy(Format format, const std::string& body) {
-  const Json policy = parse_ordered_json(body);
-  if (!policy.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  if (format == Format::json) {
-    std::printf("%s\n", dumped(policy).c_str());
-  } else {
-    show(policy);
-  }
-  return kDone;
+  return show_answer(format, body, show);
 }
 
 // The settings that the command line names, over those that are there. `--unset` gives one back to the config.
@@ -135,8 +128,9 @@ int run_policies_remove(const PoliciesOptions& options) {
   const auto policy =
       client->remove(path_of(options.id) + (options.comment.empty() ? "" : "?comment=" + url_encoded(options.comment)));
   if (!policy) return give_up(*client, policy.error());
-  std::printf("removed: %s\n", printable(options.id).c_str());
-  return kDone;
+  return show_answer(options.format, *policy,
+                     [&](const Json&) { std::printf("removed: %s\n", printable(options.id).c_str()); },
+                     {{"id", options.id}, {"removed", true}});
 }
 
 int run_policies_assign(const PoliciesOptions& options) {
@@ -144,11 +138,10 @@ int run_policies_assign(const PoliciesOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post(path_of(options.id) + "/assign", dumped(Json{{"hosts", options.hosts}}));
   if (!body) return give_up(*client, body.error());
-  const Json answer = parse_ordered_json(*body);
-  if (!answer.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  std::printf("%s: %s of %zu endpoints changed\n", printable(options.id).c_str(), shown(answer, "changed").c_str(),
-              options.hosts.size());
-  return kDone;
+  return show_answer(options.format, *body, [&](const Json& answer) {
+    std::printf("%s: %s of %zu endpoints changed\n", printable(options.id).c_str(), shown(answer, "changed").c_str(),
+                options.hosts.size());
+  });
 }
 
 }  // namespace fb::cli

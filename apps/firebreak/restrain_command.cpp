@@ -45,11 +45,10 @@ int run_maintenance_add(const MaintenanceOptions& options) {
   request[options.host.empty() ? "tag" : "host"] = options.host.empty() ? options.tag : options.host;
   const auto body = client->post("/api/firebreak/maintenance", dumped(request));
   if (!body) return give_up(*client, body.error());
-  const Json window = parse_ordered_json(*body);
-  if (!window.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  std::printf("%s: %s until %s\n", printable(field_of(window, "id")).c_str(),
-              printable(field_of(window, "scope")).c_str(), printable(field_of(window, "to")).c_str());
-  return kDone;
+  return show_answer(options.format, *body, [](const Json& window) {
+    std::printf("%s: %s until %s\n", printable(field_of(window, "id")).c_str(),
+                printable(field_of(window, "scope")).c_str(), printable(field_of(window, "to")).c_str());
+  });
 }
 
 int run_maintenance_list(const ConnectOptions& connect, Format format) {
@@ -81,8 +80,8 @@ int run_maintenance_remove(const std::string& id, const ActOptions& options) {
   const auto body = client->post("/api/firebreak/maintenance/" + url_encoded(id) + "/remove",
                                  dumped(Json{{"comment", options.comment}}));
   if (!body) return give_up(*client, body.error());
-  std::printf("removed: %s\n", printable(id).c_str());
-  return kDone;
+  return show_answer(options.format, *body, [&](const Json&) { std::printf("removed: %s\n", printable(id).c_str()); },
+                     {{"id", id}, {"removed", true}});
 }
 
 int run_tag(const std::string& op, const std::string& tag, const ActOptions& options) {
@@ -91,17 +90,17 @@ int run_tag(const std::string& op, const std::string& tag, const ActOptions& opt
   const auto body = client->post("/api/firebreak/endpoints/" + url_encoded(options.host) + "/tags",
                                  dumped(Json{{"tag", tag}, {"op", op}, {"comment", options.comment}}));
   if (!body) return give_up(*client, body.error());
-  const Json answer = parse_ordered_json(*body);
-  const std::string result = answer.is_object() ? field_of(answer, "result") : "";
-  if (result == "waits") {
-    std::printf("%s protects %s: it goes when a second person asks for the same within the time of an approval\n",
-                printable(tag).c_str(), printable(options.host).c_str());
-  } else {
-    std::printf("%s: %s %s\n", printable(options.host).c_str(), printable(tag).c_str(),
-                result == "unchanged" ? (op == "add" ? "was there already" : "was not there")
-                                      : (op == "add" ? "added" : "removed"));
-  }
-  return kDone;
+  return show_answer(options.format, *body, [&](const Json& answer) {
+    const std::string result = field_of(answer, "result");
+    if (result == "waits") {
+      std::printf("%s protects %s: it goes when a second person asks for the same within the time of an approval\n",
+                  printable(tag).c_str(), printable(options.host).c_str());
+    } else {
+      std::printf("%s: %s %s\n", printable(options.host).c_str(), printable(tag).c_str(),
+                  result == "unchanged" ? (op == "add" ? "was there already" : "was not there")
+                                        : (op == "add" ? "added" : "removed"));
+    }
+  });
 }
 
 int run_decide_many(bool approve, const std::vector<std::string>& ids, const ActOptions& options) {
@@ -115,6 +114,10 @@ int run_decide_many(bool approve, const std::vector<std::string>& ids, const Act
     const std::string error = field_of(line, "error");
     const std::string id = field_of(line, "action_id");
     all = all && error.empty();
+    if (options.format == Format::json) {
+      std::printf("%s\n", dumped(line).c_str());
+      return;
+    }
     // Who asked for it and which host it is; the id says the least to a person.
     const auto action = client->get("/api/firebreak/actions/" + url_encoded(id));
     const Json facts = action ? parse_ordered_json(*action) : Json();

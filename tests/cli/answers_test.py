@@ -31,10 +31,10 @@ class Case(unittest.TestCase):
             self.assertEqual((out, err.count("\n"), err.startswith("firebreak: ")), ("", 1, True), (args, out, err))
         return out
 
-    def waiting(self):
-        """An action on lin-a that waits for a second person."""
-        self.service.cli("endpoints", "tag", "lin-a", "add", "protected")
-        return json.loads(self.service.cli("isolate", "lin-a", "--override", "--comment", "x", "--wait", "0", "--format", "json"))["action_id"]
+    def waiting(self, host="lin-a"):
+        """An action that waits for a second person."""
+        self.service.cli("endpoints", "tag", host, "add", "protected")
+        return json.loads(self.service.cli("isolate", host, "--override", "--comment", "x", "--wait", "0", "--format", "json"))["action_id"]
 
 
 class ExitCodes(Case):
@@ -88,6 +88,82 @@ class ExitCodes(Case):
         for args in (("policies", "add", "S", "--id", "no id"), ("policies", "add", "S", "--dns", "no address"),
                      ("exceptions", "add", "host.example.org"), ("endpoints", "tag", "lin-a", "add", "no tag")):
             self.ends(2, *args)
+
+
+class AsJson(Case):
+    def one(self, *args, stdin=None, key=None, code=0):
+        """The one object that the command prints; nothing stands beside it."""
+        more = ("--url", self.service.url, "--api-key", key) if key else ()
+        got, out, err = self.service.run(*args, "--format", "json", *more, stdin=stdin)
+        self.assertEqual((got, out.count("\n")), (code, 1), (args, out, err))
+        if code == 0:
+            self.assertEqual(err, "", args)
+        answer = json.loads(out)
+        self.assertIsInstance(answer, dict, args)
+        return answer
+
+    def test_people_and_keys(self):
+        self.assertEqual(self.one("users", "add", "jo", "--role", "viewer", "--no-password")["name"], "jo")
+        self.assertEqual(self.one("users", "set-roles", "jo", "--role", "analyst")["roles"], ["analyst"])
+        self.assertEqual([self.one("users", word, "jo")["disabled"] for word in ("disable", "enable")], [True, False])
+        self.assertEqual(self.one("users", "passwd", "jo", stdin="a long password 17\n")["name"], "jo")
+        key = self.one("keys", "create", "--user", "jo")
+        self.assertEqual(self.service.ask("GET", "/api/firebreak/session", key=key["api_key"]).json["user"], "jo")
+        self.assertEqual([self.one("keys", "revoke", key["id"])["was_revoked"] for _ in range(2)], [False, True])
+
+    def test_policies_and_exceptions(self):
+        self.assertEqual(self.one("policies", "add", "J", "--id", "j")["id"], "j")
+        self.assertEqual(self.one("policies", "assign", "j", "lin-a")["endpoint_ids"], ["lin-a"])
+        self.assertEqual(self.one("policies", "set", "j", "--message", "m")["message"], "m")
+        self.service.cli("policies", "add", "K", "--id", "k")
+        self.assertEqual(self.one("policies", "rm", "k")["id"], "k")
+        self.assertEqual(self.one("exceptions", "add", "10.0.0.1", "--item-id", "e")["item_id"], "e")
+        export = self.service.cli("exceptions", "export", "--format", "json")
+        self.assertEqual(len([json.loads(line) for line in export.splitlines()]), 3)
+        self.assertEqual(self.one("exceptions", "rm", "e")["item_id"], "e")
+        path = self.service.folder + "/e.ndjson"
+        with open(path, "w") as f:
+            f.write(export)
+        self.assertEqual(self.one("exceptions", "import", path)["success_count_exception_list_items"], 1)
+        self.assertFalse(self.one("exceptions", "import", path, code=1)["success"])
+
+    def test_what_restrains_the_rules(self):
+        self.assertEqual([self.one("kill-switch", word)["on"] for word in ("on", "off")], [True, False])
+        self.assertEqual(self.one("endpoints", "tag", "lin-a", "add", "blue")["result"], "done")
+        window = self.one("maintenance", "add", "--tag", "x", "--from", "2031-01-01T00:00:00Z", "--to", "2031-01-01T06:00:00Z")
+        self.assertEqual(window["scope"], "tag:x")
+        self.assertEqual(self.one("maintenance", "rm", window["id"])["id"], window["id"])
+        self.ends(2, "breakers", "reset", "fleet", "--format", "json")  # it has not tripped
+
+    def test_agents(self):
+        self.assertTrue(self.one("agents", "token")["token"])
+        self.assertEqual(self.one("agents", "rotate", "lin-a")["agent"], "lin-a")
+        self.assertTrue(self.one("agents", "rotate-signing-key")["kid"])
+        for word in ("approve", "deny"):
+            self.ends(2, "agents", word, "nope", "--format", "json")
+        self.service.enroll("lin-b", "linux")
+        self.service.cli("isolate", "lin-b", "--wait", "20s")
+        glass = self.one("break-glass", "lin-b", "--comment", "x")
+        self.assertEqual((glass["agent"], bool(glass["code"])), ("lin-b", True))
+        self.assertEqual(self.one("agents", "revoke", "lin-b")["agent"], "lin-b")
+
+    def test_decisions(self):
+        action = self.waiting()
+        denied = self.one("actions", "deny", action)
+        self.assertEqual((denied["action_id"], denied["status"]), (action, "denied"))
+        action = self.waiting()
+        approved = self.one("actions", "approve", action, "--wait", "20s", key=self.key_of("adam", "approver"))
+        self.assertEqual((approved["action_id"], approved["status"]), (action, "verified"))
+        self.service.cli("release", "lin-a", "--wait", "20s")
+        # Several at once, by whoever asked for them: each has its line.
+        self.service.enroll("lin-c", "linux")
+        both = [self.waiting(host) for host in ("lin-a", "lin-c")]
+        for word, code in (("approve", 1), ("deny", 0)):
+            got, out, err = self.service.run("actions", word, *both, "--format", "json")
+            lines = [json.loads(line) for line in out.splitlines()]
+            self.assertEqual((got, err, [line["action_id"] for line in lines]), (code, "", both), out)
+            self.assertEqual(["second person" in line.get("error", "") for line in lines], [code == 1] * 2, out)
+        self.ends(2, "actions", "deny", both[0], "nope")
 
 
 if __name__ == "__main__":

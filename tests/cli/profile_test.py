@@ -236,6 +236,10 @@ class Completion(Case):
         self.assertEqual(self.offered("firebreak users add ada --role ap"), ["approver"])
         self.assertEqual(self.offered("firebreak keys create --scope alerts_"), ["alerts_read", "alerts_write"])
         self.assertEqual(self.offered("firebreak endpoints tag web-1 "), ["add", "rm"])
+        for command in ("kill-switch on", "agents revoke", "users add", "keys create", "policies assign", "exceptions export", "maintenance rm",
+                        "break-glass"):
+            self.assertIn("--format", self.offered(f"firebreak {command} --"), command)
+            self.assertEqual(self.offered(f"firebreak {command} --format "), ["text", "json"], command)
 
     def test_a_value_is_no_command(self):
         self.assertIn("--since", self.offered("firebreak alerts --host users --s"))
