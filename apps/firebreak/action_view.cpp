@@ -144,10 +144,6 @@ std::string text_of(const Json& line, const char* key) {
   return text.empty() ? "-" : text;
 }
 
-int exit_code_of(const Error& error) {
-  return error.code == ErrorCode::conflict ? kFound : kCantRun;
-}
-
 bool ended_badly(const std::string& status) {
   return status == "blocked" || status == "failed" || status == "denied" || status == "expired" ||
          status == "superseded";

@@ -7,6 +7,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "engine/base/result.h"
 
@@ -16,8 +17,6 @@ using Json = nlohmann::ordered_json;
 
 // A value as a person reads it; "-" when it is absent, null or empty.
 std::string text_of(const Json& line, const char* key);
-// The exit code for what the service refused.
-int exit_code_of(const Error& error);
 // True for a state that is no success and that nothing will change any more.
 bool ended_badly(const std::string& status);
 

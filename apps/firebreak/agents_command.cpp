@@ -1,6 +1,7 @@
 // firebreak agents approve, deny, revoke, rotate, rotate-signing-key; firebreak break-glass.
 #include <cstdio>
 
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -13,18 +14,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Asks one route; what it answers, or the exit code to end with.
-tl::expected<Json, int> ask(const ActOptions& options, const std::string& route, const Json& body) {
+// Asks one route and shows what it answers.
+int ask(const ActOptions& options, const std::string& route, const Json& body,
+        const std::function<void(const Json&)>& say) {
   auto client = ApiClient::connect(options.connect);
-  if (!client) return tl::unexpected<int>(complain(client.error(), kCantRun));
+  if (!client) return complain(client.error(), kCantRun);
   const auto answer = client->post("/api/firebreak/agents/" + route, dumped(body));
-  if (!answer) {
-    const bool found = answer.error().code == ErrorCode::conflict;
-    return tl::unexpected<int>(complain(answer.error(), found ? kFound : kCantRun));
-  }
-  Json json = parse_ordered_json(*answer);
-  if (!json.is_object()) return tl::unexpected<int>(complain("the service's answer is not JSON", kCantRun));
-  return json;
+  return answer ? show_answer(options.format, *answer, say) : give_up(*client, answer.error());
 }
 
 std::string text_of(const Json& json, const char* key) {
@@ -35,49 +31,44 @@ std::string text_of(const Json& json, const char* key) {
 }  // namespace
 
 int run_enrollment_decision(bool approve, const ActOptions& options) {
-  const auto answer =
-      ask(options, approve ? "approve" : "deny", {{"agent", options.host}, {"comment", options.comment}});
-  if (!answer) return answer.error();
-  std::printf(approve
-                  ? "approved: agent %s gets its certificate when it asks again; the one before it holds no longer\n"
-                  : "denied: agent %s\n",
-              text_of(*answer, "agent").c_str());
-  return kDone;
+  const Json body{{"agent", options.host}, {"comment", options.comment}};
+  return ask(options, approve ? "approve" : "deny", body, [approve](const Json& answer) {
+    std::printf(approve
+                    ? "approved: agent %s gets its certificate when it asks again; the one before it holds no longer\n"
+                    : "denied: agent %s\n",
+                text_of(answer, "agent").c_str());
+  });
 }
 
 int run_agent_revoke(const ActOptions& options) {
-  const auto answer = ask(options, "revoke", {{"host", options.host}, {"comment", options.comment}});
-  if (!answer) return answer.error();
-  std::printf("revoked: agent %s is cut off; the host stays as it is\n", text_of(*answer, "agent").c_str());
-  return kDone;
+  return ask(options, "revoke", {{"host", options.host}, {"comment", options.comment}}, [](const Json& answer) {
+    std::printf("revoked: agent %s is cut off; the host stays as it is\n", text_of(answer, "agent").c_str());
+  });
 }
 
 int run_agent_rotate(const ActOptions& options) {
-  const auto answer = ask(options, "rotate", {{"host", options.host}});
-  if (!answer) return answer.error();
-  std::printf("agent %s is asked with its next heartbeat\n", text_of(*answer, "agent").c_str());
-  return kDone;
+  return ask(options, "rotate", {{"host", options.host}}, [](const Json& answer) {
+    std::printf("agent %s is asked with its next heartbeat\n", text_of(answer, "agent").c_str());
+  });
 }
 
 int run_rotate_signing_key(const ActOptions& options) {
-  const auto answer = ask(options, "rotate_signing_key", {{"comment", options.comment}});
-  if (!answer) return answer.error();
-  std::printf(
-      "key %s signs from now on, for each agent from when it knows it; remove the old key's file only when "
-      "every agent was online since\n",
-      text_of(*answer, "kid").c_str());
-  return kDone;
+  return ask(options, "rotate_signing_key", {{"comment", options.comment}}, [](const Json& answer) {
+    std::printf(
+        "key %s signs from now on, for each agent from when it knows it; remove the old key's file only when "
+        "every agent was online since\n",
+        text_of(answer, "kid").c_str());
+  });
 }
 
 int run_break_glass(const ActOptions& options) {
-  const auto answer = ask(options, "break_glass", {{"host", options.host}, {"comment", options.comment}});
-  if (!answer) return answer.error();
-  // The code alone on standard output.
-  std::printf("%s\n", text_of(*answer, "code").c_str());
-  std::fprintf(stderr,
-               "good for agent %s and this isolation only; at the host: firebreak-agent release --break-glass\n",
-               text_of(*answer, "agent").c_str());
-  return kDone;
+  return ask(options, "break_glass", {{"host", options.host}, {"comment", options.comment}}, [](const Json& answer) {
+    // The code alone on standard output.
+    std::printf("%s\n", text_of(answer, "code").c_str());
+    std::fprintf(stderr,
+                 "good for agent %s and this isolation only; at the host: firebreak-agent release --break-glass\n",
+                 text_of(answer, "agent").c_str());
+  });
 }
 
 }  // namespace fb::cli

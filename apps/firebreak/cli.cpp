@@ -288,6 +288,7 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
     auto& s = *actions->add_subcommand(approve ? "approve" : "deny",
                                        approve ? "Let a waiting action go ahead" : "Refuse a waiting action");
     add_connect(s, c.act.connect);
+    add_format(s, c.act.format);
     s.add_option("ID", c.action_ids, "action ids, at most 20 (of each a prefix that is unique)")->required();
     s.add_option("--comment", c.act.comment, "why");
     if (approve) {
@@ -306,6 +307,7 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
   auto* breakers = add("breakers", "Budgets that tripped and wait for a person", "firebreak breakers");
   auto& reset = *breakers->add_subcommand("reset", "Let a rule (or the fleet) isolate again");
   add_connect(reset, c.act.connect);
+  add_format(reset, c.act.format);
   reset.add_option("BREAKER", c.breaker, "a rule id, or fleet")->required();
   reset.add_option("--comment", c.act.comment, "why");
   example(reset, "firebreak breakers reset office-starts-shell --comment 'the rule is mended'");
@@ -313,6 +315,7 @@ void add_lists(CLI::App& app, Commands& c, Chosen& chosen) {
   auto* endpoints = add("endpoints", "The known endpoints and whether they are isolated", "firebreak endpoints");
   auto& tag = *endpoints->add_subcommand("tag", "Add a tag to an endpoint, or take one away");
   add_connect(tag, c.act.connect);
+  add_format(tag, c.act.format);
   tag.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
   tag.add_option("OP", c.tag_op, "add or rm")->required()->check(CLI::IsMember({"add", "rm"}));
   tag.add_option("TAG", c.tag, "the tag; to take a protecting one away takes two people")->required();
@@ -329,6 +332,7 @@ void add_maintenance(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& add = *m.add_subcommand("add", "Announce a time of maintenance, at most 24 hours");
   MaintenanceOptions& o = c.maintenance;
   add_connect(add, o.connect);
+  add_format(add, o.format);
   add.add_option("--host", o.host, "agent id, host id, or a host name that is unique");
   add.add_option("--tag", o.tag, "every endpoint with this tag");
   add.add_option("--from", o.from, "ISO time")->required();
@@ -347,6 +351,7 @@ void add_maintenance(CLI::App& app, Commands& c, Chosen& chosen) {
   list.callback([&c, &chosen] { chosen = [&c] { return run_maintenance_list(c.list.connect, c.list.format); }; });
   auto& rm = *m.add_subcommand("rm", "End or withdraw a time of maintenance");
   add_connect(rm, c.act.connect);
+  add_format(rm, c.act.format);
   rm.add_option("ID", c.maintenance_id, "as `maintenance list` shows it")->required();
   rm.add_option("--comment", c.act.comment, "why; kept in the audit");
   example(rm, "firebreak maintenance rm m-3f2a9c01");
@@ -367,13 +372,13 @@ void add_exceptions(CLI::App& app, Commands& c, Chosen& chosen) {
                        int (*run)(const ExceptionsOptions&)) -> CLI::App& {
     auto& s = *e.add_subcommand(name, what);
     add_connect(s, o.connect);
+    add_format(s, o.format);
     example(s, shown);
     s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.exceptions); }; });
     return s;
   };
   auto& add = sub("add", "Let isolated hosts talk to an address or network; makes the list when there is none",
                   "firebreak exceptions add 10.10.0.1 --name 'update server'", run_exceptions_add);
-  add_format(add, o.format);
   add.add_option("ADDRESS", o.address, "IPv4 or IPv6, one address or a prefix such as 192.0.2.0/24")->required();
   add.add_option("--name", o.name, "what it is called (default: the address)");
   add.add_option("--description", o.description, "what it is for");
@@ -382,9 +387,7 @@ void add_exceptions(CLI::App& app, Commands& c, Chosen& chosen) {
   add.add_option("--item-id", o.item_id, "an id of your own");
   add.add_option("--expires", o.expires, "ISO time from which on it no longer holds");
   add.add_option("--comment", o.comment, "why; kept with the exception");
-  add_format(
-      sub("list", "The exceptions, newest first", "firebreak exceptions list --format json", run_exceptions_list),
-      o.format);
+  sub("list", "The exceptions, newest first", "firebreak exceptions list --format json", run_exceptions_list);
   sub("rm", "Take an exception away; isolated hosts lose it within a second",
       "firebreak exceptions rm 1342081d-66ad-4b03-b554-131195ce404b", run_exceptions_remove)
       .add_option("ITEM_ID", o.item_id, "as `exceptions list` shows it")
@@ -407,6 +410,7 @@ void add_policies(CLI::App& app, Commands& c, Chosen& chosen) {
                        int (*run)(const PoliciesOptions&)) -> CLI::App& {
     auto& s = *p.add_subcommand(name, what);
     add_connect(s, o.connect);
+    add_format(s, o.format);
     example(s, shown);
     s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.policies); }; });
     return s;
@@ -422,19 +426,16 @@ void add_policies(CLI::App& app, Commands& c, Chosen& chosen) {
         ->check(CLI::IsMember({"stay", "rollback"}));
     s.add_option("--message", o.message, "what users of an isolated host are told");
   };
-  add_format(sub("list", "The policies", "firebreak policies list", run_policies_list), o.format);
+  sub("list", "The policies", "firebreak policies list", run_policies_list);
   auto& show = sub("show", "One policy and its endpoints", "firebreak policies show servers", run_policies_show);
-  add_format(show, o.format);
   add_id(show);
   auto& add = sub("add", "Make a policy; what it does not set is the config's",
                   "firebreak policies add Servers --id servers --service 10.0.0.5:9092", run_policies_add);
-  add_format(add, o.format);
   add.add_option("NAME", o.name, "what it is called")->required();
   add.add_option("--id", o.id, "an id of your own, for tags such as policy:ID");
   add_settings(add);
   auto& set = sub("set", "Change a policy; what is not named stays", "firebreak policies set servers --dns 10.0.0.53",
                   run_policies_set);
-  add_format(set, o.format);
   add_id(set);
   set.add_option("--name", o.name, "what it is called");
   add_settings(set);
@@ -472,6 +473,7 @@ void add_users(CLI::App& app, Commands& c, Chosen& chosen) {
                        std::function<int()> run) -> CLI::App& {
     auto& s = *users.add_subcommand(name, what);
     add_connect(s, o.connect);
+    add_format(s, o.format);
     example(s, shown);
     s.callback([&chosen, run = std::move(run)] { chosen = run; });
     return s;
@@ -482,7 +484,7 @@ void add_users(CLI::App& app, Commands& c, Chosen& chosen) {
         ->required()
         ->allow_extra_args(false);
   };
-  add_format(sub("list", "Who there is", "firebreak users list", [&c] { return run_users_list(c.users); }), o.format);
+  sub("list", "Who there is", "firebreak users list", [&c] { return run_users_list(c.users); });
   auto& add = sub("add", "Add a person; the password is read from standard input",
                   "firebreak users add ada --role responder < password", [&c] { return run_users_add(c.users); });
   add_name(add);
@@ -514,6 +516,7 @@ void add_keys(CLI::App& app, Commands& c, Chosen& chosen) {
                        int (*run)(const KeysOptions&)) -> CLI::App& {
     auto& s = *keys.add_subcommand(name, what);
     add_connect(s, o.connect);
+    add_format(s, o.format);
     example(s, shown);
     s.callback([&c, &chosen, run] { chosen = [&c, run] { return run(c.keys); }; });
     return s;
@@ -529,7 +532,6 @@ void add_keys(CLI::App& app, Commands& c, Chosen& chosen) {
       ->check(key_lifetime());
   auto& list = sub("list", "Keys without their secrets", "firebreak keys list --user ada", run_keys_list);
   list.add_option("--user", o.user, "only this person's");
-  add_format(list, o.format);
   auto& revoke = sub("revoke", "Take a key away at once", "firebreak keys revoke 3f2a9c017be1d2f0", run_keys_revoke);
   revoke.add_option("ID", o.id, "as `keys list` shows it")->required();
   revoke.add_option("--comment", o.comment, "why; kept in the audit");
@@ -545,6 +547,7 @@ void add_agent_commands(CLI::App& agents, Commands& c, Chosen& chosen) {
     auto& s = *agents.add_subcommand(approve ? "approve" : "deny",
                                      approve ? "Let a waiting agent take over its host" : "Refuse a waiting enrolment");
     add_connect(s, c.act.connect);
+    add_format(s, c.act.format);
     s.add_option("AGENT", c.act.host, "agent id, as `agents list` shows it")->required();
     s.add_option("--comment", c.act.comment, "why; kept in the audit");
     example(s, std::string("firebreak agents ") + (approve ? "approve" : "deny") +
@@ -553,17 +556,20 @@ void add_agent_commands(CLI::App& agents, Commands& c, Chosen& chosen) {
   }
   auto& revoke = *agents.add_subcommand("revoke", "Take an agent's certificate away; it is cut off at once");
   add_connect(revoke, c.act.connect);
+  add_format(revoke, c.act.format);
   revoke.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
   revoke.add_option("--comment", c.act.comment, "why; kept in the audit");
   example(revoke, "firebreak agents revoke WORKSTATION5 --comment 'laptop lost'");
   revoke.callback([&c, &chosen] { chosen = [&c] { return run_agent_revoke(c.act); }; });
   auto& rotate = *agents.add_subcommand("rotate", "Ask an agent to get a new certificate now");
   add_connect(rotate, c.act.connect);
+  add_format(rotate, c.act.format);
   rotate.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
   example(rotate, "firebreak agents rotate WORKSTATION5");
   rotate.callback([&c, &chosen] { chosen = [&c] { return run_agent_rotate(c.act); }; });
   auto& keys = *agents.add_subcommand("rotate-signing-key", "Make a new key that orders are signed with");
   add_connect(keys, c.act.connect);
+  add_format(keys, c.act.format);
   keys.add_option("--comment", c.act.comment, "why; kept in the audit");
   example(keys, "firebreak agents rotate-signing-key --comment 'yearly'");
   keys.callback([&c, &chosen] { chosen = [&c] { return run_rotate_signing_key(c.act); }; });
@@ -594,6 +600,7 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
     auto& s = *stop.add_subcommand(on ? "on" : "off",
                                    on ? "No new isolation until it is off" : "Isolations may go out again");
     add_connect(s, c.act.connect);
+    add_format(s, c.act.format);
     s.add_option("--comment", c.act.comment, "why");
     example(s, std::string("firebreak kill-switch ") + (on ? "on" : "off") + " --comment 'rule 7f0c misfires'");
     s.callback([&c, &chosen, on] { chosen = [&c, on] { return run_kill_switch(on, c.act); }; });
@@ -604,6 +611,7 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
   example(agents, "firebreak agents list");
   auto& token = *agents.add_subcommand("token", "A one-time enrolment token, printed once");
   add_connect(token, c.token.connect);
+  add_format(token, c.token.format);
   token.add_option("--ttl", c.token.ttl, "how long it is good for (default 1h)");
   example(token, "firebreak agents token --ttl 1h > token");
   token.callback([&] { chosen = [&] { return run_token(c.token); }; });
@@ -611,6 +619,7 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
 
   auto& glass = *app.add_subcommand("break-glass", "The code that lets an isolated host back in, typed at the host");
   add_connect(glass, c.act.connect);
+  add_format(glass, c.act.format);
   glass.add_option("HOST", c.act.host, "agent id, host id, or a host name that is unique")->required();
   glass.add_option("--comment", c.act.comment, "why; kept in the audit")->required();
   example(glass, "firebreak break-glass WORKSTATION5 --comment 'no route to the service, incident 42'");

@@ -1,8 +1,10 @@
 // `firebreak exceptions`: which addresses isolated hosts may still talk to.
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
 
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -28,13 +30,6 @@ std::string text_of(const Json& from, const char* key) {
   const auto it = from.find(key);
   if (it == from.end() || it->is_null()) return "";
   return it->is_string() ? it->get<std::string>() : it->dump();
-}
-
-// What the service refused was asked and answered; a wrong address or name, as everything else, kept it from being
-// done.
-int told(const ApiClient& client, const Error& error) {
-  const int status = client.last_status();
-  return complain(error, status == 403 || status == 409 ? kFound : kCantRun);
 }
 
 // True: it was there or was made.
@@ -68,12 +63,37 @@ std::string address_of(const Json& item) {
   return text_of((*it)[0], "value");
 }
 
+// The lines of a file that are JSON objects, and the numbers of those that are not. The service takes a file line by
+// line too, but does not say which line it means.
+struct Lines {
+  std::string objects;
+  std::vector<size_t> others;
+};
+
+Lines lines_of(const std::string& text) {
+  Lines lines;
+  size_t number = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = std::string_view(text).substr(at, end - at);
+    at = end + 1;
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    if (parse_ordered_json(line).is_object()) {
+      lines.objects.append(line).append("\n");
+    } else {
+      lines.others.push_back(number);
+    }
+  }
+  return lines;
+}
+
 }  // namespace
 
 int run_exceptions_add(const ExceptionsOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
-  if (const auto list = make_list(*client); !list) return told(*client, list.error());
+  if (const auto list = make_list(*client); !list) return give_up(*client, list.error());
   Json tags = Json::array();
   for (const std::string& policy : options.policies) tags.push_back("policy:" + policy);
   if (tags.empty()) tags.push_back("policy:all");
@@ -90,16 +110,11 @@ int run_exceptions_add(const ExceptionsOptions& options) {
   if (!options.comment.empty()) item["comments"] = {{{"comment", options.comment}}};
   if (!options.expires.empty()) item["expire_time"] = options.expires;
   const auto body = client->post(kItems, dumped(item));
-  if (!body) return told(*client, body.error());
-  if (options.format == Format::json) {
-    std::printf("%s\n", body->c_str());
-    return kDone;
-  }
-  const Json made = parse_ordered_json(*body);
-  if (!made.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  std::printf("added: %s for %s (%s)\n", printable(address_of(made)).c_str(), printable(joined(made, "tags")).c_str(),
-              printable(text_of(made, "item_id")).c_str());
-  return kDone;
+  if (!body) return give_up(*client, body.error());
+  return show_answer(options.format, *body, [](const Json& made) {
+    std::printf("added: %s for %s (%s)\n", printable(address_of(made)).c_str(), printable(joined(made, "tags")).c_str(),
+                printable(text_of(made, "item_id")).c_str());
+  });
 }
 
 int run_exceptions_list(const ExceptionsOptions& options) {
@@ -110,7 +125,7 @@ int run_exceptions_list(const ExceptionsOptions& options) {
     const auto body = client->get(std::string(kItems) + "/_find" + list_query() + "&page=" + std::to_string(page) +
                                   "&per_page=" + std::to_string(kPerPage));
     if (!body && client->last_status() == 404) break;  // nobody has made the list yet
-    if (!body) return told(*client, body.error());
+    if (!body) return give_up(*client, body.error());
     const Json found = parse_ordered_json(*body);
     if (!found.is_object() || !found.contains("data")) return complain("the service's answer is not JSON", kCantRun);
     for (const Json& item : found["data"]) {
@@ -140,21 +155,22 @@ int run_exceptions_remove(const ExceptionsOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto body =
       client->remove(std::string(kItems) + "?item_id=" + url_encoded(options.item_id) + "&namespace_type=agnostic");
-  if (!body) return told(*client, body.error());
-  std::printf("removed: %s\n", printable(options.item_id).c_str());
-  return kDone;
+  if (!body) return give_up(*client, body.error());
+  return show_answer(options.format, *body,
+                     [&](const Json&) { std::printf("removed: %s\n", printable(options.item_id).c_str()); },
+                     {{"item_id", options.item_id}, {"removed", true}});
 }
 
 int run_exceptions_export(const ExceptionsOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto list = client->get(kLists + list_query());
-  if (!list) return told(*client, list.error());
+  if (!list) return give_up(*client, list.error());
   const Json found = parse_ordered_json(*list);
   if (!found.is_object()) return complain("the service's answer is not JSON", kCantRun);
   const auto body =
       client->post(std::string(kLists) + "/_export" + list_query() + "&id=" + url_encoded(text_of(found, "id")), "");
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   if (options.file.empty() || options.file == "-") {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
@@ -170,26 +186,39 @@ int run_exceptions_import(const ExceptionsOptions& options) {
   std::ifstream in(options.file, std::ios::binary);
   std::ostringstream text;
   text << in.rdbuf();
-  if (!in) return complain("can't read " + printable(options.file), kCantRun);
+  const std::string file = printable(options.file);
+  if (!in) return complain("can't read " + file, kCantRun);
+  const Lines lines = lines_of(text.str());
+  const auto told = [&file](size_t line) {
+    return file + ":" + std::to_string(line) + ": the line is not a JSON object";
+  };
+  if (lines.objects.empty()) {
+    return complain(lines.others.empty() ? file + ": there is nothing in it" : told(lines.others.front()), kCantRun);
+  }
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
-  if (const auto list = make_list(*client); !list) return told(*client, list.error());
+  if (const auto list = make_list(*client); !list) return give_up(*client, list.error());
   const auto body = client->upload(std::string(kLists) + "/_import" + (options.overwrite ? "?overwrite=true" : ""),
-                                   "exceptions.ndjson", text.str());
-  if (!body) return told(*client, body.error());
+                                   "exceptions.ndjson", lines.objects);
+  if (!body) return give_up(*client, body.error());
   const Json summary = parse_ordered_json(*body);
   if (!summary.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  bool all = true;
+  bool all = lines.others.empty();
+  for (const size_t line : lines.others) std::fprintf(stderr, "%s\n", told(line).c_str());
   for (const Json& error : summary.value("errors", Json::array())) {
     const std::string item = text_of(error, "item_id");
+    const std::string list = text_of(error, "list_id");
     // The list itself is always there; that it was is no failure.
-    if (item.empty() && text_of(error, "list_id") == kList) continue;
+    if (item.empty() && list == kList) continue;
     all = false;
-    std::fprintf(stderr, "%s: %s\n", printable(item.empty() ? text_of(error, "list_id") : item).c_str(),
+    const std::string which = printable(item.empty() ? list : item);
+    std::fprintf(stderr, "%s%s%s: %s\n", file.c_str(), which.empty() ? "" : ": ", which.c_str(),
                  printable(text_of(error.value("error", Json::object()), "message")).c_str());
   }
-  std::printf("imported: %s items\n", printable(text_of(summary, "success_count_exception_list_items")).c_str());
-  return all ? kDone : kFound;
+  const int shown = show_answer(options.format, *body, [](const Json& answer) {
+    std::printf("imported: %s items\n", printable(text_of(answer, "success_count_exception_list_items")).c_str());
+  });
+  return shown != kDone ? shown : all ? kDone : kFound;
 }
 
 }  // namespace fb::cli

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "apps/firebreak/action_view.h"
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -57,7 +58,7 @@ int run_list(const std::string& what, const ListOptions& options) {
   const bool for_people = options.format == Format::text;
   if (for_people && what == "endpoints") add("tags", "1");
   auto body = client->get(path);
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
+  if (!body) return give_up(*client, body.error());
   if (!for_people) {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
@@ -74,7 +75,7 @@ int run_act(const std::string& verb, const ActOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   auto action = submit_action(*client, verb, options.host, options.comment, options.override_protected);
-  if (!action) return complain(action.error(), exit_code_of(action.error()));
+  if (!action) return give_up(*client, action.error());
   auto followed = follow(*client, *action, wait->seconds, wait->hooks);
   if (!followed) return complain(followed.error(), kCantRun);
   if (options.format == Format::json) {
@@ -97,16 +98,20 @@ int run_decide(bool approve, const std::string& action_id, const ActOptions& opt
   const Json request{{"comment", options.comment}};
   auto body = client->post("/api/firebreak/actions/" + url_encoded(action_id) + (approve ? "/approve" : "/deny"),
                            request.dump());
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
+  if (!body) return give_up(*client, body.error());
   const Json action = parse_ordered_json(*body);
-  if (!action.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  print_decision(approve, action);
-  if (!approve) return kDone;
+  const auto decided = [&](const Json& a) { print_decision(approve, a); };
+  if (!approve || !action.is_object()) return show_answer(options.format, *body, decided);
+  const bool for_people = options.format == Format::text;
+  if (for_people) decided(action);
   std::fflush(stdout);
   const auto followed = follow(*client, action, wait->seconds, wait->hooks);
+  if (!for_people) std::printf("%s\n", dumped(followed ? *followed : action).c_str());
   if (!followed) return complain(followed.error(), kCantRun);
-  print_action(*followed);
-  print_outlook(*followed);
+  if (for_people) {
+    print_action(*followed);
+    print_outlook(*followed);
+  }
   return ended_badly(text_of(*followed, "status")) && !was_joined(*followed) ? kFound : kDone;
 }
 
@@ -115,10 +120,14 @@ int run_kill_switch(bool on, const ActOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const Json request{{"on", on}, {"comment", options.comment}};
   auto body = client->post("/api/firebreak/kill_switch", request.dump());
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
-  std::printf("%s\n", on ? "the kill switch is on: no new isolation goes out; releases and detection go on"
-                         : "the kill switch is off: isolations may go out");
-  return kDone;
+  if (!body) return give_up(*client, body.error());
+  return show_answer(options.format, *body,
+                     [on](const Json&) {
+                       std::printf("%s\n",
+                                   on ? "the kill switch is on: no new isolation goes out; releases and detection go on"
+                                      : "the kill switch is off: isolations may go out");
+                     },
+                     {{"on", on}});
 }
 
 int run_breaker_reset(const std::string& breaker, const ActOptions& options) {
@@ -126,9 +135,10 @@ int run_breaker_reset(const std::string& breaker, const ActOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const Json request{{"breaker", breaker}, {"comment", options.comment}};
   auto body = client->post("/api/firebreak/breakers/reset", dumped(request));
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
-  std::printf("reset: %s\n", printable(breaker).c_str());
-  return kDone;
+  if (!body) return give_up(*client, body.error());
+  return show_answer(options.format, *body,
+                     [&](const Json&) { std::printf("reset: %s\n", printable(breaker).c_str()); },
+                     {{"breaker", breaker}, {"reset", true}});
 }
 
 int run_token(const TokenOptions& options) {
@@ -138,13 +148,13 @@ int run_token(const TokenOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   auto body = client->post("/api/firebreak/agents/tokens", Json{{"ttl_ms", *ttl}}.dump());
-  if (!body) return complain(body.error(), exit_code_of(body.error()));
-  const Json answer = parse_ordered_json(*body);
-  // The token alone on standard output, so that it can go into a file.
-  std::printf("%s\n", text_of(answer, "token").c_str());
-  std::fprintf(stderr, "good for one agent until %s; CA fingerprint %s\n", text_of(answer, "expires_at").c_str(),
-               text_of(answer, "ca_fingerprint").c_str());
-  return kDone;
+  if (!body) return give_up(*client, body.error());
+  return show_answer(options.format, *body, [](const Json& answer) {
+    // The token alone on standard output, so that it can go into a file.
+    std::printf("%s\n", text_of(answer, "token").c_str());
+    std::fprintf(stderr, "good for one agent until %s; CA fingerprint %s\n", text_of(answer, "expires_at").c_str(),
+                 text_of(answer, "ca_fingerprint").c_str());
+  });
 }
 
 }  // namespace fb::cli

@@ -110,6 +110,7 @@ struct MaintenanceOptions {
   bool suppress = false;
   bool include_critical = false;
   std::string comment;
+  Format format = Format::text;
 };
 
 struct RespondOptions {
@@ -132,6 +133,7 @@ struct AuditOptions {
 
 struct TokenOptions {
   ConnectOptions connect;
+  Format format = Format::text;
   std::string ttl = "1h";
 };
 

@@ -1,6 +1,7 @@
 // firebreak policies: what isolated hosts may still talk to, host by host.
 #include <cstdio>
 
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -17,12 +18,6 @@ constexpr const char* kPolicies = "/api/firebreak/policies";
 
 std::string path_of(const std::string& id) {
   return std::string(kPolicies) + "/" + url_encoded(id);
-}
-
-// Refused and in conflict are answers to what was asked; everything else kept it from being asked.
-int told(const ApiClient& client, const Error& error) {
-  const int status = client.last_status();
-  return complain(error, status == 403 || status == 404 || status == 409 ? kFound : kCantRun);
 }
 
 // A value as a person reads it; lists with commas. "-" when the config decides.
@@ -47,14 +42,7 @@ void show(const Json& policy) {
 
 // Shows a policy as it came back.
 int print_policy(Format format, const std::string& body) {
-  const Json policy = parse_ordered_json(body);
-  if (!policy.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  if (format == Format::json) {
-    std::printf("%s\n", dumped(policy).c_str());
-  } else {
-    show(policy);
-  }
-  return kDone;
+  return show_answer(format, body, show);
 }
 
 // The settings that the command line names, over those that are there. `--unset` gives one back to the config.
@@ -75,7 +63,7 @@ int run_policies_list(const PoliciesOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->get(kPolicies);
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   const Json found = parse_ordered_json(*body);
   if (!found.is_object() || !found.contains("data")) return complain("the service's answer is not JSON", kCantRun);
   Table table({"ID", "NAME", "ENDPOINTS", "SERVICES", "DNS", "DHCP", "LOCKOUT", "VERSION"});
@@ -96,11 +84,11 @@ int run_policies_show(const PoliciesOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto policy = client->get(path_of(options.id));
-  if (!policy) return told(*client, policy.error());
+  if (!policy) return give_up(*client, policy.error());
   const int printed = print_policy(options.format, *policy);
   if (printed != kDone || options.format == Format::json) return printed;
   const auto hosts = client->get(path_of(options.id) + "/endpoints");
-  if (!hosts) return told(*client, hosts.error());
+  if (!hosts) return give_up(*client, hosts.error());
   const Json found = parse_ordered_json(*hosts);
   if (!found.is_object() || !found.contains("data")) return complain("the service's answer is not JSON", kCantRun);
   for (const Json& id : found["data"]) std::printf("  %s\n", printable(id.get<std::string>()).c_str());
@@ -114,14 +102,14 @@ int run_policies_add(const PoliciesOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto policy = client->post(kPolicies, dumped(body));
-  return policy ? print_policy(options.format, *policy) : told(*client, policy.error());
+  return policy ? print_policy(options.format, *policy) : give_up(*client, policy.error());
 }
 
 int run_policies_set(const PoliciesOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto there = client->get(path_of(options.id));
-  if (!there) return told(*client, there.error());
+  if (!there) return give_up(*client, there.error());
   const Json before = parse_ordered_json(*there);
   if (!before.is_object()) return complain("the service's answer is not JSON", kCantRun);
   Json body = Json::object();
@@ -131,7 +119,7 @@ int run_policies_set(const PoliciesOptions& options) {
   }
   put_settings(options, body);
   const auto policy = client->send("PUT", path_of(options.id), dumped(body));
-  return policy ? print_policy(options.format, *policy) : told(*client, policy.error());
+  return policy ? print_policy(options.format, *policy) : give_up(*client, policy.error());
 }
 
 int run_policies_remove(const PoliciesOptions& options) {
@@ -139,21 +127,21 @@ int run_policies_remove(const PoliciesOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto policy =
       client->remove(path_of(options.id) + (options.comment.empty() ? "" : "?comment=" + url_encoded(options.comment)));
-  if (!policy) return told(*client, policy.error());
-  std::printf("removed: %s\n", printable(options.id).c_str());
-  return kDone;
+  if (!policy) return give_up(*client, policy.error());
+  return show_answer(options.format, *policy,
+                     [&](const Json&) { std::printf("removed: %s\n", printable(options.id).c_str()); },
+                     {{"id", options.id}, {"removed", true}});
 }
 
 int run_policies_assign(const PoliciesOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post(path_of(options.id) + "/assign", dumped(Json{{"hosts", options.hosts}}));
-  if (!body) return told(*client, body.error());
-  const Json answer = parse_ordered_json(*body);
-  if (!answer.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  std::printf("%s: %s of %zu endpoints changed\n", printable(options.id).c_str(), shown(answer, "changed").c_str(),
-              options.hosts.size());
-  return kDone;
+  if (!body) return give_up(*client, body.error());
+  return show_answer(options.format, *body, [&](const Json& answer) {
+    std::printf("%s: %s of %zu endpoints changed\n", printable(options.id).c_str(), shown(answer, "changed").c_str(),
+                options.hosts.size());
+  });
 }
 
 }  // namespace fb::cli

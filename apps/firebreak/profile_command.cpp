@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/profile.h"
@@ -51,7 +52,7 @@ int run_login(const ProfileOptions& options) {
   auto client = ApiClient::connect(connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto who = client->get("/api/firebreak/session");
-  if (!who) return complain(who.error(), client->last_status() == 401 ? kFound : kCantRun);
+  if (!who) return give_up(*client, who.error());
   const Json answer = parse_ordered_json(*who);
   if (!answer.is_object() || !answer.contains("user") || !answer["user"].is_string()) {
     return complain("what answers at " + printable(connect.url) + " is no Firebreak service", kCantRun);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "apps/firebreak/action_view.h"
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/line_editor.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -123,7 +124,7 @@ class Console {
   // Finds the host; the exit code when it can't, else kDone.
   int open() {
     const auto host = look(options_.host);
-    if (!host) return complain(host.error(), exit_code_of(host.error()));
+    if (!host) return give_up(client_, host.error());
     endpoint_id_ = text_of(*host, "endpoint_id");
     name_ = text_of(*host, "hostname") == "-" ? endpoint_id_ : text_of(*host, "hostname");
     return kDone;
@@ -191,7 +192,7 @@ class Console {
       }
     }
     const auto action = submit_action(client_, verb, endpoint_id_, comment, override_protected);
-    if (!action) return complain(action.error(), exit_code_of(action.error()));
+    if (!action) return give_up(client_, action.error());
     const auto progress = [](const Json& now) {
       const std::string state = text_of(now, "status");
       std::printf("  %s\n", paint(paint_of(state), printable(state)).c_str());
@@ -222,7 +223,7 @@ class Console {
 
   int status() {
     const auto host = look(endpoint_id_);
-    if (!host) return complain(host.error(), exit_code_of(host.error()));
+    if (!host) return give_up(client_, host.error());
     static constexpr std::pair<const char*, const char*> kRows[] = {
         {"host", "hostname"},           {"endpoint", "endpoint_id"},
         {"host id", "host_id"},         {"os", "os"},
@@ -248,7 +249,7 @@ class Console {
     }
     const auto body =
         client_.get("/api/firebreak/actions?host=" + url_encoded(endpoint_id_) + "&limit=" + std::to_string(limit));
-    if (!body) return complain(body.error(), exit_code_of(body.error()));
+    if (!body) return give_up(client_, body.error());
     print_list("actions", *body, {{endpoint_id_, name_}});
     return kDone;
   }

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "apps/firebreak/action_view.h"
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -18,12 +19,6 @@ std::string field_of(const Json& line, const char* key) {
   const auto it = line.find(key);
   if (it == line.end() || it->is_null()) return "";
   return it->is_string() ? it->get<std::string>() : it->dump();
-}
-
-// Forbidden and conflicting are answers to what was asked; everything else kept it from being asked.
-int told(const ApiClient& client, const Error& error) {
-  const bool answered = client.last_status() == 403 || client.last_status() == 409;
-  return complain(error, answered ? kFound : kCantRun);
 }
 
 template <class Each>
@@ -49,19 +44,18 @@ int run_maintenance_add(const MaintenanceOptions& options) {
                {"comment", options.comment}};
   request[options.host.empty() ? "tag" : "host"] = options.host.empty() ? options.tag : options.host;
   const auto body = client->post("/api/firebreak/maintenance", dumped(request));
-  if (!body) return told(*client, body.error());
-  const Json window = parse_ordered_json(*body);
-  if (!window.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  std::printf("%s: %s until %s\n", printable(field_of(window, "id")).c_str(),
-              printable(field_of(window, "scope")).c_str(), printable(field_of(window, "to")).c_str());
-  return kDone;
+  if (!body) return give_up(*client, body.error());
+  return show_answer(options.format, *body, [](const Json& window) {
+    std::printf("%s: %s until %s\n", printable(field_of(window, "id")).c_str(),
+                printable(field_of(window, "scope")).c_str(), printable(field_of(window, "to")).c_str());
+  });
 }
 
 int run_maintenance_list(const ConnectOptions& connect, Format format) {
   auto client = ApiClient::connect(connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->get("/api/firebreak/maintenance");
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   if (format == Format::json) {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
@@ -85,9 +79,9 @@ int run_maintenance_remove(const std::string& id, const ActOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post("/api/firebreak/maintenance/" + url_encoded(id) + "/remove",
                                  dumped(Json{{"comment", options.comment}}));
-  if (!body) return told(*client, body.error());
-  std::printf("removed: %s\n", printable(id).c_str());
-  return kDone;
+  if (!body) return give_up(*client, body.error());
+  return show_answer(options.format, *body, [&](const Json&) { std::printf("removed: %s\n", printable(id).c_str()); },
+                     {{"id", id}, {"removed", true}});
 }
 
 int run_tag(const std::string& op, const std::string& tag, const ActOptions& options) {
@@ -95,18 +89,18 @@ int run_tag(const std::string& op, const std::string& tag, const ActOptions& opt
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post("/api/firebreak/endpoints/" + url_encoded(options.host) + "/tags",
                                  dumped(Json{{"tag", tag}, {"op", op}, {"comment", options.comment}}));
-  if (!body) return told(*client, body.error());
-  const Json answer = parse_ordered_json(*body);
-  const std::string result = answer.is_object() ? field_of(answer, "result") : "";
-  if (result == "waits") {
-    std::printf("%s protects %s: it goes when a second person asks for the same within the time of an approval\n",
-                printable(tag).c_str(), printable(options.host).c_str());
-  } else {
-    std::printf("%s: %s %s\n", printable(options.host).c_str(), printable(tag).c_str(),
-                result == "unchanged" ? (op == "add" ? "was there already" : "was not there")
-                                      : (op == "add" ? "added" : "removed"));
-  }
-  return kDone;
+  if (!body) return give_up(*client, body.error());
+  return show_answer(options.format, *body, [&](const Json& answer) {
+    const std::string result = field_of(answer, "result");
+    if (result == "waits") {
+      std::printf("%s protects %s: it goes when a second person asks for the same within the time of an approval\n",
+                  printable(tag).c_str(), printable(options.host).c_str());
+    } else {
+      std::printf("%s: %s %s\n", printable(options.host).c_str(), printable(tag).c_str(),
+                  result == "unchanged" ? (op == "add" ? "was there already" : "was not there")
+                                        : (op == "add" ? "added" : "removed"));
+    }
+  });
 }
 
 int run_decide_many(bool approve, const std::vector<std::string>& ids, const ActOptions& options) {
@@ -114,12 +108,16 @@ int run_decide_many(bool approve, const std::vector<std::string>& ids, const Act
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->post(std::string("/api/firebreak/actions/") + (approve ? "_approve" : "_deny"),
                                  dumped(Json{{"ids", ids}, {"comment", options.comment}}));
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   bool all = true;
   each_line(*body, [&](const Json& line) {
     const std::string error = field_of(line, "error");
     const std::string id = field_of(line, "action_id");
     all = all && error.empty();
+    if (options.format == Format::json) {
+      std::printf("%s\n", dumped(line).c_str());
+      return;
+    }
     // Who asked for it and which host it is; the id says the least to a person.
     const auto action = client->get("/api/firebreak/actions/" + url_encoded(id));
     const Json facts = action ? parse_ordered_json(*action) : Json();

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "api/rules/shape.h"
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/rule_report.h"
@@ -31,10 +32,9 @@ std::string text_of(const Json& from, const char* key) {
   return it != from.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
-// What was asked and refused is a finding; everything else kept it from being asked.
 int told(const ApiClient& client, const Error& error) {
   const int status = client.last_status();
-  return complain(error, status >= 400 && status < 500 && status != 401 ? kFound : kCantRun);
+  return complain(error, exit_code_of(error, status));
 }
 
 Result<Json> parsed(const Result<std::string>& body) {
@@ -232,7 +232,7 @@ int run_rules_pull(const RulesSyncOptions& options) {
   } else {
     auto one = served(*client, options.rule);
     if (!one) return told(*client, one.error());
-    if (!*one) return complain("the service has no rule '" + printable(options.rule) + "'", kFound);
+    if (!*one) return complain("the service has no rule '" + printable(options.rule) + "'", kCantRun);
     rules.push_back(std::move((*one)->answer));
   }
   std::error_code error;

@@ -1,6 +1,7 @@
 // firebreak users add|list|set-roles|disable|enable|passwd, firebreak keys create|list|revoke.
 #include <cstdio>
 
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -12,12 +13,6 @@ namespace fb::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Refused and in conflict are answers to what was asked; everything else kept it from being asked.
-int told(const ApiClient& client, const Error& error) {
-  const int status = client.last_status();
-  return complain(error, status == 403 || status == 404 || status == 409 ? kFound : kCantRun);
-}
 
 std::string text_of(const Json& line, const char* key) {
   const auto it = line.find(key);
@@ -33,7 +28,7 @@ int print_lines(const ConnectOptions& connect, Format format, const std::string&
   auto client = ApiClient::connect(connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto body = client->get(path);
-  if (!body) return told(*client, body.error());
+  if (!body) return give_up(*client, body.error());
   if (format == Format::json) {
     std::fwrite(body->data(), 1, body->size(), stdout);
     return kDone;
@@ -48,18 +43,14 @@ int print_lines(const ConnectOptions& connect, Format format, const std::string&
   return kDone;
 }
 
-// Sends one change and prints what `show` makes of the answer.
-template <class Show>
-int change(const ConnectOptions& connect, const char* method, const std::string& path, const Json& body,
-           const Show& show) {
+// Sends one change and shows the answer.
+int change(const ConnectOptions& connect, Format format, const char* method, const std::string& path, const Json& body,
+           const std::function<void(const Json&)>& show) {
   auto client = ApiClient::connect(connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto answer = client->send(method, path, body.is_null() ? "" : dumped(body));
-  if (!answer) return told(*client, answer.error());
-  const Json json = parse_ordered_json(*answer);
-  if (!json.is_object()) return complain("the service's answer is not JSON", kCantRun);
-  show(json);
-  return kDone;
+  if (!answer) return give_up(*client, answer.error());
+  return show_answer(format, *answer, show);
 }
 
 void show_user(const Json& user) {
@@ -76,7 +67,7 @@ std::string path_of(const std::string& name) {
 int run_users_add(const UsersOptions& options) {
   Json body{{"name", options.name}, {"roles", options.roles}};
   if (!options.no_password) body["password"] = read_secret("password");
-  return change(options.connect, "POST", "/api/firebreak/users", body, show_user);
+  return change(options.connect, options.format, "POST", "/api/firebreak/users", body, show_user);
 }
 
 int run_users_list(const UsersOptions& options) {
@@ -92,17 +83,17 @@ int run_users_list(const UsersOptions& options) {
 }
 
 int run_users_set_roles(const UsersOptions& options) {
-  return change(options.connect, "PATCH", path_of(options.name),
+  return change(options.connect, options.format, "PATCH", path_of(options.name),
                 {{"roles", options.roles}, {"comment", options.comment}}, show_user);
 }
 
 int run_users_disable(bool disable, const UsersOptions& options) {
-  return change(options.connect, "PATCH", path_of(options.name), {{"disabled", disable}, {"comment", options.comment}},
-                show_user);
+  return change(options.connect, options.format, "PATCH", path_of(options.name),
+                {{"disabled", disable}, {"comment", options.comment}}, show_user);
 }
 
 int run_users_passwd(const UsersOptions& options) {
-  return change(options.connect, "PUT", path_of(options.name) + "/password",
+  return change(options.connect, options.format, "PUT", path_of(options.name) + "/password",
                 {{"password", read_secret("new password")}}, [](const Json& user) {
                   std::printf("%s has a new password; their sessions ended\n",
                               printable(text_of(user, "name")).c_str());
@@ -114,7 +105,7 @@ int run_keys_create(const KeysOptions& options) {
   if (!options.user.empty()) body["user"] = options.user;
   if (!options.scopes.empty()) body["scopes"] = options.scopes;
   if (!options.expires_in.empty()) body["expires_in"] = options.expires_in;
-  return change(options.connect, "POST", "/api/firebreak/keys", body, [](const Json& key) {
+  return change(options.connect, options.format, "POST", "/api/firebreak/keys", body, [](const Json& key) {
     // The key alone on standard output.
     std::printf("%s\n", text_of(key, "api_key").c_str());
     std::fprintf(stderr, "key %s of %s, shown this once\n", text_of(key, "id").c_str(),
@@ -140,7 +131,7 @@ int run_keys_list(const KeysOptions& options) {
 int run_keys_revoke(const KeysOptions& options) {
   const std::string path = "/api/firebreak/keys/" + url_encoded(options.id) +
                            (options.comment.empty() ? "" : "?comment=" + url_encoded(options.comment));
-  return change(options.connect, "DELETE", path, nullptr, [&](const Json& answer) {
+  return change(options.connect, options.format, "DELETE", path, nullptr, [&](const Json& answer) {
     std::printf("%s: %s\n", printable(options.id).c_str(),
                 text_of(answer, "was_revoked") == "true" ? "was revoked already" : "revoked");
   });

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "apps/firebreak/action_view.h"
+#include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
 #include "apps/firebreak/terminal.h"
@@ -78,7 +79,7 @@ int run_watch(const WatchOptions& options) {
     const Status followed = client->follow(path, last_id, retry_ms, take);
     if (followed) return kDone;
     const bool lost = followed.error().retry == Retry::yes;
-    if (!lost || (!was_on && last_id.empty())) return complain(followed.error(), kCantRun);
+    if (!lost || (!was_on && last_id.empty())) return give_up(*client, followed.error());
     std::fprintf(stderr, "firebreak: %s; trying again\n", printable(followed.error().describe()).c_str());
     std::this_thread::sleep_for(std::chrono::milliseconds(retry_ms));
   }

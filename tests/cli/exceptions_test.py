@@ -207,6 +207,28 @@ class CommandLine(Case):
         self.assertEqual(self.service.run("exceptions", "add")[0], 2)
         self.assertEqual(self.service.run("exceptions", "import", "/nowhere.ndjson")[0], 2)
 
+    def imported(self, text):
+        path = os.path.join(self.service.folder, "in.ndjson")
+        with open(path, "w") as f:
+            f.write(text)
+        return path, *self.service.run("exceptions", "import", path)
+
+    def test_a_file_that_is_no_export_is_named_with_its_line(self):
+        for text, says in (("{bad", ":1: the line is not a JSON object"), ("\n[1]\n{bad\n", ":2: the line is not a JSON object"),
+                           ("", ": there is nothing in it")):
+            path, code, out, err = self.imported(text)
+            self.assertEqual((code, out, err), (2, "", f"firebreak: {path}{says}\n"))
+        code, out, err = self.service.run("exceptions", "import", self.service.folder)
+        self.assertEqual((code, out, err.count("\n")), (2, "", 1), err)
+        self.assertIn(self.service.folder, err)
+
+    def test_lines_that_are_none_keep_no_other_from_being_imported(self):
+        path, code, out, err = self.imported(json.dumps(item("10.0.0.1", "one")) + "\n\n{bad\n" + json.dumps(item("nowhere", "two")) + "\n")
+        self.assertEqual((code, out), (1, "imported: 1 items\n"), err)
+        self.assertIn(f"{path}:3: the line is not a JSON object\n", err)
+        self.assertIn(f"{path}: two: ", err)
+        self.assertEqual(err.count("\n"), 2, err)
+
     def test_one_that_is_there_already_ends_with_1(self):
         self.service.cli("exceptions", "add", "10.0.0.1", "--item-id", "one")
         self.assertEqual(self.service.run("exceptions", "add", "10.0.0.1", "--item-id", "one")[0], 1)

@@ -109,7 +109,7 @@ class Profiles(Case):
 
     def test_a_wrong_key_is_not_kept(self):
         code, out, err = self.run_it("login", "--url", self.stub.url, stdin="wrong\n")
-        self.assertEqual((code, out), (1, ""))
+        self.assertEqual((code, out), (2, ""))
         self.assertIn("wrong, expired or revoked", err)
         self.assertFalse(os.path.exists(self.profiles))
         code, _, err = self.run_it("login", "--url", "http://127.0.0.1:1", stdin=KEY + "\n")
@@ -236,6 +236,10 @@ class Completion(Case):
         self.assertEqual(self.offered("firebreak users add ada --role ap"), ["approver"])
         self.assertEqual(self.offered("firebreak keys create --scope alerts_"), ["alerts_read", "alerts_write"])
         self.assertEqual(self.offered("firebreak endpoints tag web-1 "), ["add", "rm"])
+        for command in ("kill-switch on", "agents revoke", "users add", "keys create", "policies assign", "exceptions export", "maintenance rm",
+                        "break-glass"):
+            self.assertIn("--format", self.offered(f"firebreak {command} --"), command)
+            self.assertEqual(self.offered(f"firebreak {command} --format "), ["text", "json"], command)
 
     def test_a_value_is_no_command(self):
         self.assertIn("--since", self.offered("firebreak alerts --host users --s"))

@@ -99,7 +99,7 @@ class Sync(unittest.TestCase):
         files = self.service.cli("rules", "pull", "-o", folder).splitlines()
         self.assertEqual(len(set(files)), 5)
         self.assertEqual(sorted(os.path.realpath(f) for f in files), sorted(os.path.realpath(os.path.join(folder, f)) for f in os.listdir(folder)))
-        self.assertEqual(self.service.run("rules", "pull", "none", "-o", folder)[0], 1)
+        self.assertEqual(self.service.run("rules", "pull", "none", "-o", folder)[0], 2)
         self.assertEqual(self.service.cli("rules", "pull", "a_b", "-o", folder).splitlines(), [os.path.join(folder, "a_b.yml")])
 
     def test_a_rule_that_cant_be_written_is_named_and_the_rest_is_pulled(self):
@@ -138,8 +138,8 @@ class Sync(unittest.TestCase):
         self.assertIn("restored: a", self.service.cli("rules", "restore", "a", "1"))
         self.assertEqual(self.get("a")["note"], "old")
         self.assertEqual(self.service.run("rules", "diff", "--rule", "a", "--from", "1", "--to", "3")[0], 0)
-        self.assertEqual(self.service.run("rules", "restore", "a", "9")[0], 1)
-        self.assertEqual(self.service.run("rules", "restore", "none", "1")[0], 1)
+        self.assertEqual(self.service.run("rules", "restore", "a", "9")[0], 2)
+        self.assertEqual(self.service.run("rules", "restore", "none", "1")[0], 2)
         self.assertEqual(self.service.run("rules", "restore", "a", "0")[0], 2)
         self.assertEqual(self.service.run("rules", "diff")[0], 2)
         self.service.ask("DELETE", RULES + "?rule_id=a")
