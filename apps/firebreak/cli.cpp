@@ -68,14 +68,12 @@ const CLI::Validator& key_lifetime() {
 void add_connect(CLI::App& command, ConnectOptions& connect) {
   command.add_option("-c,--config", connect.config, "the service's config file; its data_dir holds the socket");
   command.add_option("--socket", connect.socket, "the service's socket (default: firebreak.sock in the data_dir)");
-  command.add_option("--url", connect.url, "the service's URL, when it is not on this machine (or FIREBREAK_URL)")
-      ->envname("FIREBREAK_URL");
-  command.add_option("--api-key", connect.api_key, "API key for --url (or FIREBREAK_API_KEY)")
-      ->envname("FIREBREAK_API_KEY");
+  // What stands in the environment is read where the service is chosen (client.cpp): it counts less than any of these.
+  command.add_option("--url", connect.url, "the service's URL, when it is not on this machine (or FIREBREAK_URL)");
+  command.add_option("--api-key", connect.api_key, "API key for --url (or FIREBREAK_API_KEY)");
   command.add_option("--api-key-file", connect.api_key_file, "file (mode 0600) with the API key");
-  command
-      .add_option("--profile", connect.profile, "a service that `firebreak login` made known (or FIREBREAK_PROFILE)")
-      ->envname("FIREBREAK_PROFILE");
+  command.add_option("--profile", connect.profile,
+                     "a service that `firebreak login` made known (or FIREBREAK_PROFILE)");
   command.add_option("--ca-file", connect.ca_file, "CA certificate of the service");
 }
 
