@@ -635,9 +635,9 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& audit = *app.add_subcommand("audit", "The chain of everything that was decided and done");
   audit.require_subcommand(1);
   example(audit, "firebreak audit list -c /etc/firebreak/firebreak.yml --since 1d");
-  auto& list = *audit.add_subcommand("list", "Who did what, newest first, from the record itself");
-  list.add_option("-c,--config", c.audit.connect.config, "the service's config file; its data_dir holds the record");
-  list.add_option("--db", c.audit.db, "the database itself (opened read-only); default: that of the package's service");
+  auto& list = *audit.add_subcommand("list", "Who did what, newest first");
+  add_connect(list, c.audit.connect);
+  list.add_option("--db", c.audit.db, "the database itself (opened read-only), when the service is not running");
   list.add_option("--since", c.audit.since, "a duration such as 30m or 1d, or an ISO time");
   list.add_option("--actor", c.audit.actor, "who: a part of it is enough, such as rule: or user:local");
   list.add_option("--host,--endpoint", c.audit.host, "what concerns one host: agent id, host id or host name");

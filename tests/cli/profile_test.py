@@ -177,7 +177,7 @@ class Profiles(Case):
         config = os.path.join(self.dir, folder + ".yml")
         with open(config, "w") as f:
             json.dump({"data_dir": data, "kafka": {"properties": {"bootstrap.servers": "127.0.0.1:1"}, "topics": ["t"]},
-                       "response": {"mode": "shadow"}, "rules": [self.dir]}, f)
+                       "response": {"mode": "enforce"}, "rules": [self.dir]}, f)
         return stub, config
 
     def test_the_config_that_is_named_goes_before_every_url_and_profile(self):
