@@ -68,14 +68,12 @@ const CLI::Validator& key_lifetime() {
 void add_connect(CLI::App& command, ConnectOptions& connect) {
   command.add_option("-c,--config", connect.config, "the service's config file; its data_dir holds the socket");
   command.add_option("--socket", connect.socket, "the service's socket (default: firebreak.sock in the data_dir)");
-  command.add_option("--url", connect.url, "the service's URL, when it is not on this machine (or FIREBREAK_URL)")
-      ->envname("FIREBREAK_URL");
-  command.add_option("--api-key", connect.api_key, "API key for --url (or FIREBREAK_API_KEY)")
-      ->envname("FIREBREAK_API_KEY");
+  // What stands in the environment is read where the service is chosen (client.cpp): it counts less than any of these.
+  command.add_option("--url", connect.url, "the service's URL, when it is not on this machine (or FIREBREAK_URL)");
+  command.add_option("--api-key", connect.api_key, "API key for --url (or FIREBREAK_API_KEY)");
   command.add_option("--api-key-file", connect.api_key_file, "file (mode 0600) with the API key");
-  command
-      .add_option("--profile", connect.profile, "a service that `firebreak login` made known (or FIREBREAK_PROFILE)")
-      ->envname("FIREBREAK_PROFILE");
+  command.add_option("--profile", connect.profile,
+                     "a service that `firebreak login` made known (or FIREBREAK_PROFILE)");
   command.add_option("--ca-file", connect.ca_file, "CA certificate of the service");
 }
 
@@ -646,9 +644,9 @@ void add_operate(CLI::App& app, Commands& c, Chosen& chosen) {
   auto& audit = *app.add_subcommand("audit", "The chain of everything that was decided and done");
   audit.require_subcommand(1);
   example(audit, "firebreak audit list -c /etc/firebreak/firebreak.yml --since 1d");
-  auto& list = *audit.add_subcommand("list", "Who did what, newest first, from the record itself");
-  list.add_option("-c,--config", c.audit.connect.config, "the service's config file; its data_dir holds the record");
-  list.add_option("--db", c.audit.db, "the database itself (opened read-only); default: that of the package's service");
+  auto& list = *audit.add_subcommand("list", "Who did what, newest first");
+  add_connect(list, c.audit.connect);
+  list.add_option("--db", c.audit.db, "the database itself (opened read-only), when the service is not running");
   list.add_option("--since", c.audit.since, "a duration such as 30m or 1d, or an ISO time");
   list.add_option("--actor", c.audit.actor, "who: a part of it is enough, such as rule: or user:local");
   list.add_option("--host,--endpoint", c.audit.host, "what concerns one host: agent id, host id or host name");

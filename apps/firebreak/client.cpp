@@ -108,33 +108,52 @@ Result<Way> by_profile(const Profile& profile, const ConnectOptions& options, st
   return way;
 }
 
-Result<Way> find_way(const ConnectOptions& options) {
-  std::string api_key = options.api_key;
+std::string from_environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : value;
+}
+
+struct Key {
+  std::string text;
+  bool from_environment = false;
+};
+
+Result<Key> key_of(const ConnectOptions& options) {
+  Key key{options.api_key, false};
   if (!options.api_key_file.empty()) {
-    FB_TRY(api_key, key_in_file(options.api_key_file));
+    FB_TRY(key.text, key_in_file(options.api_key_file));
+  } else if (key.text.empty()) {
+    key = {from_environment("FIREBREAK_API_KEY"), true};
   }
-  const bool names_socket = !options.socket.empty();
-  if (!names_socket && !options.url.empty()) {
-    if (api_key.empty()) {
+  return key;
+}
+
+Result<Way> find_way(const ConnectOptions& options) {
+  FB_TRY(const Key key, key_of(options));
+  const Target target = target_of(options);
+  if (target.by == Target::By::url) {
+    if (key.text.empty()) {
       return fail(ErrorCode::invalid_argument, "--url needs --api-key-file or --api-key (or FIREBREAK_API_KEY)");
     }
-    return Way{"", options.url, api_key, options.ca_file};
+    return Way{"", target.name, key.text, options.ca_file};
   }
-  if (!names_socket && !options.profile.empty()) {
+  if (target.by == Target::By::profile) {
     FB_TRY(const Profiles profiles, load_profiles(profiles_file()));
-    const Profile* profile = profiles.find(options.profile);
+    const Profile* profile = profiles.find(target.name);
     if (profile == nullptr) {
       return fail(ErrorCode::not_found,
-                  "there is no profile '" + printable(options.profile) + "' (firebreak profiles list)");
+                  "there is no profile '" + printable(target.name) + "' (firebreak profiles list)");
     }
-    return by_profile(*profile, options, api_key);
+    // A key that stands in the environment beside a URL is that service's, and no other one's to see.
+    const bool of_another = key.from_environment && !from_environment("FIREBREAK_URL").empty();
+    return by_profile(*profile, options, of_another ? std::string() : key.text);
   }
   FB_TRY(const std::string socket, socket_path(options));
   const Status open = check_socket(socket);
   if (open) return Way{socket, "", "", ""};
-  if (!names_socket && options.config.empty()) {
+  if (target.by == Target::By::nothing) {
     FB_TRY(const Profiles profiles, load_profiles(profiles_file()));
-    if (const Profile* profile = profiles.find(profiles.current)) return by_profile(*profile, options, api_key);
+    if (const Profile* profile = profiles.find(profiles.current)) return by_profile(*profile, options, key.text);
   }
   return tl::unexpected<Error>(open.error());
 }
@@ -151,10 +170,26 @@ std::string hint_for(const std::string& message, const std::string& url, bool na
 
 }  // namespace
 
-Result<ApiClient> ApiClient::connect(const ConnectOptions& options) {
+Target target_of(const ConnectOptions& options) {
+  using By = Target::By;
+  const std::string url = from_environment("FIREBREAK_URL");
+  const std::string profile = from_environment("FIREBREAK_PROFILE");
+  for (const auto& [by, name] : {std::pair<By, const std::string&>{By::socket, options.socket},
+                                 {By::config, options.config},
+                                 {By::url, options.url},
+                                 {By::profile, options.profile},
+                                 {By::url, url},
+                                 {By::profile, profile}}) {
+    if (!name.empty()) return {by, name};
+  }
+  return {};
+}
+
+Result<ApiClient> ApiClient::connect(const ConnectOptions& options, int timeout_ms) {
   FB_TRY(const Way way, find_way(options));
   ApiClient client;
   net::ClientOptions http;
+  http.total_timeout_ms = timeout_ms;
   if (!way.socket.empty()) {
     http.unix_socket = way.socket;
     client.base_ = "http://localhost";

@@ -1,7 +1,8 @@
-// How operating commands reach the service: what is named (--socket, --url with a key, --profile), else its unix socket
-// when it is there, else the current profile.
+// How operating commands reach the service: what is named (--socket, -c, --url with a key, --profile), else its unix
+// socket when it is there, else the current profile.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,10 +14,22 @@
 
 namespace fb::cli {
 
+// Which service is meant.
+struct Target {
+  enum class By : uint8_t { nothing, socket, config, url, profile };
+  By by = By::nothing;
+  std::string name;  // the path, the URL, the profile
+};
+// The first that is named, in the order of `By`; what only the environment says (FIREBREAK_URL, FIREBREAK_PROFILE)
+// comes after all that the command line says, so that no command acts on another service than the one it names.
+Target target_of(const ConnectOptions& options);
+
 class ApiClient {
  public:
+  static constexpr int kTimeoutMs = 30'000;  // of one request
+
   // The error says what to give.
-  static Result<ApiClient> connect(const ConnectOptions& options);
+  static Result<ApiClient> connect(const ConnectOptions& options, int timeout_ms = kTimeoutMs);
 
   // The body of a 2xx answer; else an error with the service's own message.
   Result<std::string> get(const std::string& path);
@@ -30,6 +43,7 @@ class ApiClient {
   Status follow(const std::string& path, std::string& last_id, int& retry_ms,
                 const std::function<bool(const net::ServerEvent&)>& take);
   int last_status() const { return last_status_; }
+  const std::string& where() const { return where_; }  // the socket or the URL
 
  private:
   Result<std::string> request(const std::string& method, const std::string& path, const std::string& body,

@@ -10,6 +10,7 @@
 #include "apps/firebreak/answers.h"
 #include "apps/firebreak/client.h"
 #include "apps/firebreak/options.h"
+#include "apps/firebreak/rule_folder.h"
 #include "apps/firebreak/rule_report.h"
 #include "apps/firebreak/rule_yaml.h"
 #include "apps/firebreak/terminal.h"
@@ -57,6 +58,19 @@ struct FileRule {
   Json doc;
 };
 
+// A good rule of a file, in the form of the API.
+Result<Json> doc_of(const LoadedRule& rule) {
+  const RuleMeta& meta = *rule.input.meta;
+  Json doc = parse_ordered_json(meta.parameters);
+  if (!doc.is_object()) return fail(ErrorCode::internal, "the rule can't be written as JSON", rule.rule_id);
+  doc["rule_id"] = meta.rule_id;
+  doc["name"] = meta.name;
+  if (!doc.contains("description")) doc["description"] = meta.description;
+  auto shaped = bare(dumped(doc));
+  if (!shaped) return fail(ErrorCode::invalid_argument, shaped.error().message, rule.file + ", " + meta.rule_id);
+  return shaped;
+}
+
 // The rules of files, in the form of the API. Nothing when one of them is broken; that was told then.
 Result<std::vector<FileRule>> rules_of_files(const std::vector<std::string>& paths, bool* broken) {
   FB_TRY(const LoadedRules loaded, load_rules(paths));
@@ -65,15 +79,8 @@ Result<std::vector<FileRule>> rules_of_files(const std::vector<std::string>& pat
   std::vector<FileRule> out;
   if (*broken) return out;
   for (const LoadedRule& rule : loaded.rules) {
-    const RuleMeta& meta = *rule.input.meta;
-    Json doc = parse_ordered_json(meta.parameters);
-    if (!doc.is_object()) return fail(ErrorCode::internal, "the rule can't be written as JSON", rule.rule_id);
-    doc["rule_id"] = meta.rule_id;
-    doc["name"] = meta.name;
-    if (!doc.contains("description")) doc["description"] = meta.description;
-    auto shaped = bare(dumped(doc));
-    if (!shaped) return fail(ErrorCode::invalid_argument, shaped.error().message, rule.file + ", " + meta.rule_id);
-    out.push_back({meta.rule_id, rule.file, std::move(*shaped)});
+    FB_TRY(Json doc, doc_of(rule));
+    out.push_back({rule.rule_id, rule.file, std::move(doc)});
   }
   return out;
 }
@@ -145,6 +152,11 @@ std::string file_name(const std::string& rule_id) {
   return name + ".yml";
 }
 
+std::string text_in(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
 Status write_file(const std::string& path, const std::string& text) {
   const std::string fresh = path + ".new";
   std::ofstream out(fresh, std::ios::binary | std::ios::trunc);
@@ -168,6 +180,44 @@ Result<std::vector<Json>> all_served(ApiClient& client) {
     }
     if (data.size() < kPerPage) return out;
   }
+}
+
+struct Pulled {
+  std::string file;
+  bool written = false;  // else it was the same already
+};
+
+// A rule of the service into the file that holds it, else into one of its own.
+Result<Pulled> pull_one(const Json& rule, const std::string& folder, const RuleFolder& standing) {
+  const std::string rule_id = text_of(rule, "rule_id");
+  FB_TRY(const Json doc, bare(dumped(rule)));
+  const std::string yaml = rule_yaml(dumped(doc));
+  const std::vector<const LoadedRule*> found = standing.find(rule_id);
+  std::error_code error;
+  if (found.empty()) {
+    const std::string path = folder + "/" + file_name(rule_id);
+    if (std::filesystem::exists(std::filesystem::symlink_status(path, error))) {
+      return fail(ErrorCode::conflict, "can't write " + printable(path) + ": something else stands there");
+    }
+    FB_TRY_VOID(write_file(path, yaml));
+    return Pulled{path, true};
+  }
+  if (found.size() > 1) {
+    return fail(ErrorCode::conflict, printable(found[0]->file) + " and " + printable(found[1]->file) +
+                                         " both hold this rule; they stay as they are");
+  }
+  const LoadedRule& old = *found[0];
+  if (old.ok) {
+    FB_TRY(const Json there, doc_of(old));
+    if (changes(there, doc).empty()) return Pulled{old.file, false};
+  } else if (text_in(old.file) == yaml) {
+    return Pulled{old.file, false};  // as it was pulled: the API takes rules that files may not have
+  }
+  FB_TRY(const std::string text, standing.rewritten(old, yaml));
+  // Through a link to the file itself: a new file in the link's place would leave the rule there twice.
+  const std::filesystem::path real = std::filesystem::canonical(old.file, error);
+  FB_TRY_VOID(write_file(error ? old.file : real.string(), text));
+  return Pulled{old.file, true};
 }
 
 }  // namespace
@@ -238,21 +288,24 @@ int run_rules_pull(const RulesSyncOptions& options) {
   std::error_code error;
   std::filesystem::create_directories(options.folder, error);
   if (error) return complain("can't make the folder " + printable(options.folder), kCantRun);
+  const auto standing = RuleFolder::open(options.folder);
+  if (!standing) return complain(standing.error(), kCantRun);
+  const std::vector<std::string> unread = standing->unread();
+  for (const std::string& line : unread) std::fprintf(stderr, "%s; which rules it holds is not known\n", line.c_str());
   size_t failed = 0;
   for (const Json& rule : rules) {
-    const auto doc = bare(dumped(rule));
-    const std::string path = options.folder + "/" + file_name(text_of(rule, "rule_id"));
-    const Status written = doc ? write_file(path, rule_yaml(dumped(*doc))) : tl::unexpected<Error>(doc.error());
-    if (!written) {  // one that can't be written keeps no other from being pulled
+    const std::string rule_id = text_of(rule, "rule_id");
+    const auto pulled = pull_one(rule, options.folder, *standing);
+    if (!pulled) {  // one that can't be written keeps no other from being pulled
       ++failed;
-      std::fprintf(stderr, "%s: %s\n", printable(text_of(rule, "rule_id")).c_str(),
-                   printable(written.error().message).c_str());
+      std::fprintf(stderr, "%s: %s\n", printable(rule_id).c_str(), printable(pulled.error().message).c_str());
       continue;
     }
+    const char* result = pulled->written ? "written" : "unchanged";
     if (options.format == Format::json) {
-      std::printf("%s\n", dumped(Json{{"rule_id", text_of(rule, "rule_id")}, {"file", path}}).c_str());
+      std::printf("%s\n", dumped(Json{{"rule_id", rule_id}, {"file", pulled->file}, {"result", result}}).c_str());
     } else {
-      std::printf("%s\n", printable(path).c_str());
+      std::printf("%s%s\n", printable(pulled->file).c_str(), pulled->written ? "" : ": unchanged");
     }
   }
   if (rules.empty() && options.format == Format::text) std::printf("no rule came through the API\n");
@@ -260,7 +313,7 @@ int run_rules_pull(const RulesSyncOptions& options) {
     return complain(std::to_string(failed) + " of " + std::to_string(rules.size()) + " rules could not be written",
                     kFound);
   }
-  return kDone;
+  return unread.empty() ? kDone : kFound;
 }
 
 int run_rules_diff(const RulesSyncOptions& options) {

@@ -499,6 +499,14 @@ class Demo(Case):
         self.assertEqual(len(audit("--since", "1h")), len(chain))
         table = firebreak("audit", "list", "--db", database, "--host", host["endpoint_id"])[1]
         self.assertRegex(table, rf"user:local +tag_added +{re.escape(host['hostname'])} ")
+        # The service itself tells the same.
+        for args in (["--endpoint", host["hostname"]], ["--actor", "user:local"], ["--since", "1h"]):
+            by_file = audit(*args)
+            by_service = [json.loads(line) for line in ask("audit", "list", "--json", "--limit", "1000", *args)[1].splitlines()]
+            self.assertEqual([row for row in by_service if row["seq"] <= by_file[0]["seq"]], by_file, args)
+        self.assertRegex(ask("audit", "list", "--host", host["endpoint_id"])[1], rf"user:local +tag_added +{re.escape(host['hostname'])} ")
+        self.assertRegex(ask("audit", "list", "--limit", "1000")[1], rf" verified +{re.escape(host['hostname'])} ")
+        self.assertEqual(ask("audit", "verify")[0], 0)
         in_its_folder = subprocess.run([FIREBREAK, "audit", "list", "--json", "--limit", "100000"], stdout=subprocess.PIPE, timeout=60,
                                        env={**os.environ, "FIREBREAK_DATA_DIR": os.path.dirname(database)})
         self.assertGreaterEqual(len(in_its_folder.stdout.splitlines()), len(chain))

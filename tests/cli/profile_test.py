@@ -168,6 +168,51 @@ class Profiles(Case):
         self.good("breakers", "--socket", os.path.join(self.dir, "data", "firebreak.sock"), "--profile", "prod")
         self.assertEqual(len(local.keys), 2)
 
+    def local(self, folder="data"):
+        """A service's socket in a folder, and the config that names it."""
+        data = os.path.join(self.dir, folder)
+        os.mkdir(data)
+        stub = SocketStub(os.path.join(data, "firebreak.sock"))
+        self.addCleanup(lambda: (stub.shutdown(), stub.server_close()))
+        config = os.path.join(self.dir, folder + ".yml")
+        with open(config, "w") as f:
+            json.dump({"data_dir": data, "kafka": {"properties": {"bootstrap.servers": "127.0.0.1:1"}, "topics": ["t"]},
+                       "response": {"mode": "enforce"}, "rules": [self.dir]}, f)
+        return stub, config
+
+    def test_the_config_that_is_named_goes_before_every_url_and_profile(self):
+        self.login("prod")
+        self.used()
+        stub, config = self.local()
+        for args, env in (([], {"FIREBREAK_URL": self.stub.url, "FIREBREAK_API_KEY": SECOND}),
+                          ([], {"FIREBREAK_PROFILE": "prod"}), ([], {"FIREBREAK_PROFILE": "nope"}),
+                          (["--url", self.stub.url, "--api-key", SECOND], {}), (["--profile", "prod"], {})):
+            self.good("breakers", "-c", config, *args, **env)
+            self.assertEqual((self.used(), stub.keys), ([], [""]), (args, env))
+            stub.keys.clear()
+        other, _ = self.local("other")
+        self.good("breakers", "-c", config, "--socket", os.path.join(self.dir, "other", "firebreak.sock"))
+        self.assertEqual((stub.keys, other.keys), ([], [""]))
+        # Where it does not run, nothing else is asked in its place.
+        os.unlink(os.path.join(self.dir, "data", "firebreak.sock"))
+        code, out, err = self.run_it("breakers", "-c", config, FIREBREAK_URL=self.stub.url, FIREBREAK_API_KEY=SECOND)
+        self.assertEqual((code, out, self.used()), (2, "", []), err)
+        self.assertIn(os.path.join(self.dir, "data", "firebreak.sock"), err)
+
+    def test_a_profile_that_is_named_goes_before_a_url_of_the_environment(self):
+        self.login("prod")
+        self.used()
+        second = Stub()
+        self.addCleanup(lambda: (second.shutdown(), second.server_close()))
+        env = {"FIREBREAK_URL": second.url, "FIREBREAK_API_KEY": SECOND}
+        self.good("breakers", "--profile", "prod", **env)
+        self.assertEqual((self.used(), second.keys), (["ApiKey " + KEY], []), "the key of the environment is not this service's")
+        self.good("breakers", FIREBREAK_PROFILE="prod", **env)
+        self.assertEqual((self.used(), second.keys), ([], ["ApiKey " + SECOND]))
+        self.good("breakers", "--profile", "prod", FIREBREAK_API_KEY=SECOND)
+        self.good("breakers", "--url", self.stub.url, "--profile", "nope", FIREBREAK_API_KEY=SECOND)
+        self.assertEqual(self.used(), ["ApiKey " + SECOND] * 2)
+
     def test_keys_that_others_could_read_are_refused(self):
         for args in (["breakers", "--url", self.stub.url, "--api-key-file", self.key_file(mode=0o644)],
                      ["login", "--url", self.stub.url, "--api-key-file", self.key_file(mode=0o640)]):

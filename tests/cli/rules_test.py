@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Rule files and the rules of a service: push, pull, diff, versions, restore. usage: rules_test.py PATH_TO_FIREBREAK"""
-import json, os, shutil, sys, tempfile, unittest
+import json, os, shutil, subprocess, sys, tempfile, unittest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from running_service import RunningService
@@ -100,7 +100,8 @@ class Sync(unittest.TestCase):
         self.assertEqual(len(set(files)), 5)
         self.assertEqual(sorted(os.path.realpath(f) for f in files), sorted(os.path.realpath(os.path.join(folder, f)) for f in os.listdir(folder)))
         self.assertEqual(self.service.run("rules", "pull", "none", "-o", folder)[0], 2)
-        self.assertEqual(self.service.cli("rules", "pull", "a_b", "-o", folder).splitlines(), [os.path.join(folder, "a_b.yml")])
+        self.assertEqual(self.service.cli("rules", "pull", "a_b", "-o", folder).splitlines(), [os.path.join(folder, "a_b.yml") + ": unchanged"])
+        self.assertEqual(sorted(self.service.cli("rules", "pull", "-o", folder).splitlines()), sorted(f + ": unchanged" for f in files))
 
     def test_a_rule_that_cant_be_written_is_named_and_the_rest_is_pulled(self):
         for rule_id in ("a", "b", "c"):
@@ -111,6 +112,94 @@ class Sync(unittest.TestCase):
         self.assertEqual((code, out.splitlines()), (1, [os.path.join(folder, f) for f in ("a.yml", "c.yml")]), err)
         self.assertIn("b: can't write", err)
         self.assertIn("1 of 3 rules", err)
+
+    def pull(self, *args):
+        """Exit code, result by rule_id (with the file's name), standard error."""
+        code, out, err = self.service.run("rules", "pull", "-o", self.dir, "--format", "json", *args)
+        return code, {line["rule_id"]: (line["result"], os.path.relpath(line["file"], self.dir)) for line in map(json.loads, out.splitlines())}, err
+
+    def text(self, name):
+        with open(os.path.join(self.dir, name), encoding="utf-8") as f:
+            return f.read()
+
+    BY_HAND = ("# Ours; ask ada.\n\nrule_id: a\nname: Rule a\ndescription: d\ntype: query\nseverity: high  # seen in June\nrisk_score: 50\n"
+               "tests:\n  # as on web-1\n  - name: it is found\n    events:\n      - {process.name: evil.exe, n: 1.0, big: 123456789012345678901, t: '5'}\n"
+               "      - '{\"process.name\": \"evil.exe\", \"a\": 1e3}'\n    expect: {alerts: 2, isolate: []}\n"
+               "query: 'process.name: evil.exe'\n")
+
+    def own_tests_pass(self):
+        code, out, err = self.service_less("rules", "test", self.dir)
+        self.assertEqual(code, 0, out + err)
+        return out
+
+    def service_less(self, *args):
+        done = subprocess.run([FIREBREAK, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_pull_leaves_a_file_alone_that_holds_the_same_rule(self):
+        os.makedirs(os.path.join(self.dir, "windows"))
+        self.write("windows/office.yml", self.BY_HAND)
+        self.assertEqual(self.results(self.dir)[0], 0)
+        self.assertEqual(self.pull(), (0, {"a": ("unchanged", "windows/office.yml")}, ""))
+        self.assertEqual(self.service.cli("rules", "pull", "a", "-o", self.dir), os.path.join(self.dir, "windows/office.yml") + ": unchanged\n")
+        self.assertEqual((self.text("windows/office.yml"), os.listdir(self.dir)), (self.BY_HAND, ["windows"]))
+
+    def test_pull_writes_a_changed_rule_to_its_file_and_keeps_the_tests(self):
+        self.write("office.yml", self.BY_HAND)
+        flow = {**self.rule("b"), "tests": [{"name": "b", "events": [{"process.name": "evil.exe", "n": [1, "x"]}], "expect": {"alerts": 1}}]}
+        self.write("b.yml", flow)
+        os.symlink("office.yml", os.path.join(self.dir, "alias.yml"))
+        self.assertEqual(self.results(self.dir)[0], 0)
+        before = self.own_tests_pass()
+        for rule_id in ("a", "b"):
+            self.assertEqual(self.service.ask("PATCH", RULES, {"rule_id": rule_id, "note": "first\nsecond\n", "severity": "low"}).status, 200)
+        code, results, err = self.pull()
+        self.assertEqual((code, err, {k: v[0] for k, v in results.items()}), (0, "", {"a": "written", "b": "written"}))
+        self.assertEqual(sorted(os.listdir(self.dir)), ["alias.yml", "b.yml", "office.yml"])
+        self.assertTrue(os.path.islink(os.path.join(self.dir, "alias.yml")))
+        text = self.text("office.yml")
+        self.assertTrue(text.startswith("# Ours; ask ada.\n\n"), text)
+        self.assertIn(self.BY_HAND[self.BY_HAND.index("tests:"):self.BY_HAND.index("query:")], text)
+        self.assertIn("severity: \"low\"", text)
+        self.assertEqual(self.own_tests_pass(), before)
+        self.assertEqual(self.service.run("rules", "diff", self.dir)[0], 0)
+        self.assertEqual({v[0] for v in self.pull()[1].values()}, {"unchanged"})
+
+    def test_pull_refuses_what_it_would_spoil_and_goes_on(self):
+        self.write("two.yml", [self.rule("a"), self.rule("b")])
+        self.write("export.ndjson", self.rule("c"))
+        self.write("d.toml", '[rule]\nrule_id = "d"\nname = "Rule d"\ndescription = "d"\ntype = "query"\nseverity = "high"\nrisk_score = 50\n'
+                             'query = "process.name: evil.exe"\n')
+        self.write("e.yml", json.dumps(self.rule("e")) + "\n" + json.dumps(self.rule("f")) + "\n")
+        self.write("plain.yml", self.rule("g"))
+        self.assertEqual(self.results(self.dir)[0], 0)
+        kept = {name: self.text(name) for name in os.listdir(self.dir)}
+        self.assertEqual(set(self.pull()[1].values()), {("unchanged", name) for name in kept})
+        for rule_id in "abcdefg":
+            self.assertEqual(self.service.ask("PATCH", RULES, {"rule_id": rule_id, "note": "new"}).status, 200)
+        self.assertEqual(self.service.ask("POST", RULES, self.rule("h")).status, 200)
+        code, results, err = self.pull()
+        self.assertEqual((code, results), (1, {"g": ("written", "plain.yml"), "h": ("written", "h.yml")}), err)
+        for rule_id, name in (("a", "two.yml"), ("b", "two.yml"), ("c", "export.ndjson"), ("d", "d.toml"), ("e", "e.yml"), ("f", "e.yml")):
+            self.assertRegex(err, rf"(?m)^{rule_id}: .*/{name} holds this rule ", rule_id)
+            self.assertEqual(self.text(name), kept[name])
+        self.assertIn("6 of 8 rules", err)
+
+    def test_pull_writes_over_nothing_that_it_can_not_read(self):
+        self.write("a.yml", self.rule("a", query="process.name: ("))  # half edited
+        self.write("b.yml", self.rule("other"))
+        self.write("c.yml", "rule_id: c\n  name: [\n")
+        self.write("one.yml", self.rule("twice"))
+        self.write("two.yml", self.rule("twice"))
+        kept = {name: self.text(name) for name in os.listdir(self.dir)}
+        for rule_id in ("a", "b", "c", "twice"):
+            self.assertEqual(self.service.ask("POST", RULES, self.rule(rule_id)).status, 200)
+        code, results, err = self.pull()
+        self.assertEqual((code, results), (1, {}), err)
+        for words in ("a: .*a.yml holds this rule and is broken", "b: can't write .*b.yml: something else", "c: can't write .*c.yml",
+                      "twice: .*one.yml and .*two.yml both hold", ".*c.yml: .*which rules it holds is not known", "firebreak: 4 of 4 rules"):
+            self.assertRegex(err, "(?m)^" + words)
+        self.assertEqual({name: self.text(name) for name in os.listdir(self.dir)}, kept)
 
     def test_words_that_are_no_versions_are_named_in_a_line(self):
         for args in (("restore", "a", "x"), ("restore", "a", "-1"), ("restore", "a", "0"), ("diff", "--rule", "a", "--from", "0"),
