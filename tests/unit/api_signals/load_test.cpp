@@ -41,7 +41,7 @@ class SignalsLoad : public test::RecordTest {
   template <class Check>
   int64_t took(const char* what, const std::string& body, Check&& check) {
     const double began = test::cpu_seconds();
-    // A clock that stands: on a machine that does much else a search would end by its time limit, which is another test.
+    // A clock that stands: a search on a busy machine would end by its time limit, which is another test.
     const auto answer = search_alerts(*store_, clock_, body);
     const auto ms = static_cast<int64_t>((test::cpu_seconds() - began) * 1000);
     EXPECT_TRUE(answer) << what;
