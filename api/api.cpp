@@ -135,10 +135,10 @@ class Api {
     }
     if (!request.body.empty() && !takes_media(request)) return problem(415, "Unsupported Media Type");
     // What is read into trees and written again goes as deep as the body does.
-    if (may_be_json(request.body) && is_nested_deeper(request.body)) {
-      return problem(400, "the body is nested deeper than " + std::to_string(kMostJsonLevels) + " levels");
-    }
     if (may_be_json(request.body)) {
+      if (is_nested_deeper(request.body)) {
+        return problem(400, "the body is nested deeper than " + std::to_string(kMostJsonLevels) + " levels");
+      }
       if (const auto twice = repeated_key(request.body)) {
         return problem(400, "the body has the key \"" + printable(twice->substr(0, 100)) + "\" twice in one object");
       }
