@@ -20,10 +20,8 @@ int give_up(const ApiClient& client, const Error& error) {
   return complain(error, exit_code_of(error, client.last_status()));
 }
 
-int show_answer(Format format, const std::string& body, const std::function<void(const Json&)>& say,
-                const Json& instead) {
-  const bool is_empty = body.find_first_not_of(" \t\r\n") == std::string::npos;
-  const Json answer = is_empty ? instead : parse_ordered_json(body);
+int show_answer(Format format, const std::string& body, const std::function<void(const Json&)>& say) {
+  const Json answer = parse_ordered_json(body);
   if (!answer.is_object()) return complain("the service's answer is not JSON", kCantRun);
   if (format == Format::json) {
     std::printf("%s\n", dumped(answer).c_str());
@@ -31,10 +29,6 @@ int show_answer(Format format, const std::string& body, const std::function<void
     say(answer);
   }
   return kDone;
-}
-
-int show_answer(Format format, const std::string& body, const std::function<void(const Json&)>& say) {
-  return show_answer(format, body, say, nullptr);
 }
 
 }  // namespace fb::cli

@@ -18,9 +18,7 @@ int exit_code_of(const Error& error, int status = 0);
 // Tells the error of a request; the exit code.
 int give_up(const ApiClient& client, const Error& error);
 // What a change came to, from the body of its answer: with json the answer alone, as one line, else what `say` prints
-// of it. `instead` stands for an answer without a body. The exit code.
-int show_answer(Format format, const std::string& body, const std::function<void(const nlohmann::ordered_json&)>& say,
-                const nlohmann::ordered_json& instead);
+// of it. The exit code.
 int show_answer(Format format, const std::string& body, const std::function<void(const nlohmann::ordered_json&)>& say);
 
 }  // namespace fb::cli

@@ -157,8 +157,7 @@ int run_exceptions_remove(const ExceptionsOptions& options) {
       client->remove(std::string(kItems) + "?item_id=" + url_encoded(options.item_id) + "&namespace_type=agnostic");
   if (!body) return give_up(*client, body.error());
   return show_answer(options.format, *body,
-                     [&](const Json&) { std::printf("removed: %s\n", printable(options.item_id).c_str()); },
-                     {{"item_id", options.item_id}, {"removed", true}});
+                     [&](const Json&) { std::printf("removed: %s\n", printable(options.item_id).c_str()); });
 }
 
 int run_exceptions_export(const ExceptionsOptions& options) {

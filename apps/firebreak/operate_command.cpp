@@ -121,13 +121,10 @@ int run_kill_switch(bool on, const ActOptions& options) {
   const Json request{{"on", on}, {"comment", options.comment}};
   auto body = client->post("/api/firebreak/kill_switch", request.dump());
   if (!body) return give_up(*client, body.error());
-  return show_answer(options.format, *body,
-                     [on](const Json&) {
-                       std::printf("%s\n",
-                                   on ? "the kill switch is on: no new isolation goes out; releases and detection go on"
-                                      : "the kill switch is off: isolations may go out");
-                     },
-                     {{"on", on}});
+  return show_answer(options.format, *body, [on](const Json&) {
+    std::printf("%s\n", on ? "the kill switch is on: no new isolation goes out; releases and detection go on"
+                           : "the kill switch is off: isolations may go out");
+  });
 }
 
 int run_breaker_reset(const std::string& breaker, const ActOptions& options) {
@@ -137,8 +134,7 @@ int run_breaker_reset(const std::string& breaker, const ActOptions& options) {
   auto body = client->post("/api/firebreak/breakers/reset", dumped(request));
   if (!body) return give_up(*client, body.error());
   return show_answer(options.format, *body,
-                     [&](const Json&) { std::printf("reset: %s\n", printable(breaker).c_str()); },
-                     {{"breaker", breaker}, {"reset", true}});
+                     [&](const Json&) { std::printf("reset: %s\n", printable(breaker).c_str()); });
 }
 
 int run_token(const TokenOptions& options) {

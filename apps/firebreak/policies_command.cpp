@@ -129,8 +129,7 @@ int run_policies_remove(const PoliciesOptions& options) {
       client->remove(path_of(options.id) + (options.comment.empty() ? "" : "?comment=" + url_encoded(options.comment)));
   if (!policy) return give_up(*client, policy.error());
   return show_answer(options.format, *policy,
-                     [&](const Json&) { std::printf("removed: %s\n", printable(options.id).c_str()); },
-                     {{"id", options.id}, {"removed", true}});
+                     [&](const Json&) { std::printf("removed: %s\n", printable(options.id).c_str()); });
 }
 
 int run_policies_assign(const PoliciesOptions& options) {

@@ -80,8 +80,7 @@ int run_maintenance_remove(const std::string& id, const ActOptions& options) {
   const auto body = client->post("/api/firebreak/maintenance/" + url_encoded(id) + "/remove",
                                  dumped(Json{{"comment", options.comment}}));
   if (!body) return give_up(*client, body.error());
-  return show_answer(options.format, *body, [&](const Json&) { std::printf("removed: %s\n", printable(id).c_str()); },
-                     {{"id", id}, {"removed", true}});
+  return show_answer(options.format, *body, [&](const Json&) { std::printf("removed: %s\n", printable(id).c_str()); });
 }
 
 int run_tag(const std::string& op, const std::string& tag, const ActOptions& options) {

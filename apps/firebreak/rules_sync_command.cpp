@@ -33,11 +33,6 @@ std::string text_of(const Json& from, const char* key) {
   return it != from.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
-int told(const ApiClient& client, const Error& error) {
-  const int status = client.last_status();
-  return complain(error, exit_code_of(error, status));
-}
-
 Result<Json> parsed(const Result<std::string>& body) {
   if (!body) return tl::unexpected<Error>(body.error());
   Json json = parse_ordered_json(*body);
@@ -233,7 +228,7 @@ int run_rules_push(const RulesSyncOptions& options) {
   std::map<std::string, std::string> becomes;
   for (const FileRule& rule : *files) {
     const auto there = served(*client, rule.rule_id);
-    if (!there) return told(*client, there.error());
+    if (!there) return give_up(*client, there.error());
     std::string what = "created";
     if (*there && !(*there)->from_file) {
       const auto standing = bare(dumped((*there)->answer));
@@ -248,7 +243,7 @@ int run_rules_push(const RulesSyncOptions& options) {
   size_t failed = 0;
   if (!lines.empty() && !options.dry_run) {
     const auto done = parsed(client->upload(std::string(kRules) + "/_import?overwrite=true", "rules.ndjson", lines));
-    if (!done) return told(*client, done.error());
+    if (!done) return give_up(*client, done.error());
     for (const Json& error : done->value("errors", Json::array())) {
       const std::string rule_id = text_of(error, "rule_id");
       becomes[rule_id] = "refused";
@@ -277,11 +272,11 @@ int run_rules_pull(const RulesSyncOptions& options) {
   std::vector<Json> rules;
   if (options.rule.empty()) {
     auto all = all_served(*client);
-    if (!all) return told(*client, all.error());
+    if (!all) return give_up(*client, all.error());
     rules = std::move(*all);
   } else {
     auto one = served(*client, options.rule);
-    if (!one) return told(*client, one.error());
+    if (!one) return give_up(*client, one.error());
     if (!*one) return complain("the service has no rule '" + printable(options.rule) + "'", kCantRun);
     rules.push_back(std::move((*one)->answer));
   }
@@ -330,7 +325,7 @@ int run_rules_diff(const RulesSyncOptions& options) {
     bool differ = false;
     for (const FileRule& rule : *files) {
       const auto there = served(*client, rule.rule_id);
-      if (!there) return told(*client, there.error());
+      if (!there) return give_up(*client, there.error());
       Json standing = Json::object();
       if (*there) {
         auto doc = bare(dumped((*there)->answer));
@@ -358,7 +353,7 @@ int run_rules_diff(const RulesSyncOptions& options) {
     next = '&';
   }
   const auto diff = parsed(client->get(path));
-  if (!diff) return told(*client, diff.error());
+  if (!diff) return give_up(*client, diff.error());
   std::vector<FieldChange> all;
   for (const Json& c : diff->value("changes", Json::array())) {
     const std::string field = text_of(c, "field");
@@ -377,7 +372,7 @@ int run_rules_versions(const RulesSyncOptions& options) {
   auto client = ApiClient::connect(options.connect);
   if (!client) return complain(client.error(), kCantRun);
   const auto answer = parsed(client->get("/api/firebreak/rules/" + url_encoded(options.rule) + "/versions"));
-  if (!answer) return told(*client, answer.error());
+  if (!answer) return give_up(*client, answer.error());
   Table table({"VERSION", "AT", "WHAT", "BY"});
   for (const Json& v : answer->value("versions", Json::array())) {
     if (options.format == Format::json) {
@@ -395,7 +390,7 @@ int run_rules_restore(const RulesSyncOptions& options) {
   if (!client) return complain(client.error(), kCantRun);
   const auto done = parsed(client->post("/api/firebreak/rules/" + url_encoded(options.rule) + "/restore",
                                         dumped(Json{{"version", options.version}})));
-  if (!done) return told(*client, done.error());
+  if (!done) return give_up(*client, done.error());
   if (options.format == Format::json) {
     std::printf("%s\n", dumped(*done).c_str());
   } else {
