@@ -3,6 +3,7 @@
 #include "api/api_keys.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "api/routes/member.h"
 #include "engine/base/json.h"
 #include "engine/base/json_dump.h"
 #include "engine/base/text.h"
@@ -67,12 +68,7 @@ Result<Json> make(const Call& call) {
   if (!body.is_object())
     return fail(ErrorCode::invalid_argument, R"(the body is {"user", "name", "scopes"?, "expires_in"?})");
   // A misspelled limit must not make a key without one.
-  for (const auto& [key, value] : body.items()) {
-    if (key != "user" && key != "name" && key != "scopes" && key != "expires_in" && key != "comment") {
-      return fail(ErrorCode::invalid_argument, "there is no field '" + printable(key.substr(0, 60)) +
-                                                   "'; the body takes user, name, scopes, expires_in and comment");
-    }
-  }
+  FB_TRY_VOID(takes_only(body, {"user", "name", "scopes", "expires_in", "comment"}));
   const std::string person = body.value("user", call.who.person);
   FB_TRY(const auto user, call.parts.store.user(person));
   if (!user) return fail(ErrorCode::not_found, "there is no user '" + printable(person.substr(0, 100)) + "'");

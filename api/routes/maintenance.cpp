@@ -36,12 +36,7 @@ net::Response list(const Call& call) {
 Result<MaintenanceWindow> window_of(const Call& call) {
   const auto body = parse_json(call.request.body);
   if (!body.is_object()) return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
-  for (const auto& [key, value] : body.items()) {
-    if (key != "host" && key != "tag" && key != "from" && key != "to" && key != "suppress" &&
-        key != "include_critical" && key != "comment") {
-      return fail(ErrorCode::invalid_argument, "there is no field '" + key + "'");
-    }
-  }
+  FB_TRY_VOID(takes_only(body, {"host", "tag", "from", "to", "suppress", "include_critical", "comment"}));
   FB_TRY(const std::string host, member<std::string>(body, "host", ""));
   FB_TRY(const std::string tag, member<std::string>(body, "tag", ""));
   FB_TRY(const std::string from, member<std::string>(body, "from", ""));

@@ -1,11 +1,15 @@
-// Members of a small JSON body that may be left out.
+// Members of a small JSON body: which there may be, and those that may be left out.
 #pragma once
 
+#include <algorithm>
+#include <initializer_list>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "engine/base/json.h"
 #include "engine/base/result.h"
+#include "engine/base/text.h"
 
 namespace fb::api {
 
@@ -21,6 +25,18 @@ Result<T> member(const nlohmann::json& body, const char* key, T otherwise) {
                 std::string("'") + key + "' is " + (std::is_same_v<T, bool> ? "true or false" : "a text"));
   }
   return it->template get<T>();
+}
+
+// invalid_argument when `body`, an object, has a member that is none of `known`; the message names it and them.
+inline Status takes_only(const nlohmann::json& body, std::initializer_list<std::string_view> known) {
+  for (const auto& [key, value] : body.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    std::string names;
+    for (const std::string_view name : known) names += (names.empty() ? "" : ", ") + std::string(name);
+    return fail(ErrorCode::invalid_argument,
+                "there is no field '" + printable(key.substr(0, 60)) + "'; the body takes " + names);
+  }
+  return {};
 }
 
 }  // namespace fb::api

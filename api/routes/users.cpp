@@ -1,10 +1,8 @@
 // People and their roles. Nobody can give rights that they don't have themselves.
-#include <algorithm>
-#include <initializer_list>
-
 #include "api/api.h"
 #include "api/router.h"
 #include "api/routes/answers.h"
+#include "api/routes/member.h"
 #include "engine/access/passwords.h"
 #include "engine/base/json.h"
 #include "engine/base/json_dump.h"
@@ -48,17 +46,6 @@ Result<nlohmann::json> body_of(const Call& call) {
   auto body = parse_json(call.request.body);
   if (!body.is_object()) return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
   return body;
-}
-
-Status takes_only(const nlohmann::json& body, std::initializer_list<std::string_view> known) {
-  for (const auto& [key, value] : body.items()) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    std::string names;
-    for (const std::string_view name : known) names += (names.empty() ? "" : ", ") + std::string(name);
-    return fail(ErrorCode::invalid_argument,
-                "there is no field '" + printable(key.substr(0, 60)) + "'; the body takes " + names);
-  }
-  return {};
 }
 
 Result<UserRow> named(const Call& call) {
